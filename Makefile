@@ -1,0 +1,36 @@
+# The commands of this project. `make help` lists them.
+SHELL := /bin/bash
+BUILD := build/release
+JOBS ?= $(shell nproc)
+export CCACHE_DIR ?= $(HOME)/.cache/nashswarm-ccache
+
+.PHONY: help deps build test demo bench asan test-asan fuzz format clean
+
+help:            ## show this list
+	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+deps:            ## install the Debian packages that are missing (root)
+	@deploy/install-packages.sh build
+
+build: deps      ## build the programs into build/release/bin
+	@cmake --preset release > $(CURDIR)/.cmake.log 2>&1 || { cat .cmake.log; rm -f .cmake.log; exit 1; }; rm -f .cmake.log
+	@cmake --build --preset release -j $(JOBS)
+
+test: build      ## build and pass every test
+	@ctest --test-dir build/release --output-on-failure -j $(JOBS)
+
+asan:            ## build with AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory deps
+	@cmake --preset asan && cmake --build --preset asan -j $(JOBS)
+
+test-asan: asan  ## every unit and integration test under the sanitizers
+	@ctest --test-dir build/asan --output-on-failure -j $(JOBS)
+
+fuzz: deps       ## fuzz the parsers; FUZZ_SECONDS=600 for longer
+	@tests/fuzz/run.sh $${FUZZ_SECONDS:-60}
+
+format:          ## clang-format all code
+	@git ls-files '*.cc' '*.h' | xargs clang-format -i
+
+clean:           ## remove everything built
+	rm -rf build

@@ -1,0 +1,112 @@
+#include "core/artifact/gguf_artifact.h"
+
+#include <atomic>
+#include <cmath>
+#include <mutex>
+
+#include "core/base/checked.h"
+#include "core/base/hash.h"
+#include "core/base/parallel.h"
+#include "core/base/status.h"
+#include "core/quant/format.h"
+
+namespace nashswarm::artifact {
+namespace {
+
+constexpr uint64_t kCopyBytes = 4u << 20;
+
+std::string_view AsText(absl::Span<const uint8_t> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+absl::Status Damaged(std::string_view reason, const std::string& why) {
+  return MakeError(absl::StatusCode::kDataLoss, reason, why, "download or compress it again");
+}
+
+absl::Status CheckDigest(const OpenGguf& artifact) {
+  if (!artifact.manifest.has_value() || !artifact.manifest->contains("artifact")) return absl::OkStatus();
+  const Json& expected = (*artifact.manifest)["artifact"];
+  const uint64_t bytes = artifact.file->bytes().size();
+  if (JsonInt(expected, "bytes", -1) != static_cast<int64_t>(bytes)) {
+    return Damaged("ARTIFACT_DIGEST", absl::StrCat(artifact.file->path(), ": has ", bytes, " bytes, its manifest says ",
+                                                   JsonInt(expected, "bytes", -1)));
+  }
+  if (ToHex(Sha256Of(AsText(artifact.file->bytes()))) != JsonString(expected, "sha256")) {
+    return Damaged("ARTIFACT_DIGEST", absl::StrCat(artifact.file->path(), ": its SHA-256 is not the manifest's"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<WrittenFile> WriteGguf(const std::string& path, absl::Span<const checkpoint::GgufMetadata> metadata,
+                                      std::vector<checkpoint::GgufTensor> tensors, absl::Span<const std::string> parts,
+                                      const std::function<void(uint64_t)>& progress) {
+  const std::string header = checkpoint::SerializeGgufHeader(metadata, &tensors);
+  uint64_t expected = header.size();
+  for (const auto& tensor : tensors) expected += AlignUp(tensor.bytes, checkpoint::kGgufAlignment);
+
+  Sha256 hash;
+  NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
+  hash.Update(header);
+  NS_RETURN_IF_ERROR(file.Append(header));
+  for (const std::string& part : parts) {
+    NS_ASSIGN_OR_RETURN(const auto mapping, MappedFile::Open(part));
+    for (uint64_t offset = 0; offset < mapping->bytes().size(); offset += kCopyBytes) {
+      const auto piece = mapping->bytes().subspan(offset, kCopyBytes);
+      hash.Update(AsText(piece));
+      NS_RETURN_IF_ERROR(file.Append(piece));
+      progress(file.position());
+    }
+  }
+  if (file.position() != expected) {
+    return MakeError(absl::StatusCode::kInternal, "ARTIFACT_SIZE",
+                     absl::StrCat(path, ": its parts make ", file.position(), " bytes, its tensors ", expected));
+  }
+  NS_RETURN_IF_ERROR(file.Commit());
+  return WrittenFile{expected, hash.Finish()};
+}
+
+absl::StatusOr<OpenGguf> Open(const std::string& path) {
+  const bool directory = IsDirectory(path);
+  const std::string gguf_path = directory ? JoinPath(path, kGgufFile) : path;
+  const std::string manifest_path = JoinPath(directory ? path : DirName(path), kManifestFile);
+  OpenGguf open;
+  NS_ASSIGN_OR_RETURN(open.file, MappedFile::Open(gguf_path));
+  NS_ASSIGN_OR_RETURN(open.gguf, checkpoint::ParseGguf(open.file->bytes(), gguf_path));
+  if (PathExists(manifest_path) && BaseName(gguf_path) == kGgufFile) {
+    NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(manifest_path));
+    NS_ASSIGN_OR_RETURN(Json manifest, ParseJson(text, manifest_path));
+    if (JsonString(manifest, "schema") == kManifestSchema) open.manifest = std::move(manifest);
+  }
+  return open;
+}
+
+absl::Status Verify(const OpenGguf& artifact, int threads, const std::function<void(uint64_t, uint64_t)>& progress) {
+  NS_RETURN_IF_ERROR(CheckDigest(artifact));
+  uint64_t total = 0;
+  for (const auto& tensor : artifact.gguf.tensors) total += tensor.bytes;
+  std::atomic<uint64_t> done{0};
+  std::mutex mutex;
+  return ParallelFor(ResolveThreads(threads), artifact.gguf.tensors.size(), [&](uint64_t t) -> absl::Status {
+    const auto& tensor = artifact.gguf.tensors[t];
+    const auto data = artifact.DataOf(tensor);
+    std::vector<float> row(tensor.row_weights());
+    const uint64_t rows = row.empty() ? 0 : tensor.rows();
+    const uint64_t row_bytes = rows == 0 ? 0 : data.size() / rows;
+    for (uint64_t r = 0; r < rows; ++r) {
+      quant::DecodeRow(tensor.format, data.data() + r * row_bytes, absl::MakeSpan(row));
+      for (const float value : row) {
+        if (std::isfinite(value)) continue;
+        return Damaged("ARTIFACT_NON_FINITE", absl::StrCat(artifact.file->path(), ": tensor '", tensor.name, "' row ", r,
+                                                           " decodes to NaN or infinity"));
+      }
+    }
+    const uint64_t so_far = done.fetch_add(tensor.bytes) + tensor.bytes;
+    std::lock_guard<std::mutex> lock(mutex);
+    progress(so_far, total);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace nashswarm::artifact

@@ -1,0 +1,265 @@
+#include "core/base/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <filesystem>
+
+#include "absl/strings/str_split.h"
+#include "core/base/status.h"
+
+namespace nashswarm {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::Status CollectFiles(const std::string& root, const std::string& prefix, std::vector<std::string>* out) {
+  const std::string dir = prefix.empty() ? root : JoinPath(root, prefix);
+  std::error_code error;
+  fs::directory_iterator it(dir, error);
+  if (error) return ErrnoError(error.value(), dir);
+  for (const auto& entry : it) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(".")) continue;
+    const std::string relative = prefix.empty() ? name : JoinPath(prefix, name);
+    if (entry.is_directory(error) && !entry.is_symlink(error)) {
+      NS_RETURN_IF_ERROR(CollectFiles(root, relative, out));
+    } else if (entry.is_regular_file(error)) {
+      out->push_back(relative);
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string JoinPath(std::string_view a, std::string_view b) {
+  if (a.empty()) return std::string(b);
+  return absl::StrCat(ToAbsl(a), a.back() == '/' ? "" : "/", ToAbsl(b));
+}
+
+std::string DirName(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string_view::npos) return ".";
+  return slash == 0 ? "/" : std::string(path.substr(0, slash));
+}
+
+std::string BaseName(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  return std::string(slash == std::string_view::npos ? path : path.substr(slash + 1));
+}
+
+absl::StatusOr<uint64_t> FileSize(const std::string& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) return ErrnoError(errno, path);
+  return static_cast<uint64_t>(info.st_size);
+}
+
+bool PathExists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
+bool IsDirectory(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoError(errno, path);
+  std::string content;
+  absl::Status status;
+  char buffer[1 << 16];
+  while (status.ok()) {
+    const ssize_t n = read(fd, buffer, sizeof(buffer));
+    if (n == 0) break;
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      status = ErrnoError(errno, path);
+    } else if (content.size() + n > max_bytes) {
+      status = MakeError(absl::StatusCode::kInvalidArgument, "FILE_TOO_LARGE",
+                         absl::StrCat(path, ": larger than the ", max_bytes, " bytes allowed for this kind of file"));
+    } else {
+      content.append(buffer, n);
+    }
+  }
+  close(fd);
+  if (!status.ok()) return status;
+  return content;
+}
+
+absl::StatusOr<std::vector<std::string>> ListFiles(const std::string& dir) {
+  if (!IsDirectory(dir)) return ErrnoError(PathExists(dir) ? ENOTDIR : ENOENT, dir);
+  std::vector<std::string> files;
+  NS_RETURN_IF_ERROR(CollectFiles(dir, "", &files));
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+absl::Status MakeDirectories(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  return error ? ErrnoError(error.value(), path) : absl::OkStatus();
+}
+
+absl::Status RemoveTree(const std::string& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  return error ? ErrnoError(error.value(), path) : absl::OkStatus();
+}
+
+absl::Status SyncDirectory(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return ErrnoError(errno, path);
+  const int result = fsync(fd);
+  const int error = errno;
+  close(fd);
+  return result == 0 ? absl::OkStatus() : ErrnoError(error, path);
+}
+
+absl::Status DurableRename(const std::string& from, const std::string& to) {
+  if (rename(from.c_str(), to.c_str()) != 0) return ErrnoError(errno, absl::StrCat(from, " -> ", to));
+  return SyncDirectory(DirName(to));
+}
+
+absl::Status ValidateRelativePath(std::string_view path) {
+  const auto refuse = [&](std::string_view why) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_PATH",
+                     absl::StrCat("path '", ToAbsl(path.substr(0, 200)), "' ", ToAbsl(why)),
+                     "use a relative path with '/' between its parts, such as 'model.safetensors'");
+  };
+  if (path.empty()) return refuse("is empty");
+  if (path.size() > 1024) return refuse("is longer than 1024 bytes");
+  if (path.front() == '/') return refuse("is absolute");
+  for (const char c : path) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '\\') return refuse("has a control character or '\\'");
+  }
+  for (const absl::string_view part : absl::StrSplit(ToAbsl(path), '/')) {
+    if (part.empty() || part == "." || part == "..") return refuse("has an empty, '.' or '..' part");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoError(errno, path);
+  struct stat info;
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    close(fd);
+    return MakeError(absl::StatusCode::kInvalidArgument, "NOT_A_FILE", absl::StrCat(path, ": not a regular file"));
+  }
+  const uint64_t size = static_cast<uint64_t>(info.st_size);
+  const uint8_t* data = nullptr;
+  if (size > 0) {  // mmap refuses length 0
+    void* mapping = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (mapping == MAP_FAILED) {
+      const int error = errno;
+      close(fd);
+      return ErrnoError(error, path);
+    }
+    data = static_cast<const uint8_t*>(mapping);
+  }
+  close(fd);
+  return std::shared_ptr<const MappedFile>(new MappedFile(path, data, size));
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+absl::Status WriteFully(int fd, const void* data, uint64_t size, uint64_t offset, std::string_view path) {
+  const char* bytes = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t n = pwrite(fd, bytes, std::min<uint64_t>(size, 1 << 30), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoError(errno, path);
+    bytes += n;
+    size -= static_cast<uint64_t>(n);
+    offset += static_cast<uint64_t>(n);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
+  static std::atomic<uint64_t> counter{0};
+  const std::string temporary = absl::StrCat(path, ".tmp-", getpid(), "-", counter++);
+  const int fd = open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd < 0) return ErrnoError(errno, temporary);
+  return AtomicFile(path, temporary, fd);
+}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : path_(std::move(other.path_)), temporary_(std::move(other.temporary_)), fd_(other.fd_), position_(other.position_) {
+  other.fd_ = -1;
+}
+
+AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
+  if (this != &other) {
+    Discard();
+    path_ = std::move(other.path_);
+    temporary_ = std::move(other.temporary_);
+    fd_ = other.fd_;
+    position_ = other.position_;
+    other.fd_ = -1;
+  }
+  return *this;
+}
+
+AtomicFile::~AtomicFile() { Discard(); }
+
+void AtomicFile::Discard() {
+  if (fd_ < 0) return;
+  close(fd_);
+  unlink(temporary_.c_str());
+  fd_ = -1;
+}
+
+absl::Status AtomicFile::Append(absl::Span<const uint8_t> bytes) {
+  NS_RETURN_IF_ERROR(WriteAt(position_, bytes));
+  position_ += bytes.size();
+  return absl::OkStatus();
+}
+
+absl::Status AtomicFile::Append(std::string_view text) {
+  return Append(absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
+}
+
+absl::Status AtomicFile::WriteAt(uint64_t offset, absl::Span<const uint8_t> bytes) {
+  return WriteFully(fd_, bytes.data(), bytes.size(), offset, temporary_);
+}
+
+absl::Status AtomicFile::Truncate(uint64_t size) {
+  return ftruncate(fd_, static_cast<off_t>(size)) == 0 ? absl::OkStatus() : ErrnoError(errno, temporary_);
+}
+
+absl::Status AtomicFile::Commit() {
+  if (fsync(fd_) != 0) return ErrnoError(errno, temporary_);
+  if (const absl::Status renamed = DurableRename(temporary_, path_); !renamed.ok()) return renamed;
+  close(fd_);
+  fd_ = -1;
+  return absl::OkStatus();
+}
+
+absl::Status WriteFileDurably(const std::string& path, std::string_view content) {
+  NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
+  NS_RETURN_IF_ERROR(file.Append(content));
+  return file.Commit();
+}
+
+absl::StatusOr<TemporaryDirectory> TemporaryDirectory::Create(const std::string& parent) {
+  std::error_code error;
+  const std::string base = parent.empty() ? fs::temp_directory_path(error).string() : parent;
+  std::string pattern = JoinPath(base, "nashswarm-XXXXXX");
+  if (mkdtemp(pattern.data()) == nullptr) return ErrnoError(errno, pattern);
+  return TemporaryDirectory(pattern);
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  if (!path_.empty()) RemoveTree(path_).IgnoreError();
+}
+
+}  // namespace nashswarm

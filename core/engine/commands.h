@@ -1,0 +1,32 @@
+// The subcommands of nashswarm-engine. Each returns the program's exit status: 0 ok, 1 failed, 3 not found,
+// 6 no space, 7 corrupt data.
+#ifndef NASHSWARM_CORE_ENGINE_COMMANDS_H_
+#define NASHSWARM_CORE_ENGINE_COMMANDS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace nashswarm::engine {
+
+// Runs the task described in `dir`/task.json (README.md). Events go to standard output.
+int RunTask(const std::string& dir);
+
+// Tensors, formats, bits and errors of a checkpoint directory, an artifact directory or a GGUF file.
+int RunInspect(const std::string& path, bool json);
+
+// Checks an artifact or a checkpoint: structure, digests, every value finite.
+int RunVerify(const std::string& path, int threads, bool json);
+
+// Decodes the artifact or GGUF file `path` into `out`/model.safetensors as `dtype` (f32, f16 or bf16). Refuses to overwrite unless `force`.
+int RunUnpack(const std::string& path, const std::string& out, const std::string& dtype, bool force, bool json);
+
+// Every format with its bits and its signal-to-noise ratio, measured here on normal and Laplace samples.
+int RunSchemes(bool json);
+
+// Prints an error with its hint to standard error, as {"error": ...} to standard output too when `json`.
+int ReportError(const absl::Status& status, bool json);
+
+}  // namespace nashswarm::engine
+
+#endif  // NASHSWARM_CORE_ENGINE_COMMANDS_H_

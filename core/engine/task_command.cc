@@ -1,0 +1,101 @@
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <iostream>
+#include <mutex>
+
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "core/engine/commands.h"
+#include "core/pipeline/stages.h"
+
+namespace nashswarm::engine {
+namespace {
+
+constexpr uint64_t kMaxTaskBytes = 16u << 20;
+
+void Emit(const Json& event) {
+  static std::mutex mutex;
+  const std::string line = event.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::lock_guard<std::mutex> lock(mutex);
+  std::cout << line << std::flush;
+}
+
+class StdoutObserver : public pipeline::Observer {
+ public:
+  void Progress(uint64_t done, uint64_t total, const std::string& tensor) override {
+    Emit({{"event", "progress"}, {"done", done}, {"total", total}, {"tensor", tensor}});
+  }
+  void TensorDone(const std::string& tensor, const std::string& format, double bits, double error) override {
+    Emit({{"event", "tensor"}, {"tensor", tensor}, {"format", format}, {"bits_per_weight", bits}, {"relative_error", error}});
+  }
+  void Log(const std::string& severity, const std::string& text) override {
+    Emit({{"event", "log"}, {"severity", severity}, {"text", text}});
+  }
+};
+
+absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer) {
+  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(dir, "task.json"), kMaxTaskBytes));
+  NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, "task.json"));
+  const std::string stage = JsonString(json, "stage");
+  pipeline::Task task;
+  task.model_dir = JsonString(json, "model");
+  task.in_dir = JoinPath(dir, "in");
+  task.out_dir = JoinPath(dir, "out");
+  task.shard = static_cast<int>(JsonInt(json, "shard", 0));
+  task.threads = static_cast<int>(JsonInt(json, "threads", 0));
+  task.source_digest = json.contains("source") ? JsonString(json["source"], "digest") : "";
+  task.observer = observer;
+  if (stage != "validate") {
+    NS_ASSIGN_OR_RETURN(task.spec, pipeline::ParseSpec(json.contains("spec") ? json["spec"] : Json()));
+  }
+  return pipeline::RunStage(stage, task);
+}
+
+}  // namespace
+
+int RunTask(const std::string& dir) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  StdoutObserver observer;
+  absl::StatusOr<Json> result;
+  try {
+    result = Run(dir, &observer);
+  } catch (const std::bad_alloc&) {
+    result = MakeError(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY", "the engine ran out of memory");
+  } catch (const std::exception& e) {  // only our own stage files could cause it: nlohmann's at()
+    result = MakeError(absl::StatusCode::kInternal, "STAGE_FILE_INVALID", e.what());
+  }
+  if (!result.ok()) {
+    const absl::Status& status = result.status();
+    Emit({{"event", "error"}, {"code", static_cast<int>(status.code())}, {"reason", ReasonOf(status)},
+          {"message", std::string(status.message())}, {"hint", HintOf(status)}});
+    return 1;
+  }
+  (*result)["event"] = "result";
+  Emit(*result);
+  return 0;
+}
+
+int ReportError(const absl::Status& status, bool json) {
+  const std::string hint = HintOf(status);
+  if (json) {
+    Emit({{"error", {{"code", absl::StatusCodeToString(status.code())}, {"reason", ReasonOf(status)},
+                     {"message", std::string(status.message())}, {"hint", hint}}}});
+  }
+  std::cerr << "error: " << status.message() << "\n";
+  if (!hint.empty()) std::cerr << "hint: " << hint << "\n";
+  switch (status.code()) {
+    case absl::StatusCode::kNotFound:
+      return 3;
+    case absl::StatusCode::kResourceExhausted:
+      return 6;
+    case absl::StatusCode::kDataLoss:
+    case absl::StatusCode::kInvalidArgument:
+      return 7;
+    default:
+      return 1;
+  }
+}
+
+}  // namespace nashswarm::engine

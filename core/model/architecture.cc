@@ -1,0 +1,84 @@
+#include "core/model/architecture.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "absl/strings/str_join.h"
+#include "core/base/status.h"
+#include "core/model/mapper.h"
+
+namespace nashswarm::model {
+namespace {
+
+constexpr std::string_view kKnown[] = {"gpt2", "llama", "mistral", "qwen2"};
+
+constexpr std::string_view kRoleNames[] = {
+    "token_embedding", "position_embedding", "output",  "query", "key",   "value", "query_key_value",
+    "attention_output", "ffn_gate",          "ffn_up",  "ffn_down", "norm", "bias", "rope_factors"};
+
+// Row of the checkpoint that becomes stored row `row`.
+uint64_t SourceRow(const MappedTensor& tensor, uint64_t row) {
+  if (tensor.layout != Layout::kHeadPairs) return row;
+  const uint64_t head = row / tensor.head_rows, within = row % tensor.head_rows;
+  return head * tensor.head_rows + (within % 2) * (tensor.head_rows / 2) + within / 2;
+}
+
+// Columns [first, first + count) of a [row_weights, rows] matrix, as rows. Goes down the source in bands, so that both
+// sides are touched in runs of at least a cache line.
+void ReadTransposed(const MappedTensor& tensor, uint64_t first, uint64_t count, float* out) {
+  constexpr uint64_t kBand = 16;
+  const checkpoint::DType dtype = tensor.source->dtype;
+  const uint64_t element = checkpoint::BytesOf(dtype);
+  std::vector<float> band(kBand * count);
+  for (uint64_t c0 = 0; c0 < tensor.source_row_weights; c0 += kBand) {
+    const uint64_t columns = std::min(kBand, tensor.source_row_weights - c0);
+    for (uint64_t c = 0; c < columns; ++c) {
+      const uint64_t position = (c0 + c) * tensor.source_rows + first;
+      checkpoint::ToFloat(dtype, tensor.source->data.data() + position * element, count, &band[c * count]);
+    }
+    for (uint64_t r = 0; r < count; ++r) {
+      for (uint64_t c = 0; c < columns; ++c) out[r * tensor.row_weights + c0 + c] = band[c * count + r];
+    }
+  }
+}
+
+}  // namespace
+
+std::string_view NameOf(Role role) { return kRoleNames[static_cast<int>(role)]; }
+
+absl::Span<const std::string_view> KnownArchitectures() { return kKnown; }
+
+absl::StatusOr<Model> MapModel(const checkpoint::Checkpoint& checkpoint) {
+  const std::string model_type = JsonString(checkpoint.config(), "model_type");
+  if (model_type == "gpt2") return MapGpt2(checkpoint);
+  if (model_type == "llama" || model_type == "mistral" || model_type == "qwen2") return MapLlama(checkpoint, model_type);
+  return MakeError(absl::StatusCode::kInvalidArgument, "ARCHITECTURE_UNKNOWN",
+                   model_type.empty() ? "config.json: is missing or has no model_type"
+                                      : absl::StrCat("config.json: unknown architecture '", model_type, "'"),
+                   absl::StrCat("known architectures: ", absl::StrJoin(kKnown, ", ", [](std::string* out, std::string_view s) {
+                                  out->append(s);
+                                })));
+}
+
+void ReadRows(const MappedTensor& tensor, uint64_t first, uint64_t count, float* out) {
+  if (tensor.source == nullptr) {
+    std::memcpy(out, tensor.constant.data(), tensor.constant.size() * sizeof(float));
+    return;
+  }
+  const bool padded = tensor.rows != tensor.source_rows || tensor.row_weights != tensor.source_row_weights;
+  if (padded) std::fill(out, out + count * tensor.row_weights, 0.0f);
+  const uint64_t real = first >= tensor.source_rows ? 0 : std::min(count, tensor.source_rows - first);
+  if (tensor.layout == Layout::kTransposed) {
+    if (real > 0) ReadTransposed(tensor, first, real, out);
+    return;
+  }
+  const checkpoint::DType dtype = tensor.source->dtype;
+  const uint64_t row_bytes = tensor.source_row_weights * checkpoint::BytesOf(dtype);
+  for (uint64_t r = 0; r < real; ++r) {
+    checkpoint::ToFloat(dtype, tensor.source->data.data() + SourceRow(tensor, first + r) * row_bytes,
+                        tensor.source_row_weights, out + r * tensor.row_weights);
+  }
+}
+
+}  // namespace nashswarm::model

@@ -1,0 +1,84 @@
+// Maps a checkpoint to the roles, names and orientation that GGUF expects: GPT-2 and the LLaMA family (llama, mistral,
+// qwen2). Names and hyperparameter keys: the GGUF specification and llama.cpp's model loader.
+#ifndef NASHSWARM_CORE_MODEL_ARCHITECTURE_H_
+#define NASHSWARM_CORE_MODEL_ARCHITECTURE_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/gguf.h"
+
+namespace nashswarm::model {
+
+enum class Role {
+  kTokenEmbedding,
+  kPositionEmbedding,
+  kOutput,
+  kQuery,
+  kKey,
+  kValue,
+  kQueryKeyValue,
+  kAttentionOutput,
+  kFfnGate,
+  kFfnUp,
+  kFfnDown,
+  kNorm,
+  kBias,
+  kRopeFactors,
+};
+std::string_view NameOf(Role role);
+
+// How the rows of the stored tensor come from the checkpoint's.
+enum class Layout {
+  kRows,        // as they are
+  kTransposed,  // GPT-2's Conv1D keeps [in, out]; rows here are outputs
+  kHeadPairs,   // within every head, rotary partners (i, i + d/2) become neighbours (2i, 2i + 1)
+};
+
+// A tensor as it will be stored: `rows` rows of `row_weights` weights (vectors are one row).
+struct MappedTensor {
+  std::string name;                                    // in GGUF
+  const checkpoint::SourceTensor* source = nullptr;    // lives as long as the Checkpoint; null for `constant`
+  Role role = Role::kNorm;
+  int layer = -1;                                      // -1: outside the layers
+  Layout layout = Layout::kRows;
+  uint64_t head_rows = 0;                              // of kHeadPairs: rows a head has
+  uint64_t rows = 0, row_weights = 0;                  // stored, zero padding included
+  uint64_t source_rows = 0, source_row_weights = 0;    // without padding; the rest is zero
+  bool vector = false;                                 // stored with one dimension
+  std::vector<float> constant;                         // values of a tensor the checkpoint does not have
+
+  uint64_t weights() const { return rows * row_weights; }
+  // Name for people and rules: the checkpoint's, or GGUF's for a constant.
+  const std::string& source_name() const { return source != nullptr ? source->name : name; }
+  bool is_player() const { return !vector; }  // vectors are a thousandth of a model and stay exact
+};
+
+struct Model {
+  std::string architecture;                            // as GGUF names it
+  uint64_t embedding_rows = 0;                         // vocabulary size
+  std::vector<checkpoint::GgufMetadata> hyperparameters;
+  std::vector<MappedTensor> tensors;                   // in file order
+  uint64_t parameters = 0;                             // of the checkpoint: a tied weight once, no padding
+  std::vector<std::string> warnings;
+};
+
+// The architectures MapModel knows, as GGUF names them.
+absl::Span<const std::string_view> KnownArchitectures();
+
+// INVALID_ARGUMENT with the reasons ARCHITECTURE_UNKNOWN (lists the known ones), CONFIG_INVALID (a hyperparameter is
+// missing or out of range), MODEL_TENSOR_MISSING, MODEL_TENSOR_SHAPE, MODEL_TENSOR_UNKNOWN (a weight that would be
+// lost), MODEL_TENSOR_DTYPE.
+absl::StatusOr<Model> MapModel(const checkpoint::Checkpoint& checkpoint);
+
+// Rows [first, first + count) of `tensor` as floats, `count * row_weights` values, into `out`.
+void ReadRows(const MappedTensor& tensor, uint64_t first, uint64_t count, float* out);
+
+}  // namespace nashswarm::model
+
+#endif  // NASHSWARM_CORE_MODEL_ARCHITECTURE_H_

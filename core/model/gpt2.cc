@@ -1,0 +1,63 @@
+// GPT-2: Conv1D weights are [in, out] in the checkpoint; the output head is tied to wte.
+#include "core/base/checked.h"
+#include "core/base/status.h"
+#include "core/model/mapper.h"
+
+namespace nashswarm::model {
+
+using checkpoint::GgufValue;
+
+absl::StatusOr<Model> MapGpt2(const checkpoint::Checkpoint& checkpoint) {
+  Mapper map(checkpoint, "gpt2");
+  const uint64_t layers = map.Count("n_layer|num_hidden_layers"), heads = map.Count("n_head|num_attention_heads"),
+                 width = map.Count("n_embd|hidden_size"), context = map.Count("n_positions|n_ctx"),
+                 vocabulary = map.Count("vocab_size"), ffn = map.CountOr("n_inner", 4 * width),
+                 ffn_stored = AlignUp(ffn, kNarrowBlock);
+  if (width % heads != 0) map.Fail("CONFIG_INVALID", "config.json: n_embd is not a multiple of n_head", "");
+  if (!JsonBool(checkpoint.config(), "tie_word_embeddings", true)) {
+    map.Fail("CONFIG_INVALID", "config.json: an untied GPT-2 head is not supported", "set tie_word_embeddings or merge the head");
+  }
+  if (const std::string activation = JsonString(checkpoint.config(), "activation_function", "gelu_new");
+      activation != "gelu_new" && activation != "gelu_pytorch_tanh") {
+    map.Fail("CONFIG_INVALID", absl::StrCat("config.json: activation_function '", activation, "' is not GPT-2's"),
+             "GGUF's gpt2 runs gelu_new only");
+  }
+  map.Put("block_count", GgufValue::U32(layers));
+  map.Put("context_length", GgufValue::U32(context));
+  map.Put("embedding_length", GgufValue::U32(width));
+  map.Put("feed_forward_length", GgufValue::U32(ffn_stored));
+  map.Put("attention.head_count", GgufValue::U32(heads));
+  map.Put("attention.layer_norm_epsilon", GgufValue::F32(map.Real("layer_norm_epsilon", 1e-5)));
+  if (ffn_stored != ffn) {
+    map.Warn(absl::StrCat("feed-forward width ", ffn, " padded with zeros to ", ffn_stored, " (exact: outputs unchanged)"));
+  }
+
+  const std::string root = map.Has("transformer.wte.weight") ? "transformer." : "";
+  map.Matrix("token_embd.weight", root + "wte.weight", Role::kTokenEmbedding, -1, {vocabulary, width});
+  map.Matrix("position_embd.weight", root + "wpe.weight", Role::kPositionEmbedding, -1, {context, width});
+  const auto norm = [&](const std::string& name, const std::string& source, int layer) {
+    map.Vector(name + ".weight", root + source + ".weight", Role::kNorm, layer, {1, width});
+    map.Vector(name + ".bias", root + source + ".bias", Role::kNorm, layer, {1, width});
+  };
+  const auto linear = [&](const std::string& name, const std::string& source, Role role, int layer, uint64_t out,
+                          uint64_t in, uint64_t out_stored, uint64_t in_stored) {
+    map.Matrix(name + ".weight", root + source + ".weight", role, layer, {out, in, out_stored, in_stored, Layout::kTransposed});
+    map.Vector(name + ".bias", root + source + ".bias", Role::kBias, layer, {1, out, 1, out_stored});
+  };
+  for (uint64_t l = 0; l < layers && map.ok(); ++l) {
+    const int layer = static_cast<int>(l);
+    const std::string name = absl::StrCat("blk.", l, "."), source = absl::StrCat("h.", l, ".");
+    norm(name + "attn_norm", source + "ln_1", layer);
+    linear(name + "attn_qkv", source + "attn.c_attn", Role::kQueryKeyValue, layer, 3 * width, width, 0, 0);
+    linear(name + "attn_output", source + "attn.c_proj", Role::kAttentionOutput, layer, width, width, 0, 0);
+    norm(name + "ffn_norm", source + "ln_2", layer);
+    linear(name + "ffn_up", source + "mlp.c_fc", Role::kFfnUp, layer, ffn, width, ffn_stored, 0);
+    linear(name + "ffn_down", source + "mlp.c_proj", Role::kFfnDown, layer, width, ffn, 0, ffn_stored);
+  }
+  norm("output_norm", "ln_f", -1);
+  map.Ignore("lm_head.weight");  // tied: the same weights as wte
+  static constexpr std::string_view kBuffers[] = {".attn.bias", ".attn.masked_bias"};  // causal masks
+  return map.Finish(vocabulary, kBuffers);
+}
+
+}  // namespace nashswarm::model

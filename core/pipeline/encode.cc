@@ -1,0 +1,102 @@
+// ENCODE: every tensor of one shard in the format the plan gives it. Threads read, encode and write chunks on their own,
+// so the three overlap; offsets are known beforehand, so chunks need no order.
+#include <atomic>
+#include <cmath>
+
+#include "core/base/checked.h"
+#include "core/base/file.h"
+#include "core/base/parallel.h"
+#include "core/base/status.h"
+#include "core/pipeline/chunks.h"
+#include "core/pipeline/prepared.h"
+#include "core/pipeline/progress.h"
+#include "core/pipeline/stages.h"
+#include "core/quant/error.h"
+
+namespace nashswarm::pipeline {
+namespace {
+
+struct ShardTensor {
+  quant::Format format;
+  uint64_t offset;      // in the shard
+  uint64_t row_bytes;
+  std::atomic<uint64_t> chunks_left{0};
+  size_t first_chunk = 0, chunk_count = 0;
+};
+
+absl::Status EncodeChunk(const model::MappedTensor& source, const PreparedTensor& tensor, const ShardTensor& target,
+                         const Chunk& chunk, bool zero_non_finite, AtomicFile* file, quant::RowError* error) {
+  std::vector<float> values(chunk.rows * tensor.row_weights);
+  model::ReadRows(source, chunk.first, chunk.rows, values.data());
+  if (zero_non_finite) {
+    for (float& value : values) value = std::isfinite(value) ? value : 0.0f;
+  }
+  std::vector<uint8_t> encoded(chunk.rows * target.row_bytes);
+  std::vector<float> decoded(tensor.row_weights);
+  for (uint64_t r = 0; r < chunk.rows; ++r) {
+    const absl::Span<const float> row(&values[r * tensor.row_weights], tensor.row_weights);
+    uint8_t* out = &encoded[r * target.row_bytes];
+    quant::EncodeRow(target.format, row, {}, out);
+    quant::DecodeRow(target.format, out, absl::MakeSpan(decoded));
+    *error += quant::CompareRows(row, decoded, {});
+  }
+  return file->WriteAt(target.offset + chunk.first * target.row_bytes, encoded);
+}
+
+}  // namespace
+
+absl::StatusOr<Json> Encode(const Task& task) {
+  NS_ASSIGN_OR_RETURN(const Prepared prepared, ReadPrepared(task.in_dir));
+  NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
+  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(task.in_dir, "plan.json")));
+  NS_ASSIGN_OR_RETURN(const Json plan, ParseJson(text, "plan.json"));
+  const auto [first, last] = prepared.shards.at(task.shard);
+
+  std::vector<Chunk> chunks;
+  std::vector<ShardTensor> targets(last - first);
+  uint64_t offset = 0, weights = 0;
+  for (size_t t = first; t < last; ++t) {
+    const PreparedTensor& tensor = prepared.tensors[t];
+    ShardTensor& target = targets[t - first];
+    target.format = *quant::FormatByName(plan.at("tensors").at(t).at("format").get<std::string>());
+    target.offset = offset;
+    target.row_bytes = *quant::EncodedBytes(target.format, 1, tensor.row_weights);
+    target.first_chunk = chunks.size();
+    AppendChunks(t, tensor.rows, tensor.row_weights, &chunks);
+    target.chunk_count = chunks.size() - target.first_chunk;
+    target.chunks_left = target.chunk_count;
+    offset = AlignUp(offset + tensor.rows * target.row_bytes, checkpoint::kGgufAlignment);
+    weights += tensor.weights();
+  }
+
+  NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(JoinPath(task.out_dir, absl::StrCat("shard-", task.shard, ".bin"))));
+  NS_RETURN_IF_ERROR(file.Truncate(offset));  // alignment gaps read as zeros
+  ProgressCounter progress(task.observer, weights);
+  std::vector<quant::RowError> errors(chunks.size()), totals(targets.size());
+  NS_RETURN_IF_ERROR(ParallelFor(ResolveThreads(task.threads), chunks.size(), [&](uint64_t c) -> absl::Status {
+    const size_t t = chunks[c].tensor;
+    const PreparedTensor& tensor = prepared.tensors[t];
+    ShardTensor& target = targets[t - first];
+    NS_RETURN_IF_ERROR(EncodeChunk(open.model.tensors[t], tensor, target, chunks[c], task.spec.zero_non_finite, &file,
+                                   &errors[c]));
+    progress.Add(chunks[c].rows * tensor.row_weights, tensor.source);
+    if (target.chunks_left.fetch_sub(1) == 1) {  // the last chunk of the tensor sums up, in order
+      quant::RowError& total = totals[t - first];
+      for (size_t i = 0; i < target.chunk_count; ++i) total += errors[target.first_chunk + i];
+      progress.TensorDone(tensor.source, std::string(quant::InfoOf(target.format).name),
+                          8.0 * target.row_bytes / tensor.row_weights, total.energy > 0 ? total.error / total.energy : 0);
+    }
+    return absl::OkStatus();
+  }));
+  NS_RETURN_IF_ERROR(file.Commit());
+
+  Json tensors = Json::array();
+  for (size_t i = 0; i < targets.size(); ++i) {
+    tensors.push_back({{"tensor", first + i}, {"error", totals[i].error}, {"energy", totals[i].energy}});
+  }
+  NS_RETURN_IF_ERROR(WriteFileDurably(JoinPath(task.out_dir, absl::StrCat("shard-", task.shard, ".json")),
+                                      Json{{"bytes", offset}, {"tensors", std::move(tensors)}}.dump(1)));
+  return Json{{"weights", weights}, {"bytes", offset}};
+}
+
+}  // namespace nashswarm::pipeline

@@ -1,0 +1,185 @@
+// PREPARE: open and validate everything, map the architecture, decide who may play which strategy, cut into shards.
+#include <algorithm>
+#include <map>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "core/base/checked.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "core/pipeline/prepared.h"
+#include "core/pipeline/stages.h"
+#include "re2/re2.h"
+
+namespace nashswarm::pipeline {
+namespace {
+
+using quant::Format;
+
+// A shard is at least this many weights, so that starting a task (tens of milliseconds) costs little next to it, and
+// small enough that a crash loses seconds. There are at most kMaxShards, for the sake of the job's bookkeeping.
+constexpr uint64_t kShardWeights = 16u << 20;
+constexpr uint64_t kMaxShards = 256;
+
+constexpr uint64_t kWideBlock = 256;
+
+std::vector<Format> FormatsFor(const model::MappedTensor& tensor) {
+  if (!tensor.is_player()) return {Format::kF32};
+  std::vector<Format> formats;
+  for (const quant::FormatInfo& info : quant::AllFormats()) {
+    if (quant::FitsRow(info.format, tensor.row_weights)) formats.push_back(info.format);
+  }
+  return formats;
+}
+
+Format SourceFormat(const model::MappedTensor& tensor) {
+  switch (tensor.source->dtype) {
+    case checkpoint::DType::kF16:
+      return Format::kF16;
+    case checkpoint::DType::kBF16:
+      return Format::kBF16;
+    default:
+      return Format::kF32;  // F64 too: GGUF readers compute in F32 at most
+  }
+}
+
+absl::Status ApplyRules(const std::vector<Rule>& rules, const model::Model& model, Prepared* prepared) {
+  std::vector<std::unique_ptr<RE2>> patterns;
+  for (const Rule& rule : rules) {
+    patterns.push_back(std::make_unique<RE2>(rule.pattern, RE2::Quiet));
+    if (!patterns.back()->ok()) {
+      return MakeError(absl::StatusCode::kInvalidArgument, "RULE_INVALID",
+                       absl::StrCat("rule pattern '", rule.pattern, "': ", patterns.back()->error()));
+    }
+  }
+  std::vector<bool> matched(rules.size());
+  for (size_t t = 0; t < model.tensors.size(); ++t) {
+    const model::MappedTensor& tensor = model.tensors[t];
+    for (size_t r = 0; r < rules.size(); ++r) {
+      if (!RE2::FullMatch(tensor.source_name(), *patterns[r])) continue;
+      matched[r] = true;
+      if (!tensor.is_player()) break;  // vectors are stored in F32, which every reader asks for
+      const auto format = rules[r].format == "keep" ? SourceFormat(tensor) : quant::FormatByName(rules[r].format);
+      if (!format) {
+        return MakeError(absl::StatusCode::kInvalidArgument, "RULE_INVALID",
+                         absl::StrCat("rule '", rules[r].pattern, "': unknown format '", rules[r].format, "'"),
+                         "list the formats with: nashswarm schemes");
+      }
+      if (!quant::FitsRow(*format, tensor.row_weights)) {
+        return MakeError(absl::StatusCode::kInvalidArgument, "RULE_INVALID",
+                         absl::StrCat("rule '", rules[r].pattern, "': tensor '", tensor.source_name(), "' has rows of ",
+                                      tensor.row_weights, " weights, which do not divide into blocks of ",
+                                      ToAbsl(quant::InfoOf(*format).name)),
+                         "choose a 32-wide format or keep");
+      }
+      prepared->tensors[t].formats = {*format};
+      break;
+    }
+  }
+  for (size_t r = 0; r < rules.size(); ++r) {
+    if (!matched[r]) {
+      prepared->warnings.push_back(absl::StrCat("rule '", rules[r].pattern, "' matches no tensor of this model"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Rows that do not divide by 256 cannot take a K-quant: says so, by row length.
+void WarnOfNarrowRows(Prepared* prepared) {
+  std::map<uint64_t, uint64_t> weights_by_row;
+  uint64_t total = 0;
+  for (const PreparedTensor& tensor : prepared->tensors) {
+    if (tensor.vector) continue;
+    total += tensor.weights();
+    if (tensor.row_weights % kWideBlock != 0) weights_by_row[tensor.row_weights] += tensor.weights();
+  }
+  for (const auto& [row, weights] : weights_by_row) {
+    std::vector<std::string> names;
+    for (const quant::FormatInfo& info : quant::AllFormats()) {
+      if (quant::FitsRow(info.format, row)) names.emplace_back(info.name);
+    }
+    prepared->warnings.push_back(absl::StrFormat(
+        "FALLBACK: rows of %d weights (%.1f %% of the model) do not divide by 256, so no K-quant fits them; they take one of %s",
+        row, 100.0 * weights / std::max<uint64_t>(total, 1), absl::StrJoin(names, ", ")));
+  }
+}
+
+void CutIntoShards(Prepared* prepared) {
+  uint64_t total = 0;
+  for (const PreparedTensor& tensor : prepared->tensors) total += tensor.weights();
+  const uint64_t least = std::max(kShardWeights, total / kMaxShards + 1);
+  size_t first = 0;
+  uint64_t weights = 0;
+  for (size_t t = 0; t < prepared->tensors.size(); ++t) {
+    weights += prepared->tensors[t].weights();
+    if (weights >= least || t + 1 == prepared->tensors.size()) {
+      prepared->shards.push_back({first, t + 1});
+      first = t + 1;
+      weights = 0;
+    }
+  }
+}
+
+// The header's length does not depend on the formats: every tensor entry has the same size in any.
+uint64_t HeaderBytes(const std::vector<checkpoint::GgufMetadata>& metadata, const Prepared& prepared) {
+  std::vector<checkpoint::GgufTensor> tensors;
+  for (const PreparedTensor& tensor : prepared.tensors) {
+    checkpoint::GgufTensor entry{tensor.name, {}, Format::kF32, 0, 0};
+    entry.dims.assign(tensor.vector ? 1 : 2, 1);
+    tensors.push_back(std::move(entry));
+  }
+  return checkpoint::SerializeGgufHeader(metadata, &tensors).size();
+}
+
+}  // namespace
+
+absl::StatusOr<Json> Validate(const Task& task) {
+  NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
+  std::vector<std::string> warnings;
+  NS_RETURN_IF_ERROR(ArtifactMetadata(open, &warnings).status());
+  return Json{{"architecture", open.model.architecture},
+              {"parameters", open.model.parameters},
+              {"tensors", open.model.tensors.size()},
+              {"weight_bytes", open.checkpoint->weight_bytes()}};
+}
+
+absl::StatusOr<Json> Prepare(const Task& task) {
+  NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
+  Prepared prepared;
+  prepared.architecture = open.model.architecture;
+  prepared.parameters = open.model.parameters;
+  prepared.source_weight_bytes = open.checkpoint->weight_bytes();
+  prepared.warnings = open.model.warnings;
+  NS_ASSIGN_OR_RETURN(const auto metadata, ArtifactMetadata(open, &prepared.warnings));
+
+  uint64_t weights = 0;
+  for (const model::MappedTensor& tensor : open.model.tensors) {
+    prepared.tensors.push_back({tensor.name, tensor.source_name(), std::string(model::NameOf(tensor.role)), tensor.rows,
+                                tensor.row_weights, tensor.vector, FormatsFor(tensor)});
+    weights += tensor.weights();
+  }
+  NS_RETURN_IF_ERROR(ApplyRules(task.spec.rules, open.model, &prepared));
+  WarnOfNarrowRows(&prepared);
+  CutIntoShards(&prepared);
+  prepared.header_bytes = HeaderBytes(metadata, prepared);
+  for (const std::string& warning : prepared.warnings) task.observer->Log("warning", warning);
+
+  NS_RETURN_IF_ERROR(WriteFileDurably(JoinPath(task.out_dir, "prepared.json"), ToJson(prepared).dump(1)));
+  return Json{{"shards", prepared.shards.size()},
+              {"architecture", prepared.architecture},
+              {"parameters", prepared.parameters},
+              {"tensors", prepared.tensors.size()},
+              {"weights", weights}};
+}
+
+absl::StatusOr<Json> RunStage(const std::string& stage, const Task& task) {
+  if (stage == "validate") return Validate(task);
+  if (stage == "prepare") return Prepare(task);
+  if (stage == "measure") return Measure(task);
+  if (stage == "solve") return SolvePlan(task);
+  if (stage == "encode") return Encode(task);
+  if (stage == "publish") return Publish(task);
+  return MakeError(absl::StatusCode::kInvalidArgument, "STAGE_UNKNOWN", absl::StrCat("unknown stage '", stage, "'"));
+}
+
+}  // namespace nashswarm::pipeline

@@ -1,0 +1,85 @@
+#include "core/pipeline/prepared.h"
+
+#include "absl/strings/str_format.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "core/model/vocabulary.h"
+
+namespace nashswarm::pipeline {
+namespace {
+
+constexpr char kFile[] = "prepared.json";
+
+std::string SizeLabel(uint64_t parameters) {
+  return parameters < 1'000'000'000 ? absl::StrFormat("%.1fM", parameters / 1e6)
+                                    : absl::StrFormat("%.1fB", parameters / 1e9);
+}
+
+}  // namespace
+
+absl::StatusOr<OpenModel> OpenAndMap(const std::string& directory) {
+  OpenModel open;
+  NS_ASSIGN_OR_RETURN(open.checkpoint, checkpoint::Checkpoint::Open(directory));
+  NS_ASSIGN_OR_RETURN(open.model, model::MapModel(*open.checkpoint));
+  return open;
+}
+
+absl::StatusOr<std::vector<checkpoint::GgufMetadata>> ArtifactMetadata(const OpenModel& open,
+                                                                       std::vector<std::string>* warnings) {
+  using checkpoint::GgufValue;
+  NS_ASSIGN_OR_RETURN(const model::Vocabulary vocabulary,
+                      model::ReadVocabulary(open.checkpoint->directory(), open.checkpoint->config(),
+                                            open.model.embedding_rows));
+  warnings->insert(warnings->end(), vocabulary.warnings.begin(), vocabulary.warnings.end());
+  // Nothing here may differ between two runs on the same checkpoint: no times, no paths, no ids.
+  std::string name = BaseName(JsonString(open.checkpoint->config(), "_name_or_path"));
+  if (name.empty()) name = absl::StrCat(open.model.architecture, " ", SizeLabel(open.model.parameters));
+  std::vector<checkpoint::GgufMetadata> metadata = {
+      {"general.architecture", GgufValue::String(open.model.architecture)},
+      {"general.name", GgufValue::String(name)},
+      {"general.quantized_by", GgufValue::String("nashswarm " NASHSWARM_VERSION)},
+      {"general.quantization_version", GgufValue::U32(2)},  // of the block formats' layout
+  };
+  metadata.insert(metadata.end(), open.model.hyperparameters.begin(), open.model.hyperparameters.end());
+  model::AppendMetadata(vocabulary, &metadata);
+  return metadata;
+}
+
+Json ToJson(const Prepared& prepared) {
+  Json tensors = Json::array();
+  for (const PreparedTensor& tensor : prepared.tensors) {
+    Json formats = Json::array();
+    for (const quant::Format format : tensor.formats) formats.push_back(quant::InfoOf(format).name);
+    tensors.push_back({{"name", tensor.name}, {"source", tensor.source}, {"role", tensor.role},
+                       {"rows", tensor.rows}, {"row_weights", tensor.row_weights}, {"vector", tensor.vector},
+                       {"formats", std::move(formats)}});
+  }
+  return {{"architecture", prepared.architecture},
+          {"parameters", prepared.parameters},
+          {"source_weight_bytes", prepared.source_weight_bytes},
+          {"header_bytes", prepared.header_bytes},
+          {"tensors", std::move(tensors)},
+          {"shards", prepared.shards},
+          {"warnings", prepared.warnings}};
+}
+
+absl::StatusOr<Prepared> ReadPrepared(const std::string& in_dir) {
+  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(in_dir, kFile)));
+  NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, kFile));
+  Prepared prepared;
+  prepared.architecture = json.at("architecture");
+  prepared.parameters = json.at("parameters");
+  prepared.source_weight_bytes = json.at("source_weight_bytes");
+  prepared.header_bytes = json.at("header_bytes");
+  prepared.shards = json.at("shards").get<std::vector<std::pair<size_t, size_t>>>();
+  prepared.warnings = json.at("warnings").get<std::vector<std::string>>();
+  for (const Json& entry : json.at("tensors")) {
+    PreparedTensor tensor{entry.at("name"), entry.at("source"), entry.at("role"), entry.at("rows"),
+                          entry.at("row_weights"), entry.at("vector"), {}};
+    for (const Json& name : entry.at("formats")) tensor.formats.push_back(*quant::FormatByName(name.get<std::string>()));
+    prepared.tensors.push_back(std::move(tensor));
+  }
+  return prepared;
+}
+
+}  // namespace nashswarm::pipeline

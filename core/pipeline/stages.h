@@ -1,0 +1,52 @@
+// The stages of a job: prepare, measure, solve, encode, publish. Each reads the files of earlier stages and writes its
+// own (names and flow: core/engine/README.md). The same inputs give the same bytes at any thread count.
+#ifndef NASHSWARM_CORE_PIPELINE_STAGES_H_
+#define NASHSWARM_CORE_PIPELINE_STAGES_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/json.h"
+#include "core/pipeline/spec.h"
+
+namespace nashswarm::pipeline {
+
+// Where a stage reports; any thread may call, one at a time.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void Progress(uint64_t weights_done, uint64_t weights_total, const std::string& tensor) = 0;
+  virtual void TensorDone(const std::string& tensor, const std::string& format, double bits_per_weight,
+                          double relative_error) = 0;
+  virtual void Log(const std::string& severity, const std::string& text) = 0;
+};
+
+struct Task {
+  std::string model_dir;      // the checkpoint
+  std::string in_dir;         // outputs of earlier stages
+  std::string out_dir;        // takes this stage's
+  Spec spec;
+  int shard = 0;
+  int threads = 0;            // 0: every core
+  std::string source_digest;  // hex, of the model's manifest; goes into the artifact's manifest
+  Observer* observer = nullptr;  // not owned
+};
+
+// Each returns the fields of its "result" event.
+absl::StatusOr<Json> Validate(const Task& task);
+absl::StatusOr<Json> Prepare(const Task& task);
+absl::StatusOr<Json> Measure(const Task& task);
+absl::StatusOr<Json> SolvePlan(const Task& task);
+absl::StatusOr<Json> Encode(const Task& task);
+absl::StatusOr<Json> Publish(const Task& task);
+
+// By stage name; INVALID_ARGUMENT / STAGE_UNKNOWN.
+absl::StatusOr<Json> RunStage(const std::string& stage, const Task& task);
+
+}  // namespace nashswarm::pipeline
+
+#endif  // NASHSWARM_CORE_PIPELINE_STAGES_H_

@@ -1,0 +1,303 @@
+// Super-blocks of 256 weights with an integer scale and minimum per sub-block: Q5_K, Q4_K (8 x 32 weights), Q2_K
+// (16 x 16).
+//
+// Encoding: fit scale and minimum of each sub-block alone; take d and dmin from the greatest; for each sub-block try
+// the integer pairs next to its ideal pair on the real, re-rounded error; solve d and dmin by least squares over the
+// super-block; repeat while it helps.
+#include <array>
+
+#include "core/quant/blocks.h"
+#include "core/quant/codecs.h"
+#include "core/quant/kernels.h"
+
+namespace nashswarm::quant {
+namespace {
+
+// First guesses: the range of the weights spans max + stretch levels, and the share `low` of what does not fit is cut
+// off at the lower end. More guesses find luckier roundings; these are about where more stopped to pay.
+template <size_t kStretches, size_t kLows>
+constexpr auto Windows(const float (&stretches)[kStretches], const float (&lows)[kLows]) {
+  std::array<Window, kStretches * kLows> windows{};
+  size_t i = 0;
+  for (const float stretch : stretches) {
+    for (const float low : lows) windows[i++] = {stretch, -stretch * low};
+  }
+  return windows;
+}
+constexpr auto kFine = Windows({-0.75f, -0.25f, 0.25f, 0.75f, 1.25f, 1.75f}, {0.0f, 0.33f, 0.67f, 1.0f});
+constexpr auto kCoarse = Windows({-0.5f, 0.0f, 0.5f, 1.0f}, {0.0f, 0.5f, 1.0f});
+
+struct AffineFormat {
+  float max;                        // weights are 0..max
+  float greatest;                   // integer scales and minima are 0..greatest
+  int sub_weights;                  // 16 or 32
+  absl::Span<const Window> windows;
+  int subs() const { return kSuper / sub_weights; }
+};
+
+// What is stored of a super-block beside the rounded weights.
+struct Scales {
+  float d = 0.0f, dmin = 0.0f;         // halves
+  float scale[16] = {}, min[16] = {};  // integers
+  float error = -1.0f;                 // sum over sub-blocks; negative: nothing chosen yet
+};
+
+constexpr int kRounds = 2;  // of (integers given d and dmin, d and dmin given integers)
+constexpr int kTries = 9;   // pairs of integers around the ideal pair
+constexpr float kScaleSteps[kTries] = {0, 0, 0, -1, -1, -1, 1, 1, 1};
+constexpr float kMinSteps[kTries] = {0, -1, 1, 0, -1, 1, 0, -1, 1};
+
+float Greatest(const float* values, int count) {
+  float greatest = 0.0f;
+  for (int j = 0; j < count; ++j) {
+    if (std::fabs(values[j]) > std::fabs(greatest)) greatest = values[j];
+  }
+  return greatest;
+}
+
+// The d and dmin that minimise the error of a super-block given all integers: two linear equations.
+// `first` is the super-block's first lane.
+void SolveUnits(const AffineSums& sums, int first, int subs, const Scales& scales, float& d, float& dmin) {
+  double ss = 0.0, sm = 0.0, mm = 0.0, sx = 0.0, mx = 0.0;
+  for (int j = 0; j < subs; ++j) {
+    const double s = scales.scale[j], m = scales.min[j];
+    const int lane = first + j;
+    ss += s * s * sums.qq[lane];
+    sm += s * m * sums.q[lane];
+    mm += m * m * sums.w[lane];
+    sx += s * sums.xq[lane];
+    mx += m * sums.x[lane];
+  }
+  const double determinant = ss * mm - sm * sm;
+  if (determinant > 1e-9 * ss * mm) {
+    d = StorableScale(static_cast<float>((sx * mm - mx * sm) / determinant));
+    dmin = StorableScale(static_cast<float>((sx * sm - mx * ss) / determinant));
+  } else if (ss > 0.0) {
+    d = StorableScale(static_cast<float>((sx + dmin * sm) / ss));
+  }
+}
+
+// Chooses units and integers of the super-blocks that share a group.
+void FitSupers(const AffineFormat& format, const Kernels& kernels, const Group& group, float sign, Scales* scales) {
+  const int subs = format.subs(), supers = kLanes / subs;
+  Lanes ideal_scale = {}, ideal_min = {};
+  kernels.fit_affine(group, format.max, sign, format.windows, ideal_scale, ideal_min);
+  float d[2] = {}, dmin[2] = {};
+  for (int s = 0; s < supers; ++s) {
+    d[s] = StorableScale(Greatest(ideal_scale + s * subs, subs) / format.greatest);
+    dmin[s] = StorableScale(Greatest(ideal_min + s * subs, subs) / format.greatest);
+  }
+
+  for (int round = 0; round < kRounds; ++round) {
+    Lanes scale[kTries], min[kTries], tried_scale[kTries], tried_min[kTries], best = {}, error = {};
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const float unit = d[lane / subs], unit_min = dmin[lane / subs];
+      const float s = NearestInteger(Clamped(Ratio(ideal_scale[lane], unit), 0.0f, format.greatest));
+      const float m = NearestInteger(Clamped(Ratio(ideal_min[lane], unit_min), 0.0f, format.greatest));
+      for (int k = 0; k < kTries; ++k) {
+        scale[k][lane] = Clamped(s + kScaleSteps[k], 0.0f, format.greatest);
+        min[k][lane] = Clamped(m + kMinSteps[k], 0.0f, format.greatest);
+        tried_scale[k][lane] = unit * scale[k][lane];
+        tried_min[k][lane] = unit_min * min[k][lane];
+      }
+    }
+    kernels.pick_affine(group, format.max, kTries, tried_scale, tried_min, best, error);
+
+    bool improved = false;
+    for (int s = 0; s < supers; ++s) {
+      float sum = 0.0f;
+      for (int j = 0; j < subs; ++j) sum += error[s * subs + j];
+      if (scales[s].error >= 0.0f && sum >= scales[s].error) continue;
+      improved = true;
+      scales[s].d = d[s];
+      scales[s].dmin = dmin[s];
+      scales[s].error = sum;
+      for (int j = 0; j < subs; ++j) {
+        const int lane = s * subs + j, k = static_cast<int>(best[lane]);
+        scales[s].scale[j] = scale[k][lane];
+        scales[s].min[j] = min[k][lane];
+      }
+    }
+    if (!improved || round + 1 == kRounds) return;
+
+    Lanes chosen_scale, chosen_min;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const Scales& super = scales[lane / subs];
+      chosen_scale[lane] = super.d * super.scale[lane % subs];
+      chosen_min[lane] = super.dmin * super.min[lane % subs];
+    }
+    AffineSums sums = {};
+    kernels.affine_sums(group, format.max, chosen_scale, chosen_min, sums);
+    for (int s = 0; s < supers; ++s) {
+      d[s] = scales[s].d;
+      dmin[s] = scales[s].dmin;
+      SolveUnits(sums, s * subs, subs, scales[s], d[s], dmin[s]);
+    }
+    for (int lane = 0; lane < kLanes; ++lane) {
+      ideal_scale[lane] = chosen_scale[lane];
+      ideal_min[lane] = chosen_min[lane];
+    }
+  }
+}
+
+// -1 when every sub-block lies above zero: minima are then stored with a negative dmin, so that the levels cover the
+// weights' own range. A format's minima share one sign, so a mixed super-block gets the usual one.
+float MinimumSign(absl::Span<const float> super, int sub_weights) {
+  for (size_t i = 0; i < super.size(); i += sub_weights) {
+    bool above = true;
+    for (int k = 0; k < sub_weights; ++k) above = above && super[i + k] > 0.0f;
+    if (!above) return 1.0f;
+  }
+  return -1.0f;
+}
+
+// `write(q, scales, block)` packs 256 rounded weights and the integers; d and dmin are already there.
+template <typename Block, typename Write>
+void EncodeSupers(const AffineFormat& format, const Row& row, uint8_t* out, Write write) {
+  const Kernels& kernels = ActiveKernels();
+  const int supers = static_cast<int>(row.weights.size() / kSuper);
+  const int subs = format.subs(), at_once = kLanes / subs;
+  Group group;
+  for (int first = 0, count = 0; first < supers; first += count) {
+    const auto sign_of = [&](int s) {
+      return MinimumSign(row.weights.subspan(static_cast<size_t>(s) * kSuper, kSuper), format.sub_weights);
+    };
+    const float sign = sign_of(first);
+    count = 1;
+    while (count < std::min(at_once, supers - first) && sign_of(first + count) == sign) ++count;
+
+    const float* weights = row.weights.data() + static_cast<size_t>(first) * kSuper;
+    kernels.load(weights, row.importance_at(static_cast<size_t>(first) * kSuper), count * subs, format.sub_weights,
+                 group);
+    Scales scales[2];
+    FitSupers(format, kernels, group, sign, scales);
+    for (int s = 0; s < count; ++s) {
+      Lanes scale, min;
+      for (int j = 0; j < subs; ++j) {
+        scale[j] = scales[s].d * scales[s].scale[j];
+        min[j] = scales[s].dmin * scales[s].min[j];
+      }
+      uint8_t q[kSuper];
+      kernels.round(weights + s * kSuper, subs, format.sub_weights, {0.0f, format.max}, scale, min, q);
+      Block& block = reinterpret_cast<Block*>(out)[first + s];
+      block.d = FloatToHalf(scales[s].d);
+      block.dmin = FloatToHalf(scales[s].dmin);
+      write(q, scales[s], block);
+    }
+  }
+}
+
+// The 12 bytes of six-bit scales and minima that Q4_K and Q5_K share; layout in blocks.h.
+void PackSixBits(const Scales& scales, uint8_t* out) {
+  for (int j = 0; j < 4; ++j) {
+    const int s0 = static_cast<int>(scales.scale[j]), s4 = static_cast<int>(scales.scale[j + 4]);
+    const int m0 = static_cast<int>(scales.min[j]), m4 = static_cast<int>(scales.min[j + 4]);
+    out[j] = static_cast<uint8_t>(s0 | s4 >> 4 << 6);
+    out[j + 4] = static_cast<uint8_t>(m0 | m4 >> 4 << 6);
+    out[j + 8] = static_cast<uint8_t>((s4 & 15) | (m4 & 15) << 4);
+  }
+}
+
+struct SixBits {
+  std::array<int, 8> scale, min;
+};
+
+SixBits UnpackSixBits(const uint8_t* in) {
+  SixBits six;
+  for (int j = 0; j < 4; ++j) {
+    six.scale[j] = in[j] & 63;
+    six.min[j] = in[j + 4] & 63;
+    six.scale[j + 4] = (in[j + 8] & 15) | in[j] >> 6 << 4;
+    six.min[j + 4] = in[j + 8] >> 4 | in[j + 4] >> 6 << 4;
+  }
+  return six;
+}
+
+// Sub-block 2p in the low nibbles of bytes 32p..32p+31, sub-block 2p + 1 in the high ones.
+void PackSubNibbles(const uint8_t* q, uint8_t* out) {
+  for (int p = 0; p < 4; ++p, q += 64, out += 32) {
+    for (int l = 0; l < 32; ++l) out[l] = static_cast<uint8_t>((q[l] & 15) | q[l + 32] << 4);
+  }
+}
+
+}  // namespace
+
+void EncodeQ4_K(const Row& row, uint8_t* out) {
+  const AffineFormat format = {15.0f, 63.0f, 32, kFine};
+  EncodeSupers<BlockQ4_K>(format, row, out, [](const uint8_t* q, const Scales& scales, BlockQ4_K& block) {
+    PackSixBits(scales, block.scales);
+    PackSubNibbles(q, block.q);
+  });
+}
+
+void DecodeQ4_K(const uint8_t* in, absl::Span<float> row) {
+  float* y = row.data();
+  for (const BlockQ4_K& block : BlocksAt<BlockQ4_K>(in, row.size(), kSuper)) {
+    const float d = HalfToFloat(block.d), dmin = HalfToFloat(block.dmin);
+    const SixBits six = UnpackSixBits(block.scales);
+    for (int j = 0; j < 8; ++j) {
+      const float scale = d * six.scale[j], min = dmin * six.min[j];
+      const uint8_t* q = block.q + j / 2 * 32;
+      const int shift = j % 2 * 4;
+      for (int l = 0; l < 32; ++l) *y++ = scale * (q[l] >> shift & 15) - min;
+    }
+  }
+}
+
+void EncodeQ5_K(const Row& row, uint8_t* out) {
+  const AffineFormat format = {31.0f, 63.0f, 32, kFine};
+  EncodeSupers<BlockQ5_K>(format, row, out, [](const uint8_t* q, const Scales& scales, BlockQ5_K& block) {
+    PackSixBits(scales, block.scales);
+    PackSubNibbles(q, block.q);
+    for (int l = 0; l < 32; ++l) {
+      int bits = 0;
+      for (int j = 0; j < 8; ++j) bits |= (q[32 * j + l] >> 4) << j;
+      block.high[l] = static_cast<uint8_t>(bits);
+    }
+  });
+}
+
+void DecodeQ5_K(const uint8_t* in, absl::Span<float> row) {
+  float* y = row.data();
+  for (const BlockQ5_K& block : BlocksAt<BlockQ5_K>(in, row.size(), kSuper)) {
+    const float d = HalfToFloat(block.d), dmin = HalfToFloat(block.dmin);
+    const SixBits six = UnpackSixBits(block.scales);
+    for (int j = 0; j < 8; ++j) {
+      const float scale = d * six.scale[j], min = dmin * six.min[j];
+      const uint8_t* q = block.q + j / 2 * 32;
+      const int shift = j % 2 * 4;
+      for (int l = 0; l < 32; ++l) {
+        *y++ = scale * ((q[l] >> shift & 15) + (block.high[l] >> j & 1) * 16) - min;
+      }
+    }
+  }
+}
+
+void EncodeQ2_K(const Row& row, uint8_t* out) {
+  const AffineFormat format = {3.0f, 15.0f, 16, kCoarse};
+  EncodeSupers<BlockQ2_K>(format, row, out, [](const uint8_t* q, const Scales& scales, BlockQ2_K& block) {
+    for (int j = 0; j < 16; ++j) {
+      block.scales[j] = static_cast<uint8_t>(static_cast<int>(scales.scale[j]) | static_cast<int>(scales.min[j]) << 4);
+    }
+    for (int h = 0; h < 2; ++h, q += 128) {
+      for (int l = 0; l < 32; ++l) {
+        block.q[32 * h + l] = static_cast<uint8_t>(q[l] | q[l + 32] << 2 | q[l + 64] << 4 | q[l + 96] << 6);
+      }
+    }
+  });
+}
+
+void DecodeQ2_K(const uint8_t* in, absl::Span<float> row) {
+  float* y = row.data();
+  for (const BlockQ2_K& block : BlocksAt<BlockQ2_K>(in, row.size(), kSuper)) {
+    const float d = HalfToFloat(block.d), dmin = HalfToFloat(block.dmin);
+    for (int j = 0; j < 16; ++j) {
+      const float scale = d * (block.scales[j] & 15), min = dmin * (block.scales[j] >> 4);
+      const uint8_t* q = block.q + j / 8 * 32 + j % 2 * 16;
+      const int shift = j % 8 / 2 * 2;
+      for (int l = 0; l < 16; ++l) *y++ = scale * (q[l] >> shift & 3) - min;
+    }
+  }
+}
+
+}  // namespace nashswarm::quant

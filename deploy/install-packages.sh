@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Installs the Debian 12 packages that are missing. Usage: install-packages.sh build|interop
+#   build    what building and testing needs
+#   interop  what checking against software we did not write needs (Python's venv)
+set -euo pipefail
+
+case "${1:-}" in
+  build)
+    packages=(build-essential cmake ninja-build ccache pkg-config git ca-certificates
+      libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev grpc-proto libabsl-dev
+      libopenblas-dev prometheus-cpp-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
+      libsqlite3-dev libssl-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libre2-dev libcrc32c-dev
+      libsentencepiece-dev libhwy-dev clang-14 libclang-rt-14-dev sqlite3 python3 curl)
+    ;;
+  interop)
+    packages=(python3 python3-venv)
+    ;;
+  *)
+    echo "usage: install-packages.sh build|interop" >&2
+    exit 2
+    ;;
+esac
+
+missing=()
+for package in "${packages[@]}"; do
+  # "ii": installed and configured.
+  [[ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null)" == ii* ]] || missing+=("$package")
+done
+((${#missing[@]} == 0)) && exit 0
+
+echo "installing ${#missing[@]} packages: ${missing[*]}"
+if [[ $EUID -ne 0 ]]; then
+  echo "error: installing packages needs root; run: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+  exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+  tail -n 30 "$log" >&2
+  exit 1
+fi
