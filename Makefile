@@ -17,7 +17,13 @@ build: deps      ## build the programs into build/release/bin
 	@cmake --build --preset release -j $(JOBS)
 
 test: build      ## build and pass every test
-	@ctest --test-dir build/release --output-on-failure -j $(JOBS)
+	@tests/run.sh
+
+demo: build      ## compress the bundled checkpoint through a real server and show what came out
+	@deploy/demo.sh
+
+bench: build     ## measure encoding, memory and transfer; print tables
+	@tests/bench/run.sh
 
 asan:            ## build with AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory deps

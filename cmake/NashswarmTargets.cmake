@@ -1,8 +1,6 @@
 # One CMake target per folder, all with the same rules: the repository root is the only include path, warnings are
 # errors, and floating-point contraction is off so that a scalar kernel and its SIMD twin round alike.
-find_package(PkgConfig REQUIRED)
-find_package(Threads REQUIRED)
-find_package(absl REQUIRED)
+include(${CMAKE_CURRENT_LIST_DIR}/Dependencies.cmake)
 
 find_program(CCACHE ccache)
 if(CCACHE)

@@ -9,7 +9,7 @@ case "${1:-}" in
     packages=(build-essential cmake ninja-build ccache pkg-config git ca-certificates
       libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev grpc-proto libabsl-dev
       libopenblas-dev prometheus-cpp-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
-      libsqlite3-dev libssl-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libre2-dev libcrc32c-dev
+      libsqlite3-dev libssl-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libre2-dev libisal-dev
       libsentencepiece-dev libhwy-dev clang-14 libclang-rt-14-dev sqlite3 python3 curl)
     ;;
   interop)

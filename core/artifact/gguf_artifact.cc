@@ -63,7 +63,7 @@ absl::StatusOr<WrittenFile> WriteGguf(const std::string& path, absl::Span<const 
     return MakeError(absl::StatusCode::kInternal, "ARTIFACT_SIZE",
                      absl::StrCat(path, ": its parts make ", file.position(), " bytes, its tensors ", expected));
   }
-  NS_RETURN_IF_ERROR(file.Commit());
+  NS_RETURN_IF_ERROR(file.CommitUnsynced());
   return WrittenFile{expected, hash.Finish()};
 }
 

@@ -26,9 +26,9 @@ struct WrittenFile {
   std::string sha256;  // 32 raw bytes
 };
 
-// Writes `path`, whole or not at all: the header, then `parts` one after another, which hold the tensors' data in order
-// with every tensor padded to the alignment. INTERNAL / ARTIFACT_SIZE when the parts do not add up to the tensors.
-// `progress` hears the bytes written so far.
+// Writes `path`, whole or not at all (not synced: the store that takes it does that): the header, then `parts` one after
+// another, which hold the tensors' data in order with every tensor padded to the alignment. INTERNAL / ARTIFACT_SIZE
+// when the parts do not add up to the tensors. `progress` hears the bytes written so far.
 absl::StatusOr<WrittenFile> WriteGguf(const std::string& path, absl::Span<const checkpoint::GgufMetadata> metadata,
                                       std::vector<checkpoint::GgufTensor> tensors, absl::Span<const std::string> parts,
                                       const std::function<void(uint64_t)>& progress);

@@ -244,6 +244,19 @@ absl::Status AtomicFile::Commit() {
   return absl::OkStatus();
 }
 
+absl::Status AtomicFile::CommitUnsynced() {
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) return ErrnoError(errno, path_);
+  close(fd_);
+  fd_ = -1;
+  return absl::OkStatus();
+}
+
+absl::Status WriteFileUnsynced(const std::string& path, std::string_view content) {
+  NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
+  NS_RETURN_IF_ERROR(file.Append(content));
+  return file.CommitUnsynced();
+}
+
 absl::Status WriteFileDurably(const std::string& path, std::string_view content) {
   NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
   NS_RETURN_IF_ERROR(file.Append(content));

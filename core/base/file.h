@@ -70,6 +70,8 @@ class AtomicFile {
   absl::Status Truncate(uint64_t size);  // sets the length; new bytes are zero
   uint64_t position() const { return position_; }                         // bytes appended so far
   absl::Status Commit();
+  // Visible, whole, but not yet durable: for files whose next owner makes them so, as the outputs of a task.
+  absl::Status CommitUnsynced();
 
  private:
   AtomicFile(std::string path, std::string temporary, int fd)
@@ -82,6 +84,7 @@ class AtomicFile {
 };
 
 absl::Status WriteFileDurably(const std::string& path, std::string_view content);
+absl::Status WriteFileUnsynced(const std::string& path, std::string_view content);  // whole or not at all
 
 // A fresh directory that is removed with the object. `parent` empty: the system's temporary directory.
 class TemporaryDirectory {

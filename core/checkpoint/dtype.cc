@@ -3,7 +3,7 @@
 #include <cstring>
 #include <iterator>
 
-#include "core/base/half.h"
+#include "core/quant/format.h"
 
 namespace nashswarm::checkpoint {
 namespace {
@@ -18,10 +18,9 @@ constexpr Row kRows[] = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"F8_E
                          {"I64", 8}, {"I32", 4}, {"I16", 2}, {"I8", 1},   {"U64", 8},     {"U32", 4},
                          {"U16", 2}, {"U8", 1},  {"BOOL", 1}};
 
-template <typename T>
-T Load(const uint8_t* in) {
-  T value;
-  std::memcpy(&value, in, sizeof(T));
+double LoadDouble(const uint8_t* in) {
+  double value;
+  std::memcpy(&value, in, sizeof(value));
   return value;
 }
 
@@ -47,13 +46,13 @@ void ToFloat(DType dtype, const uint8_t* in, uint64_t count, float* out) {
       std::memcpy(out, in, count * sizeof(float));
       return;
     case DType::kF64:
-      for (uint64_t i = 0; i < count; ++i) out[i] = static_cast<float>(Load<double>(in + 8 * i));
+      for (uint64_t i = 0; i < count; ++i) out[i] = static_cast<float>(LoadDouble(in + 8 * i));
       return;
     case DType::kF16:
-      for (uint64_t i = 0; i < count; ++i) out[i] = HalfToFloat(Load<uint16_t>(in + 2 * i));
+      quant::DecodeRow(quant::Format::kF16, in, absl::MakeSpan(out, count));
       return;
     case DType::kBF16:
-      for (uint64_t i = 0; i < count; ++i) out[i] = BFloat16ToFloat(Load<uint16_t>(in + 2 * i));
+      quant::DecodeRow(quant::Format::kBF16, in, absl::MakeSpan(out, count));
       return;
     default:
       std::memset(out, 0, count * sizeof(float));  // unreachable: callers ask IsWeight first

@@ -52,7 +52,7 @@ class Reader {
   uint64_t remaining() const { return file_.size() - position_; }
 
   absl::Status Refuse(std::string_view reason, const std::string& why) const {
-    return MakeError(absl::StatusCode::kInvalidArgument, reason, absl::StrCat(ToAbsl(what_), ": ", why),
+    return MakeError(absl::StatusCode::kDataLoss, reason, absl::StrCat(ToAbsl(what_), ": ", why),
                      "the file is damaged or not a GGUF model: fetch or make it again");
   }
   absl::Status Truncated() const {

@@ -68,7 +68,7 @@ struct GgufFile {
 };
 
 // Parses and checks a whole file image: counts and lengths against the file before anything is allocated, tensors
-// aligned, inside the file and not overlapping. INVALID_ARGUMENT with the reasons GGUF_MAGIC, GGUF_VERSION,
+// aligned, inside the file and not overlapping. DATA_LOSS with the reasons GGUF_MAGIC, GGUF_VERSION,
 // GGUF_TRUNCATED, GGUF_INVALID, GGUF_FORMAT (a tensor format this program does not know).
 absl::StatusOr<GgufFile> ParseGguf(absl::Span<const uint8_t> file, std::string_view what);
 

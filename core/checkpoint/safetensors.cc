@@ -18,7 +18,7 @@ static_assert(std::endian::native == std::endian::little, "file formats here are
 
 absl::Status Refuse(std::string_view reason, std::string_view what, const std::string& why,
                     std::string_view hint = "download the file again and compare its SHA-256 with the publisher's") {
-  return MakeError(absl::StatusCode::kInvalidArgument, reason, absl::StrCat(ToAbsl(what), ": ", why), hint);
+  return MakeError(absl::StatusCode::kDataLoss, reason, absl::StrCat(ToAbsl(what), ": ", why), hint);
 }
 
 absl::Status RefuseForeign(absl::Span<const uint8_t> file, std::string_view what) {

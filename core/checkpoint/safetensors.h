@@ -33,9 +33,9 @@ struct SafetensorsHeader {
 
 // Checks a whole file image before anything is allocated from it: the header's length against the file, JSON without
 // duplicate keys, known dtypes, shape * dtype == span, and spans that follow one another from 0 to exactly the end of
-// the file. `what` names the file in errors. Errors are INVALID_ARGUMENT with the reasons FILE_EMPTY, PICKLE_REFUSED,
+// the file. `what` names the file in errors. Errors are DATA_LOSS with the reasons FILE_EMPTY, PICKLE_REFUSED,
 // HEADER_LENGTH, HEADER_INVALID, TENSOR_INVALID, TENSOR_SIZE, TENSOR_OVERLAP, TENSOR_GAP, FILE_TRUNCATED,
-// TRAILING_BYTES, JSON_*.
+// TRAILING_BYTES, or INVALID_ARGUMENT with JSON_*.
 absl::StatusOr<SafetensorsHeader> ParseSafetensors(absl::Span<const uint8_t> file, std::string_view what);
 
 struct TensorShape {

@@ -299,6 +299,9 @@ absl::StatusOr<Vocabulary> ReadVocabulary(const std::string& directory, const Js
   }
   if (!out.ok()) return out.status();
   ResolveSpecialTokens(config, tokenizer_config, special_map, &*out);
+  if (out->model == "llama" && std::count(out->types.begin(), out->types.end(), TokenType::kByte) == 0) {
+    out->warnings.push_back("the vocabulary has no byte tokens: llama.cpp refuses texts with characters it cannot spell");
+  }
   if (out->chat_template.empty() && has("chat_template.jinja")) {
     NS_ASSIGN_OR_RETURN(out->chat_template, ReadFile(JoinPath(directory, "chat_template.jinja"), kMaxTokenizerBytes));
   }

@@ -24,15 +24,23 @@ struct ShardTensor {
   size_t first_chunk = 0, chunk_count = 0;
 };
 
+// Kept by each thread from chunk to chunk: fresh pages for every chunk would cost more than the fast encoders do.
+struct ChunkBuffers {
+  std::vector<float> values, decoded;
+  std::vector<uint8_t> encoded;
+};
+
 absl::Status EncodeChunk(const model::MappedTensor& source, const PreparedTensor& tensor, const ShardTensor& target,
                          const Chunk& chunk, bool zero_non_finite, AtomicFile* file, quant::RowError* error) {
-  std::vector<float> values(chunk.rows * tensor.row_weights);
+  static thread_local ChunkBuffers buffers;
+  auto& [values, decoded, encoded] = buffers;
+  values.resize(chunk.rows * tensor.row_weights);
+  decoded.resize(tensor.row_weights);
+  encoded.resize(chunk.rows * target.row_bytes);
   model::ReadRows(source, chunk.first, chunk.rows, values.data());
   if (zero_non_finite) {
     for (float& value : values) value = std::isfinite(value) ? value : 0.0f;
   }
-  std::vector<uint8_t> encoded(chunk.rows * target.row_bytes);
-  std::vector<float> decoded(tensor.row_weights);
   for (uint64_t r = 0; r < chunk.rows; ++r) {
     const absl::Span<const float> row(&values[r * tensor.row_weights], tensor.row_weights);
     uint8_t* out = &encoded[r * target.row_bytes];
@@ -88,13 +96,13 @@ absl::StatusOr<Json> Encode(const Task& task) {
     }
     return absl::OkStatus();
   }));
-  NS_RETURN_IF_ERROR(file.Commit());
+  NS_RETURN_IF_ERROR(file.CommitUnsynced());
 
   Json tensors = Json::array();
   for (size_t i = 0; i < targets.size(); ++i) {
     tensors.push_back({{"tensor", first + i}, {"error", totals[i].error}, {"energy", totals[i].energy}});
   }
-  NS_RETURN_IF_ERROR(WriteFileDurably(JoinPath(task.out_dir, absl::StrCat("shard-", task.shard, ".json")),
+  NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, absl::StrCat("shard-", task.shard, ".json")),
                                       Json{{"bytes", offset}, {"tensors", std::move(tensors)}}.dump(1)));
   return Json{{"weights", weights}, {"bytes", offset}};
 }

@@ -117,7 +117,7 @@ absl::StatusOr<Json> Measure(const Task& task) {
     }
     tensors.push_back({{"tensor", t}, {"non_finite", non_finite}, {"curve", CurveOf(tensor, errors)}});
   }
-  NS_RETURN_IF_ERROR(WriteFileDurably(JoinPath(task.out_dir, absl::StrCat("curves-", task.shard, ".json")),
+  NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, absl::StrCat("curves-", task.shard, ".json")),
                                       Json{{"tensors", std::move(tensors)}}.dump(1)));
   return Json{{"weights", weights}};
 }

@@ -164,7 +164,7 @@ absl::StatusOr<Json> Prepare(const Task& task) {
   prepared.header_bytes = HeaderBytes(metadata, prepared);
   for (const std::string& warning : prepared.warnings) task.observer->Log("warning", warning);
 
-  NS_RETURN_IF_ERROR(WriteFileDurably(JoinPath(task.out_dir, "prepared.json"), ToJson(prepared).dump(1)));
+  NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, "prepared.json"), ToJson(prepared).dump(1)));
   return Json{{"shards", prepared.shards.size()},
               {"architecture", prepared.architecture},
               {"parameters", prepared.parameters},

@@ -118,7 +118,7 @@ absl::StatusOr<Json> Publish(const Task& task) {
       {"result", summary},
       {"plan", plan_summary},
       {"tensors", ManifestTensors(prepared, tensors, plan, encoded.tensors)}};
-  NS_RETURN_IF_ERROR(WriteFileDurably(JoinPath(artifact_dir, artifact::kManifestFile), manifest.dump(1) + "\n"));
+  NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(artifact_dir, artifact::kManifestFile), manifest.dump(1) + "\n"));
   return summary;
 }
 

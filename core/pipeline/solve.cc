@@ -106,7 +106,7 @@ absl::StatusOr<Json> SolvePlan(const Task& task) {
                      {"summary", summary},
                      {"path", std::move(path)},
                      {"tensors", std::move(tensors)}};
-  NS_RETURN_IF_ERROR(WriteFileDurably(JoinPath(task.out_dir, "plan.json"), json.dump(1)));
+  NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, "plan.json"), json.dump(1)));
   return Json{{"file_bytes", file_bytes}, {"summary", summary}};
 }
 

@@ -1,0 +1,226 @@
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include "client/cli/app.h"
+#include "client/cli/checkpoint_files.h"
+#include "client/cli/commands/commands.h"
+#include "client/cli/download.h"
+#include "client/cli/private_server.h"
+#include "client/cli/programs.h"
+#include "client/cli/sizes.h"
+#include "client/cli/target.h"
+#include "client/cli/upload.h"
+#include "client/cli/watch.h"
+
+namespace nashswarm::cli {
+namespace {
+
+constexpr char kServerHint[] =
+    "compress without --server starts a private nashswarmd: install nashswarmd and nashswarm-engine beside nashswarm, "
+    "or give --server HOST:PORT";
+// A cancel that does not get through must not hold up the end.
+constexpr std::chrono::seconds kCancelDeadline(2);
+
+struct CompressFlags {
+  std::string directory;
+  std::string out;
+  TargetFlags target;
+  bool force = false;
+  std::string keep_server_data;
+};
+
+struct Outcome {
+  v1::Model model;
+  v1::Job job;
+  v1::Artifact artifact;
+  std::vector<std::string> paths;
+};
+
+// Cancels on the way out of a private server, where nobody can come back for the job. Not through CallUnary, which
+// refuses to start calls after Ctrl-C.
+void CancelQuietly(const Session& session, const std::string& job) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kCancelDeadline);
+  v1::CancelJobRequest request;
+  request.set_name(job);
+  v1::Job ignored;
+  (void)session.server.jobs()->CancelJob(&context, request, &ignored);
+}
+
+absl::StatusOr<Outcome> RunSteps(const Session& session, const CompressFlags& flags, const v1::CompressionSpec& spec,
+                                 bool is_private) {
+  Outcome outcome;
+  auto pushed = Push(session, {.directory = flags.directory});
+  if (!pushed.ok()) {
+    if (is_private || ExitCodeOf(pushed.status()) != kExitInterrupted) return pushed.status();
+    return InterruptedError("interrupted; what was sent is kept on the server",
+                            "run the same command again to go on from there");
+  }
+  outcome.model = std::move(pushed->model);
+  NS_ASSIGN_OR_RETURN(const v1::Job created, CreateJob(session, outcome.model.name(), spec, {}));
+
+  auto ended = WatchJob(session, created.name());
+  if (!ended.ok()) {
+    const bool interrupted = ExitCodeOf(ended.status()) == kExitInterrupted;
+    if (is_private) {
+      if (interrupted) CancelQuietly(session, created.name());
+      return ended.status();
+    }
+    if (!interrupted) return ended.status();
+    const std::string server = " --server " + session.server.address();
+    return InterruptedError("detached; " + created.name() + " goes on on the server",
+                            "come back with: nashswarm jobs watch " + created.name() + server +
+                                "; then: nashswarm pull " + created.name() + " -o " + flags.out + server);
+  }
+  outcome.job = *std::move(ended);
+  NS_RETURN_IF_ERROR(OutcomeOf(outcome.job, session.server.address()));
+  NS_ASSIGN_OR_RETURN(outcome.artifact, GetArtifact(session, outcome.job.result().artifact()));
+  auto paths = Pull(session, outcome.artifact, flags.out, flags.force);
+  if (!paths.ok()) {
+    if (is_private) RemovePartialFiles(outcome.artifact, flags.out);
+    return paths.status();
+  }
+  outcome.paths = *std::move(paths);
+  return outcome;
+}
+
+// An error for somebody who has no server to look at: it is about to go, with its log.
+absl::Status ExplainPrivately(const absl::Status& status, PrivateServer& server) {
+  if (ReasonOf(status) == kUnreachableReason) {
+    if (const absl::Status ended = server.CheckAlive(); !ended.ok()) return ended;
+  }
+  if (ExitCodeOf(status) == kExitInterrupted) return InterruptedError("interrupted; nothing was written");
+  if (ReasonOf(status) == kServerEndedReason) return status;
+  if (status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown) {
+    return MakeError(status.code(), ReasonOf(status), std::string(status.message()) + server.EndOfLog(),
+                     "run it again; if it stays, report it with the lines above");
+  }
+  const bool names_server = HintOf(status).find(server.address()) != std::string::npos;
+  return names_server ? WithHint(status, "") : status;
+}
+
+absl::StatusOr<Outcome> RunPrivately(App& app, const CompressFlags& flags, const v1::CompressionSpec& spec) {
+  NS_ASSIGN_OR_RETURN(const std::string program, FindProgram("nashswarmd", kServerHint));
+  NS_ASSIGN_OR_RETURN(const auto server,
+                      PrivateServer::Start({.program = program, .near = flags.out, .keep_data = flags.keep_server_data},
+                                           app.interrupt()));
+  Connection connection(server->address());
+  const Session session = {
+      .server = connection, .interrupt = app.interrupt(), .progress = app.progress(), .alive = [&server] {
+        return server->CheckAlive();
+      }};
+  auto outcome = RunSteps(session, flags, spec, /*is_private=*/true);
+  if (!outcome.ok()) {
+    return ExplainPrivately(outcome.status(), *server);
+  }
+  return outcome;
+}
+
+std::string GgufOf(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    if (IsSingleFile(path)) return path;
+  }
+  return "";
+}
+
+nlohmann::json Summary(const Outcome& outcome, double seconds) {
+  const auto& result = outcome.job.result();
+  nlohmann::json warnings = nlohmann::json::array();
+  for (const auto& warning : result.warnings()) warnings.push_back(warning);
+  return {{"job", outcome.job.name()},
+          {"artifact", outcome.artifact.name()},
+          {"model", outcome.model.name()},
+          {"architecture", outcome.model.architecture()},
+          {"parameters", result.parameter_count()},
+          {"paths", outcome.paths},
+          {"bytes", result.output_bytes()},
+          {"source_bytes", outcome.model.weight_bytes()},
+          {"bits_per_weight", result.bits_per_weight()},
+          {"ratio_fp32", result.ratio_fp32()},
+          {"ratio_source", result.ratio_source()},
+          {"relative_error", result.relative_error()},
+          {"plan_summary", result.plan_summary()},
+          {"warnings", warnings},
+          {"seconds", seconds}};
+}
+
+std::string SummaryText(const Outcome& outcome, double seconds, bool color) {
+  const auto& result = outcome.job.result();
+  Table table({{""}, {""}});
+  table.AddRow({"parameters", FormatCount(static_cast<double>(result.parameter_count())) + " (" +
+                                  outcome.model.architecture() + ")"});
+  table.AddRow({"size", FormatBytes(static_cast<double>(outcome.model.weight_bytes())) + " -> " +
+                            FormatBytes(static_cast<double>(result.output_bytes()))});
+  table.AddRow({"bits per weight", FormatFixed(result.bits_per_weight(), 4)});
+  table.AddRow({"saved", FormatPercent(result.ratio_fp32()) + " of FP32, " + FormatPercent(result.ratio_source()) +
+                             " of the checkpoint"});
+  table.AddRow({"relative error", FormatError(result.relative_error())});
+  if (!result.plan_summary().empty()) table.AddRow({"plan", result.plan_summary()});
+  table.AddRow({"time", FormatDuration(seconds)});
+  for (const std::string& path : outcome.paths) table.AddRow({"file", path});
+  std::string text = table.Render(color);
+  for (const auto& warning : result.warnings()) {
+    text += (color ? "\x1b[33mwarning:\x1b[0m " : "warning: ") + warning + "\n";
+  }
+  if (const std::string gguf = GgufOf(outcome.paths); !gguf.empty()) {
+    text += "run it: llama-completion -m " + gguf + " -p \"Once upon a time\"   (llama.cpp; Ollama reads it too)\n";
+  }
+  return text;
+}
+
+absl::Status RunCompress(App& app, const CompressFlags& flags) {
+  const auto start = std::chrono::steady_clock::now();
+  NS_ASSIGN_OR_RETURN(const v1::CompressionSpec spec, BuildSpec(flags.target));
+  // What can be refused at once is refused before any work.
+  NS_RETURN_IF_ERROR(SelectFiles(flags.directory).status());
+  NS_RETURN_IF_ERROR(CheckOutput(flags.out, flags.force));
+  if (!app.flags().server.empty() && !flags.keep_server_data.empty()) {
+    return UsageError("--keep-server-data is for a private server, and --server is given", "leave out one of them");
+  }
+  Outcome outcome;
+  if (app.flags().server.empty()) {
+    NS_ASSIGN_OR_RETURN(outcome, RunPrivately(app, flags, spec));
+  } else {
+    NS_RETURN_IF_ERROR(app.WithServer([&](const Session& session) -> absl::Status {
+      NS_ASSIGN_OR_RETURN(outcome, RunSteps(session, flags, spec, /*is_private=*/false));
+      return absl::OkStatus();
+    }));
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  if (app.flags().json) {
+    app.PrintJson(Summary(outcome, seconds.count()));
+  } else {
+    app.PrintText(SummaryText(outcome, seconds.count(), app.out_color()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddCompress(App& app) {
+  const auto flags = std::make_shared<CompressFlags>();
+  CLI::App* command =
+      app.AddCommand(&app.root(), "compress", "Compress a Hugging Face checkpoint: directory in, GGUF out",
+                     "Without --server a private server does the work and leaves nothing behind.\n\n"
+                     "Examples:\n"
+                     "  nashswarm compress ./gpt2 -o out --bpw 4.5\n"
+                     "  nashswarm compress ./gpt2 -o gpt2.gguf --size 50MB\n"
+                     "  nashswarm compress ./gpt2 -o out --ratio 90% --rule '.*wte.*=Q8_0'\n"
+                     "  nashswarm compress ./gpt2 -o out --bpw 3.5 --json --server host:port");
+  command->add_option("DIR", flags->directory, "Directory with config.json, tokenizer and *.safetensors")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("-o,--output", flags->out, "Directory for the files, or the name of one .gguf file")
+      ->required()
+      ->type_name("OUT");
+  AddTargetFlags(command, &flags->target);
+  command->add_flag("--force", flags->force, "Replace files that exist");
+  command
+      ->add_option("--keep-server-data", flags->keep_server_data,
+                   "Keep the private server's data there: the next target of the same model is quick")
+      ->type_name("DIR");
+  command->callback([&app, flags] { app.SetAction([&app, flags] { return RunCompress(app, *flags); }); });
+}
+
+}  // namespace nashswarm::cli

@@ -1,0 +1,74 @@
+#include <memory>
+
+#include "client/cli/app.h"
+#include "client/cli/commands/commands.h"
+#include "client/cli/download.h"
+#include "client/cli/sizes.h"
+#include "client/cli/watch.h"
+
+namespace nashswarm::cli {
+namespace {
+
+struct PullFlags {
+  std::string name;
+  std::string out;
+  bool force = false;
+};
+
+absl::StatusOr<v1::Artifact> ArtifactOfJob(const Session& session, const std::string& name) {
+  NS_ASSIGN_OR_RETURN(const v1::Job job, GetJob(session, name));
+  NS_RETURN_IF_ERROR(OutcomeOf(job, session.server.address()));
+  return GetArtifact(session, job.result().artifact());
+}
+
+absl::StatusOr<v1::Artifact> Find(const Session& session, const std::string& name) {
+  if (name.rfind("jobs/", 0) == 0) return ArtifactOfJob(session, name);
+  auto artifact = GetArtifact(session, QualifiedName("artifacts", name));
+  if (artifact.ok() || artifact.status().code() != absl::StatusCode::kNotFound || name.rfind("artifacts/", 0) == 0) {
+    return artifact;
+  }
+  auto of_job = ArtifactOfJob(session, "jobs/" + name);
+  if (of_job.status().code() != absl::StatusCode::kNotFound) return of_job;
+  return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND", "there is neither an artifact nor a job '" + name + "'",
+                   "list them with: nashswarm artifacts list --server " + session.server.address());
+}
+
+absl::Status RunPull(App& app, const PullFlags& flags) {
+  return app.WithServer([&](const Session& session) -> absl::Status {
+    NS_ASSIGN_OR_RETURN(const v1::Artifact artifact, Find(session, flags.name));
+    const auto paths = Pull(session, artifact, flags.out, flags.force);
+    if (!paths.ok()) {
+      if (ExitCodeOf(paths.status()) != kExitInterrupted) return paths.status();
+      return InterruptedError("interrupted; what was received is kept",
+                              "run the same command again to go on from there");
+    }
+    if (app.flags().json) {
+      app.PrintJson({{"artifact", artifact.name()}, {"paths", *paths}, {"bytes", artifact.total_bytes()}});
+      return absl::OkStatus();
+    }
+    for (const std::string& path : *paths) app.PrintText(path + "\n");
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace
+
+void AddPull(App& app) {
+  const auto flags = std::make_shared<PullFlags>();
+  CLI::App* command = app.AddCommand(&app.root(), "pull", "Download an artifact; prints the paths",
+                                     "Every file is verified before it gets its name. A pull that was broken off goes "
+                                     "on where it stopped when it is run again.\n\n"
+                                     "Examples:\n"
+                                     "  nashswarm pull JOB -o out --server host:port\n"
+                                     "  nashswarm pull artifacts/ID -o gpt2.gguf --server host:port");
+  command->add_option("NAME", flags->name, "Name or id of an artifact, or of the job that made it")
+      ->required()
+      ->type_name("ARTIFACT|JOB");
+  command->add_option("-o,--output", flags->out, "Directory, or a name that ends with .gguf")
+      ->required()
+      ->type_name("OUT");
+  command->add_flag("--force", flags->force, "Replace files that exist");
+  command->callback([&app, flags] { app.SetAction([&app, flags] { return RunPull(app, *flags); }); });
+}
+
+}  // namespace nashswarm::cli

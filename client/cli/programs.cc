@@ -1,0 +1,92 @@
+#include "client/cli/programs.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <system_error>
+
+#include "client/cli/errors.h"
+#include "client/cli/files.h"
+
+namespace nashswarm::cli {
+namespace {
+
+bool IsExecutable(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && access(path.c_str(), X_OK) == 0;
+}
+
+std::string OwnDirectory() {
+  std::error_code error;
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? "" : path.parent_path().string();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> FindProgramIn(const std::string& name, const std::string& own_directory,
+                                          const std::string& path, const std::string& hint) {
+  std::vector<std::string> directories = {own_directory};
+  std::istringstream list(path);
+  for (std::string directory; std::getline(list, directory, ':');) directories.push_back(directory);
+  for (const std::string& directory : directories) {
+    if (directory.empty()) continue;
+    if (const std::string candidate = JoinPath(directory, name); IsExecutable(candidate)) return candidate;
+  }
+  return MakeError(absl::StatusCode::kNotFound, "PROGRAM_NOT_FOUND",
+                   "the program " + name + " is neither beside nashswarm nor on the PATH", hint);
+}
+
+absl::StatusOr<std::string> FindProgram(const std::string& name, const std::string& hint) {
+  const char* path = std::getenv("PATH");
+  return FindProgramIn(name, OwnDirectory(), path == nullptr ? "" : path, hint);
+}
+
+void RestoreSignals() {
+  std::signal(SIGPIPE, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+absl::Status Exec(const std::string& program, const std::vector<std::string>& arguments) {
+  std::vector<char*> argv = {const_cast<char*>(program.c_str())};
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  RestoreSignals();
+  execv(program.c_str(), argv.data());
+  return ErrnoError(errno, program);
+}
+
+const std::vector<EngineCommand>& EngineCommands() {
+  static const std::vector<EngineCommand> commands = {
+      {"inspect", "PATH [--json]", "Show the tensors, types, bits and errors of a checkpoint or an artifact",
+       "Examples:\n  nashswarm inspect ./gpt2\n  nashswarm inspect out/model.gguf --json"},
+      {"verify", "PATH [--json]", "Check a checkpoint or an artifact: structure, sizes and digests",
+       "Examples:\n  nashswarm verify out\n  nashswarm verify out/model.gguf"},
+      {"unpack", "PATH -o OUT [--dtype f32|f16|bf16] [--force] [--json]",
+       "Decode an artifact or a GGUF file into plain safetensors",
+       "Example:\n  nashswarm unpack out -o dense --dtype bf16"},
+      {"schemes", "[--json]", "List the formats of tensors with their bits and their measured quality",
+       "Examples:\n  nashswarm schemes\n  nashswarm schemes --json"},
+  };
+  return commands;
+}
+
+absl::Status ExecEngine(const std::string& command, const std::vector<std::string>& arguments) {
+  NS_ASSIGN_OR_RETURN(const std::string engine,
+                      FindProgram("nashswarm-engine", "nashswarm " + command +
+                                                          " works on local files and needs the engine: install "
+                                                          "nashswarm-engine beside nashswarm or on the PATH"));
+  std::vector<std::string> all = {command};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  return Exec(engine, all);
+}
+
+}  // namespace nashswarm::cli

@@ -1,0 +1,35 @@
+// The flags that say what to make of a model, and the CompressionSpec they mean.
+#ifndef NASHSWARM_CLIENT_CLI_TARGET_H_
+#define NASHSWARM_CLIENT_CLI_TARGET_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "nashswarm/v1/nashswarm.pb.h"
+
+namespace CLI {
+class App;
+}
+
+namespace nashswarm::cli {
+
+struct TargetFlags {
+  std::string bits_per_weight;
+  std::string size;
+  std::string ratio;
+  std::string format = "gguf";
+  std::vector<std::string> rules;  // "PATTERN=FORMAT"
+  int threads = 0;
+  uint64_t seed = 0;
+  bool zero_non_finite = false;
+};
+
+void AddTargetFlags(CLI::App* command, TargetFlags* flags);
+// USAGE unless exactly one of bits_per_weight, size and ratio is given and everything parses.
+absl::StatusOr<v1::CompressionSpec> BuildSpec(const TargetFlags& flags);
+
+}  // namespace nashswarm::cli
+
+#endif  // NASHSWARM_CLIENT_CLI_TARGET_H_

@@ -1,0 +1,40 @@
+// push: a directory becomes a model on the server, whatever happens on the way.
+#ifndef NASHSWARM_CLIENT_CLI_UPLOAD_H_
+#define NASHSWARM_CLIENT_CLI_UPLOAD_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/cli/checkpoint_files.h"
+#include "client/cli/rpc.h"
+#include "nashswarm/v1/nashswarm.pb.h"
+
+namespace nashswarm::cli {
+
+struct PushRequest {
+  std::string directory;
+  std::string model_id;  // "": the server chooses
+  std::map<std::string, std::string> labels;
+};
+
+struct PushResult {
+  v1::Model model;
+  int64_t bytes_sent = 0;
+  int64_t bytes_known = 0;  // the server had them already
+};
+
+// Hashes the files, sends what the server lacks, resumes after lost connections, publishes the model. Running it again
+// after a crash goes on from the last durable byte; running it again after success sends nothing and returns the
+// same model.
+absl::StatusOr<PushResult> Push(const Session& session, const PushRequest& request);
+
+// The same directory of the same user on the same machine with the same content asks under the same id, so a second
+// run finds the first one's upload. Others with the same content get their own upload and do not fence each other out;
+// the server still stores the bytes once.
+std::string RequestIdOf(const PushRequest& request, const std::vector<v1::FileEntry>& files, const std::string& owner);
+
+}  // namespace nashswarm::cli
+
+#endif  // NASHSWARM_CLIENT_CLI_UPLOAD_H_

@@ -1,0 +1,144 @@
+#include "server/daemon/daemon.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/base/file.h"
+#include "core/base/hash.h"
+#include "core/base/json.h"
+#include "core/base/parallel.h"
+#include "core/base/status.h"
+#include "server/log/log.h"
+#include "server/store/ids.h"
+
+namespace nashswarm::server {
+namespace {
+
+// The engine's kernels use every core of a task's share; a task on fewer than this gains little from company.
+constexpr int kCoresPerWorker = 4;
+
+absl::StatusOr<std::string> FindEngine(const std::string& configured) {
+  std::string engine = configured;
+  std::error_code error;
+  if (engine.empty()) {
+    const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+    if (error) return ErrnoError(error.value(), "/proc/self/exe");
+    engine = (self.parent_path() / "nashswarm-engine").string();
+  }
+  engine = std::filesystem::absolute(engine, error).string();
+  if (access(engine.c_str(), X_OK) == 0 && !IsDirectory(engine)) return engine;
+  return MakeError(absl::StatusCode::kNotFound, "ENGINE_NOT_FOUND", absl::StrCat("no program ", engine),
+                   "install nashswarm-engine beside nashswarmd, or name it with --engine");
+}
+
+}  // namespace
+
+Daemon::Daemon(const ServerConfig& config)
+    : config_(config), metrics_(NASHSWARM_VERSION), streams_(config.limits.max_streams) {}
+
+Daemon::~Daemon() { Stop(); }
+
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const ServerConfig& config) {
+  std::unique_ptr<Daemon> daemon(new Daemon(config));
+  NS_RETURN_IF_ERROR(daemon->OpenStores());
+  NS_RETURN_IF_ERROR(daemon->StartWork());
+  NS_RETURN_IF_ERROR(daemon->StartListeners());
+  NS_RETURN_IF_ERROR(daemon->WriteInfoFile());
+  return daemon;
+}
+
+absl::Status Daemon::OpenStores() {
+  NS_ASSIGN_OR_RETURN(directory_, DataDirectory::Open(config_.data));
+  NS_ASSIGN_OR_RETURN(blobs_, DirectoryBlobStore::OpenAt(directory_->blobs()));
+  NS_ASSIGN_OR_RETURN(jobs_, SqliteJobStore::Open(directory_->database()));
+  // The lock is ours, so whoever held a lease is dead.
+  NS_ASSIGN_OR_RETURN(const std::vector<std::string> lost, jobs_->ReapEveryLease());
+  for (const std::string& job : lost) Log(LogLevel::kInfo, "task resumed after a restart", {{"job", job}});
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::StartWork() {
+  NS_ASSIGN_OR_RETURN(const std::string engine, FindEngine(config_.engine));
+  const int cores = ResolveThreads(0);
+  if (config_.workers == 0) config_.workers = std::max(1, cores / kCoresPerWorker);
+  WorkerOptions options;
+  options.work_root = directory_->work();
+  NS_ASSIGN_OR_RETURN(options.engine_digest, Sha256OfFile(engine));
+  options.threads = std::max(1, cores / config_.workers);
+  options.lease = config_.limits.lease;
+  options.heartbeat = config_.heartbeat;
+  options.backoff = config_.retry_backoff;
+  options.task_timeout = std::chrono::ceil<std::chrono::seconds>(config_.task_timeout);
+  engine_ = std::make_unique<EngineRunner>(engine);
+  runner_ = std::make_unique<TaskRunner>(jobs_.get(), blobs_.get(), engine_.get(), &hub_, &metrics_, options);
+  maintenance_ =
+      std::make_unique<Maintenance>(jobs_.get(), blobs_.get(), &hub_, &metrics_, config_.maintenance);
+  char host[256] = "localhost";
+  gethostname(host, sizeof(host) - 1);
+  scheduler_ = std::make_unique<Scheduler>(jobs_.get(), runner_.get(), &hub_, &metrics_,
+                                           absl::StrCat(host, "/", NewId(SystemNowMicros())), options.lease);
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::StartListeners() {
+  context_ = {jobs_.get(),  blobs_.get(),   &hub_,           &metrics_,       runner_.get(), maintenance_.get(),
+              &streams_,    config_.limits, config_.workers, NASHSWARM_VERSION};
+  if (config_.metrics != "none") {
+    state_collector_ = std::make_shared<StateCollector>([this](StateSample* sample) { return Sample(sample); });
+    NS_ASSIGN_OR_RETURN(metrics_server_,
+                        MetricsServer::Start(config_.metrics, {metrics_.registry(), state_collector_}));
+  }
+  NS_ASSIGN_OR_RETURN(grpc_server_, GrpcServer::Start(config_.listen, &context_));
+  maintenance_->Start();
+  scheduler_->Start(config_.workers);
+  grpc_server_->SetReady(true);
+  Log(LogLevel::kInfo, "serving",
+      {{"grpc", grpc_server_->address()}, {"metrics", metrics_server_ ? metrics_server_->address() : "none"},
+       {"workers", config_.workers}, {"data", config_.data}, {"version", NASHSWARM_VERSION}});
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::WriteInfoFile() {
+  if (config_.info_file.empty()) return absl::OkStatus();
+  OrderedJson info;
+  info["grpc"] = grpc_server_->address();
+  info["metrics"] = metrics_server_ ? metrics_server_->address() : "none";
+  info["pid"] = getpid();
+  info["version"] = NASHSWARM_VERSION;
+  return WriteFileDurably(config_.info_file, info.dump(2) + "\n");
+}
+
+bool Daemon::Sample(StateSample* sample) {
+  const absl::StatusOr<StoreStatistics> statistics = jobs_->Statistics();
+  if (!statistics.ok()) return false;
+  for (int state = v1::Job::QUEUED; state <= v1::Job::CANCELLED; ++state) {
+    std::string name = v1::Job::State_Name(static_cast<v1::Job::State>(state));
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+    const auto it = statistics->jobs.find(static_cast<v1::Job::State>(state));
+    sample->jobs[name] = it == statistics->jobs.end() ? 0 : it->second;
+  }
+  sample->tasks_pending = statistics->tasks_pending;
+  sample->tasks_running = statistics->tasks_running;
+  sample->oldest_pending_seconds = static_cast<double>(statistics->oldest_pending_us) / 1e6;
+  sample->blobs = statistics->blobs;
+  sample->blob_bytes = statistics->blob_bytes;
+  sample->models = statistics->models;
+  sample->artifacts = statistics->artifacts;
+  sample->active_uploads = statistics->active_uploads;
+  return true;
+}
+
+void Daemon::Stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  if (grpc_server_) grpc_server_->SetReady(false);
+  if (scheduler_) scheduler_->Stop();
+  if (maintenance_) maintenance_->Stop();
+  hub_.Drain();
+  if (grpc_server_) grpc_server_->Stop(config_.drain_timeout);
+  if (!config_.info_file.empty() && grpc_server_) unlink(config_.info_file.c_str());
+}
+
+}  // namespace nashswarm::server

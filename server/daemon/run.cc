@@ -1,0 +1,50 @@
+#include "server/daemon/run.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "core/base/status.h"
+#include "server/daemon/daemon.h"
+#include "server/log/log.h"
+
+namespace nashswarm::server {
+namespace {
+
+int WaitForSignal(const sigset_t& signals) {
+  int signal = 0;
+  while (sigwait(&signals, &signal) != 0) {
+  }
+  return signal;
+}
+
+}  // namespace
+
+int RunServer(const ServerConfig& config) {
+  ConfigureLog(config.log_format, config.log_level);
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // every thread inherits it: signals come to sigwait alone
+
+  absl::StatusOr<std::unique_ptr<Daemon>> daemon = Daemon::Start(config);
+  if (!daemon.ok()) {
+    const absl::Status& error = daemon.status();
+    Log(LogLevel::kError, "cannot start",
+        {{"reason", ReasonOf(error)}, {"error", std::string(error.message())}, {"hint", HintOf(error)}});
+    return 1;
+  }
+  const int signal = WaitForSignal(signals);
+  Log(LogLevel::kInfo, "stopping", {{"signal", signal}});
+  // A second signal: the user will not wait. The kernel kills the engines with us.
+  std::thread([signals] { _exit(128 + WaitForSignal(signals)); }).detach();
+  (*daemon)->Stop();
+  daemon->reset();
+  Log(LogLevel::kInfo, "stopped");
+  return 0;
+}
+
+}  // namespace nashswarm::server

@@ -1,0 +1,31 @@
+#include "server/rpc/status.h"
+
+#include <string>
+
+#include "server/store/error_proto.h"
+
+namespace nashswarm::server {
+namespace {
+
+// Messages travel percent-encoded in a header; clients refuse header lists above 8 KiB.
+constexpr size_t kMaxMessageBytes = 1500;
+
+// Cuts at a UTF-8 boundary.
+std::string Shorten(std::string text) {
+  if (text.size() <= kMaxMessageBytes) return text;
+  size_t end = kMaxMessageBytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  text.resize(end);
+  return text.append("...");
+}
+
+}  // namespace
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  v1::Error error = ToErrorProto(status);
+  error.set_message(Shorten(error.message()));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), error.message(), error.SerializeAsString());
+}
+
+}  // namespace nashswarm::server

@@ -1,0 +1,60 @@
+// Maintenance: the housekeeping thread. Gives lost tasks back, ends abandoned uploads, frees what nothing names.
+#ifndef NASHSWARM_SERVER_SCHEDULER_MAINTENANCE_H_
+#define NASHSWARM_SERVER_SCHEDULER_MAINTENANCE_H_
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "server/events/event_hub.h"
+#include "server/metrics/metrics.h"
+#include "server/store/job_store.h"
+
+namespace nashswarm::server {
+
+struct MaintenanceOptions {
+  std::chrono::milliseconds reap_interval{5000};
+  std::chrono::milliseconds gc_interval{60000};
+  // How long a blob may be there before something names it: from storing a file to the transaction that uses it.
+  std::chrono::milliseconds gc_grace{600000};
+  std::chrono::milliseconds ended_upload_age{7LL * 24 * 3600 * 1000};
+  std::chrono::milliseconds task_result_age{7LL * 24 * 3600 * 1000};
+};
+
+class Maintenance {
+ public:
+  // Nothing is owned; everything outlives this object.
+  Maintenance(JobStore* jobs, BlobStore* blobs, EventHub* hub, Metrics* metrics, MaintenanceOptions options)
+      : jobs_(jobs), blobs_(blobs), hub_(hub), metrics_(metrics), options_(options) {}
+  ~Maintenance() { Stop(); }
+
+  void Start();
+  void Stop();  // idempotent
+  // Something was deleted: collect now rather than at the next interval.
+  void CollectSoon();
+
+  // One round each; public for tests.
+  absl::Status ReapOnce();
+  absl::Status CollectOnce();
+
+ private:
+  void Loop();
+  absl::Status RemoveStagedLeftovers();
+
+  JobStore* jobs_;
+  BlobStore* blobs_;
+  EventHub* hub_;
+  Metrics* metrics_;
+  MaintenanceOptions options_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stop_ = false;
+  bool collect_soon_ = false;
+  std::thread thread_;
+};
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_SERVER_SCHEDULER_MAINTENANCE_H_

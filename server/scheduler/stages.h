@@ -1,0 +1,45 @@
+// The stage machine: which stage feeds which, what follows, and what the engine is told. Pure functions; the table in
+// core/engine/README.md is their specification.
+//   PREPARE -> MEASURE x N -> SOLVE -> ENCODE x N -> PUBLISH
+#ifndef NASHSWARM_SERVER_SCHEDULER_STAGES_H_
+#define NASHSWARM_SERVER_SCHEDULER_STAGES_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/base/json.h"
+#include "server/store/job_store.h"
+
+namespace nashswarm::server {
+
+// More shards than any model has layers says the engine's answer is nonsense.
+inline constexpr int kMaxShards = 4096;
+
+NewTask FirstTask();
+// The tasks that follow once every task of `stage` has succeeded; none after PUBLISH.
+std::vector<NewTask> NextTasks(Stage stage, int shards);
+// The stages whose outputs `stage` reads.
+std::vector<Stage> InputStages(Stage stage);
+// As the engine and the metrics call it: "prepare".
+std::string StageName(Stage stage);
+// Whether another job's identical task may reuse the outputs. ENCODE and PUBLISH are as large as the artifact, and
+// keeping them would mean that deleting an artifact frees nothing.
+bool KeepsResult(Stage stage);
+
+// The spec as the engine reads it.
+Json SpecToJson(const v1::CompressionSpec& spec);
+
+// What identifies the outputs of a task (raw SHA-256): engine, stage, shard, model content, inputs, and the parts of
+// the spec that the stage reads.
+std::string TaskCacheKey(const std::string& engine_digest, Stage stage, int shard, const std::string& model_manifest,
+                         const v1::CompressionSpec& spec, const std::vector<TaskOutput>& inputs);
+
+// Checks the engine's result line and its output names for `stage` and fills in what the store needs.
+// INTERNAL / ENGINE_PROTOCOL when they are not what the protocol promises.
+absl::Status ReadStageResult(Stage stage, int shard, const Json& result, const std::string& artifact_format,
+                             TaskFinish* finish);
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_SERVER_SCHEDULER_STAGES_H_

@@ -1,0 +1,100 @@
+#include "server/services/artifact_service.h"
+
+#include <algorithm>
+
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "server/rpc/crc32c.h"
+#include "server/rpc/status.h"
+#include "server/services/paging.h"
+#include "server/services/validate.h"
+
+namespace nashswarm::server {
+namespace {
+
+// Large enough that per-message costs vanish, small enough for a client's default limits.
+constexpr int64_t kReadChunkBytes = 1 << 20;
+
+absl::Status PastEnd(const std::string& path, int64_t offset, int64_t size) {
+  return MakeError(absl::StatusCode::kOutOfRange, "RANGE_PAST_END",
+                   absl::StrCat("'", path, "' has ", size, " bytes; the range starts at ", offset));
+}
+
+}  // namespace
+
+grpc::Status ArtifactService::GetArtifact(grpc::ServerContext*, const v1::GetArtifactRequest* request,
+                                          v1::Artifact* response) {
+  const absl::StatusOr<std::string> id = ParseName("artifacts", request->name());
+  if (!id.ok()) return ToGrpcStatus(id.status());
+  absl::StatusOr<v1::Artifact> artifact = context_.jobs->GetArtifact(*id);
+  if (artifact.ok()) *response = *std::move(artifact);
+  return ToGrpcStatus(artifact.status());
+}
+
+grpc::Status ArtifactService::ListArtifacts(grpc::ServerContext*, const v1::ListArtifactsRequest* request,
+                                            v1::ListArtifactsResponse* response) {
+  const absl::StatusOr<PageRequest> request_page = ParsePage(request->page_size(), request->page_token());
+  if (!request_page.ok()) return ToGrpcStatus(request_page.status());
+  absl::StatusOr<Page<v1::Artifact>> page = context_.jobs->ListArtifacts(*request_page);
+  if (!page.ok()) return ToGrpcStatus(page.status());
+  for (v1::Artifact& artifact : page->items) *response->add_artifacts() = std::move(artifact);
+  response->set_next_page_token(ToToken(page->next));
+  return grpc::Status::OK;
+}
+
+grpc::Status ArtifactService::DeleteArtifact(grpc::ServerContext*, const v1::DeleteArtifactRequest* request,
+                                             google::protobuf::Empty*) {
+  const absl::StatusOr<std::string> id = ParseName("artifacts", request->name());
+  if (!id.ok()) return ToGrpcStatus(id.status());
+  const absl::Status deleted = context_.jobs->DeleteArtifact(*id);
+  if (deleted.ok()) context_.maintenance->CollectSoon();
+  return ToGrpcStatus(deleted);
+}
+
+absl::Status ArtifactService::Send(grpc::ServerContext* call, const v1::ReadFileRequest& request,
+                                   grpc::ServerWriter<v1::ReadFileResponse>* writer) {
+  const StreamSlot slot(context_.streams);
+  NS_RETURN_IF_ERROR(slot.status());
+  const std::string collection = request.name().starts_with("models/") ? "models" : "artifacts";
+  NS_RETURN_IF_ERROR(ParseName(collection, request.name()).status());
+  NS_RETURN_IF_ERROR(ValidateRelativePath(request.path()));
+  if (request.read_offset() < 0 || request.read_limit() < 0) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_RANGE", "read_offset and read_limit cannot be negative");
+  }
+  NS_ASSIGN_OR_RETURN(const BlobDigest digest, context_.jobs->FindFile(request.name(), request.path()));
+  const int64_t begin = request.read_offset();
+  if (begin > digest.size_bytes) return PastEnd(request.path(), begin, digest.size_bytes);
+  const int64_t rest = digest.size_bytes - begin;
+  const int64_t end = begin + (request.read_limit() == 0 ? rest : std::min(rest, request.read_limit()));
+  NS_ASSIGN_OR_RETURN(const std::unique_ptr<BlobReader> reader, context_.blobs->Open(digest.sha256));
+  if (reader->size() != digest.size_bytes) {
+    return MakeError(absl::StatusCode::kDataLoss, "BLOB_TRUNCATED",
+                     absl::StrCat("'", request.path(), "' has ", reader->size(), " of ", digest.size_bytes, " bytes"),
+                     "the data directory is damaged: create the artifact again");
+  }
+  v1::ReadFileResponse message;
+  message.mutable_digest()->set_sha256(digest.sha256);
+  message.mutable_digest()->set_size_bytes(digest.size_bytes);
+  int64_t offset = begin;
+  do {  // an empty range still tells the digest
+    if (call->IsCancelled()) return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the call was cancelled");
+    const int64_t size = std::min(end - offset, kReadChunkBytes);
+    message.mutable_data()->resize(static_cast<size_t>(size));
+    NS_RETURN_IF_ERROR(reader->ReadAt(offset, size, message.mutable_data()->data()));
+    message.set_crc32c(Crc32c(message.data()));
+    if (!writer->Write(message)) {
+      return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the client has gone");
+    }
+    context_.metrics->BytesDownloaded(size);
+    message.clear_digest();
+    offset += size;
+  } while (offset < end);
+  return absl::OkStatus();
+}
+
+grpc::Status ArtifactService::ReadFile(grpc::ServerContext* call, const v1::ReadFileRequest* request,
+                                       grpc::ServerWriter<v1::ReadFileResponse>* writer) {
+  return ToGrpcStatus(Send(call, *request, writer));
+}
+
+}  // namespace nashswarm::server

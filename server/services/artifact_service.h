@@ -1,0 +1,32 @@
+// nashswarm.v1.ArtifactService.
+#ifndef NASHSWARM_SERVER_SERVICES_ARTIFACT_SERVICE_H_
+#define NASHSWARM_SERVER_SERVICES_ARTIFACT_SERVICE_H_
+
+#include "nashswarm/v1/nashswarm.grpc.pb.h"
+#include "server/services/context.h"
+
+namespace nashswarm::server {
+
+class ArtifactService : public v1::ArtifactService::Service {
+ public:
+  explicit ArtifactService(const ServiceContext* context) : context_(*context) {}
+
+  grpc::Status GetArtifact(grpc::ServerContext* call, const v1::GetArtifactRequest* request,
+                           v1::Artifact* response) override;
+  grpc::Status ListArtifacts(grpc::ServerContext* call, const v1::ListArtifactsRequest* request,
+                             v1::ListArtifactsResponse* response) override;
+  grpc::Status DeleteArtifact(grpc::ServerContext* call, const v1::DeleteArtifactRequest* request,
+                              google::protobuf::Empty* response) override;
+  grpc::Status ReadFile(grpc::ServerContext* call, const v1::ReadFileRequest* request,
+                        grpc::ServerWriter<v1::ReadFileResponse>* writer) override;
+
+ private:
+  absl::Status Send(grpc::ServerContext* call, const v1::ReadFileRequest& request,
+                    grpc::ServerWriter<v1::ReadFileResponse>* writer);
+
+  const ServiceContext& context_;
+};
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_SERVER_SERVICES_ARTIFACT_SERVICE_H_

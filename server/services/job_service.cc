@@ -1,0 +1,113 @@
+#include "server/services/job_service.h"
+
+#include "core/base/status.h"
+#include "server/log/log.h"
+#include "server/rpc/status.h"
+#include "server/scheduler/stages.h"
+#include "server/services/job_watch.h"
+#include "server/services/paging.h"
+#include "server/services/validate.h"
+
+namespace nashswarm::server {
+namespace {
+
+grpc::Status Respond(absl::StatusOr<v1::Job> job, v1::Job* response) {
+  if (job.ok()) *response = *std::move(job);
+  return ToGrpcStatus(job.status());
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Job> JobService::Create(const v1::CreateJobRequest& request) {
+  JobStore::NewJob job;
+  NS_ASSIGN_OR_RETURN(job.model_id, ParseName("models", request.model()));
+  job.spec = request.spec();
+  NS_RETURN_IF_ERROR(ValidateSpec(&job.spec));
+  NS_RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
+  NS_RETURN_IF_ERROR(ValidateLabels(request.labels()));
+  if (request.has_priority()) job.priority = request.priority();
+  NS_RETURN_IF_ERROR(ValidatePriority(job.priority));
+  job.request_id = request.request_id();
+  job.request_digest = RequestDigest(request);
+  job.labels = ToLabels(request.labels());
+  job.max_attempts = context_.limits.max_attempts;
+  job.max_queued_jobs = context_.limits.max_queued_jobs;
+  job.first_task = FirstTask();
+  NS_ASSIGN_OR_RETURN(v1::Job created, context_.jobs->CreateJob(job));
+  Log(LogLevel::kInfo, "job created", {{"job", created.name()}, {"model", created.model()}});
+  context_.hub->WorkAvailable();
+  return created;
+}
+
+grpc::Status JobService::CreateJob(grpc::ServerContext*, const v1::CreateJobRequest* request, v1::Job* response) {
+  return Respond(Create(*request), response);
+}
+
+grpc::Status JobService::GetJob(grpc::ServerContext*, const v1::GetJobRequest* request, v1::Job* response) {
+  const absl::StatusOr<std::string> id = ParseName("jobs", request->name());
+  if (!id.ok()) return ToGrpcStatus(id.status());
+  return Respond(context_.jobs->GetJob(*id), response);
+}
+
+grpc::Status JobService::ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request,
+                                  v1::ListJobsResponse* response) {
+  const absl::StatusOr<PageRequest> request_page = ParsePage(request->page_size(), request->page_token());
+  if (!request_page.ok()) return ToGrpcStatus(request_page.status());
+  if (!v1::Job::State_IsValid(request->state())) {
+    return ToGrpcStatus(MakeError(absl::StatusCode::kInvalidArgument, "BAD_STATE",
+                                  absl::StrCat("there is no job state ", static_cast<int>(request->state()))));
+  }
+  absl::StatusOr<Page<v1::Job>> page = context_.jobs->ListJobs(*request_page, request->state());
+  if (!page.ok()) return ToGrpcStatus(page.status());
+  for (v1::Job& job : page->items) *response->add_jobs() = std::move(job);
+  response->set_next_page_token(ToToken(page->next));
+  return grpc::Status::OK;
+}
+
+absl::StatusOr<v1::Job> JobService::Cancel(const std::string& name) {
+  NS_ASSIGN_OR_RETURN(const std::string id, ParseName("jobs", name));
+  NS_ASSIGN_OR_RETURN(v1::Job job, context_.jobs->CancelJob(id));
+  context_.hub->WakeRunning();  // the worker looks, and kills the engine
+  context_.hub->JobChanged(id);
+  return job;
+}
+
+grpc::Status JobService::CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request, v1::Job* response) {
+  return Respond(Cancel(request->name()), response);
+}
+
+grpc::Status JobService::RetryJob(grpc::ServerContext*, const v1::RetryJobRequest* request, v1::Job* response) {
+  const absl::StatusOr<std::string> id = ParseName("jobs", request->name());
+  if (!id.ok()) return ToGrpcStatus(id.status());
+  absl::StatusOr<v1::Job> job = context_.jobs->RetryJob(*id);
+  if (job.ok()) {
+    context_.hub->JobChanged(*id);
+    context_.hub->WorkAvailable();
+  }
+  return Respond(std::move(job), response);
+}
+
+grpc::Status JobService::DeleteJob(grpc::ServerContext*, const v1::DeleteJobRequest* request,
+                                   google::protobuf::Empty*) {
+  const absl::StatusOr<std::string> id = ParseName("jobs", request->name());
+  if (!id.ok()) return ToGrpcStatus(id.status());
+  const absl::Status deleted = context_.jobs->DeleteJob(*id);
+  if (deleted.ok()) {
+    context_.hub->JobChanged(*id);
+    context_.maintenance->CollectSoon();
+  }
+  return ToGrpcStatus(deleted);
+}
+
+grpc::Status JobService::WatchJob(grpc::ServerContext* call, const v1::WatchJobRequest* request,
+                                  grpc::ServerWriter<v1::JobEvent>* writer) {
+  const absl::StatusOr<std::string> id = ParseName("jobs", request->name());
+  if (!id.ok()) return ToGrpcStatus(id.status());
+  const StreamSlot slot(context_.streams);
+  if (!slot.status().ok()) return ToGrpcStatus(slot.status());
+  JobWatch watch(context_.jobs, context_.hub, context_.limits.keepalive, *id, request->after_sequence());
+  return ToGrpcStatus(watch.Run([&](const v1::JobEvent& event) { return writer->Write(event); },
+                                [&] { return call->IsCancelled(); }));
+}
+
+}  // namespace nashswarm::server

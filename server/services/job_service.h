@@ -1,0 +1,34 @@
+// nashswarm.v1.JobService.
+#ifndef NASHSWARM_SERVER_SERVICES_JOB_SERVICE_H_
+#define NASHSWARM_SERVER_SERVICES_JOB_SERVICE_H_
+
+#include "nashswarm/v1/nashswarm.grpc.pb.h"
+#include "server/services/context.h"
+
+namespace nashswarm::server {
+
+class JobService : public v1::JobService::Service {
+ public:
+  explicit JobService(const ServiceContext* context) : context_(*context) {}
+
+  grpc::Status CreateJob(grpc::ServerContext* call, const v1::CreateJobRequest* request, v1::Job* response) override;
+  grpc::Status GetJob(grpc::ServerContext* call, const v1::GetJobRequest* request, v1::Job* response) override;
+  grpc::Status ListJobs(grpc::ServerContext* call, const v1::ListJobsRequest* request,
+                        v1::ListJobsResponse* response) override;
+  grpc::Status CancelJob(grpc::ServerContext* call, const v1::CancelJobRequest* request, v1::Job* response) override;
+  grpc::Status RetryJob(grpc::ServerContext* call, const v1::RetryJobRequest* request, v1::Job* response) override;
+  grpc::Status DeleteJob(grpc::ServerContext* call, const v1::DeleteJobRequest* request,
+                         google::protobuf::Empty* response) override;
+  grpc::Status WatchJob(grpc::ServerContext* call, const v1::WatchJobRequest* request,
+                        grpc::ServerWriter<v1::JobEvent>* writer) override;
+
+ private:
+  absl::StatusOr<v1::Job> Create(const v1::CreateJobRequest& request);
+  absl::StatusOr<v1::Job> Cancel(const std::string& name);
+
+  const ServiceContext& context_;
+};
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_SERVER_SERVICES_JOB_SERVICE_H_

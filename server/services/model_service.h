@@ -1,0 +1,26 @@
+// nashswarm.v1.ModelService.
+#ifndef NASHSWARM_SERVER_SERVICES_MODEL_SERVICE_H_
+#define NASHSWARM_SERVER_SERVICES_MODEL_SERVICE_H_
+
+#include "nashswarm/v1/nashswarm.grpc.pb.h"
+#include "server/services/context.h"
+
+namespace nashswarm::server {
+
+class ModelService : public v1::ModelService::Service {
+ public:
+  explicit ModelService(const ServiceContext* context) : context_(*context) {}
+
+  grpc::Status GetModel(grpc::ServerContext* call, const v1::GetModelRequest* request, v1::Model* response) override;
+  grpc::Status ListModels(grpc::ServerContext* call, const v1::ListModelsRequest* request,
+                          v1::ListModelsResponse* response) override;
+  grpc::Status DeleteModel(grpc::ServerContext* call, const v1::DeleteModelRequest* request,
+                           google::protobuf::Empty* response) override;
+
+ private:
+  const ServiceContext& context_;
+};
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_SERVER_SERVICES_MODEL_SERVICE_H_

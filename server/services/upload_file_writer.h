@@ -1,0 +1,69 @@
+// UploadFileWriter: the receiving side of one WriteFile stream. The caller's thread receives and checks; a second
+// thread hashes, writes and makes durable, with a short queue between them, so that network, CPU and disk overlap.
+#ifndef NASHSWARM_SERVER_SERVICES_UPLOAD_FILE_WRITER_H_
+#define NASHSWARM_SERVER_SERVICES_UPLOAD_FILE_WRITER_H_
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "core/base/hash.h"
+#include "server/store/job_store.h"
+
+namespace nashswarm::server {
+
+// One thread uses it. Bytes pushed before Close or destruction are durable and committed afterwards, also when the
+// client has vanished.
+class UploadFileWriter {
+ public:
+  // `jobs` and `blobs` outlive it.
+  UploadFileWriter(JobStore* jobs, BlobStore* blobs, UploadWriter writer, int64_t part_bytes, int64_t ttl_us);
+  ~UploadFileWriter();
+
+  // Blocks while the queue is full. Returns the writing thread's error as soon as there is one.
+  absl::Status Push(std::string bytes);
+  // Waits until everything pushed is durable.
+  absl::Status Close();
+  // After Close: checks that the file is whole and has this digest, and completes it. DATA_LOSS / DIGEST_MISMATCH
+  // puts the file back to byte 0; FAILED_PRECONDITION / FILE_INCOMPLETE keeps what there is.
+  absl::Status Finish(const v1::Digest& digest);
+
+  int64_t received() const { return received_; }         // bytes of the file, with those of earlier streams
+  int64_t committed() const { return writer_.committed; }  // after Close
+
+ private:
+  void Loop();
+  absl::Status HashEarlierParts();
+  absl::Status Write(const std::string& bytes);
+  absl::Status Commit();
+  absl::Status Restart(const absl::Status& why);
+
+  JobStore* jobs_;
+  BlobStore* blobs_;
+  UploadWriter writer_;
+  const int64_t part_bytes_, ttl_us_;
+  const std::string key_;
+  int64_t received_;
+
+  // The writing thread's, until it is joined.
+  Sha256 hash_;
+  std::unique_ptr<StagedWriter> staged_;
+  const int64_t start_;       // of this stream's part
+  int64_t written_ = 0;       // bytes of it
+  int64_t synced_ = 0;        // of those, durable
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  std::deque<std::string> queue_;
+  bool closed_ = false;
+  absl::Status status_;
+  std::thread thread_;
+};
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_SERVER_SERVICES_UPLOAD_FILE_WRITER_H_

@@ -1,0 +1,182 @@
+#include "server/services/upload_service.h"
+
+#include <algorithm>
+
+#include "core/base/hash.h"
+#include "core/base/status.h"
+#include "server/log/log.h"
+#include "server/rpc/crc32c.h"
+#include "server/rpc/status.h"
+#include "server/services/manifest.h"
+#include "server/services/upload_file_writer.h"
+#include "server/services/validate.h"
+#include "server/store/ids.h"
+
+namespace nashswarm::server {
+namespace {
+
+int64_t Micros(std::chrono::milliseconds duration) { return std::chrono::microseconds(duration).count(); }
+
+absl::Status Invalid(const char* reason, const std::string& message) {
+  return MakeError(absl::StatusCode::kInvalidArgument, reason, message);
+}
+
+absl::Status CheckChunk(const v1::WriteFileRequest::Chunk& chunk, const Limits& limits, int64_t offset,
+                        int64_t file_size) {
+  const int64_t size = static_cast<int64_t>(chunk.data().size());
+  if (size > limits.max_chunk_bytes) {
+    return Invalid("CHUNK_TOO_LARGE", absl::StrCat("a chunk of ", size, " bytes; at most ", limits.max_chunk_bytes,
+                                                   " are allowed"));
+  }
+  if (size > file_size - offset) {
+    return Invalid("FILE_TOO_LONG", absl::StrCat("more bytes than the ", file_size, " declared in CreateUpload"));
+  }
+  if (Crc32c(chunk.data()) != chunk.crc32c()) {
+    return MakeError(absl::StatusCode::kDataLoss, "CHUNK_CORRUPT",
+                     absl::StrCat("the chunk at byte ", offset, " does not match its crc32c"),
+                     "continue from committed_size; if it happens again, check the network and the client's memory");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Upload> UploadService::Create(const v1::CreateUploadRequest& request) {
+  NS_RETURN_IF_ERROR(ValidateModelId(request.model_id()));
+  NS_RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
+  NS_RETURN_IF_ERROR(ValidateLabels(request.labels()));
+  NS_RETURN_IF_ERROR(ValidateUploadFiles(request, context_.limits));
+  NewUpload upload;
+  upload.model_id = request.model_id();
+  upload.request_id = request.request_id();
+  upload.request_digest = RequestDigest(request);
+  upload.labels = ToLabels(request.labels());
+  upload.ttl_us = Micros(context_.limits.upload_ttl);
+  for (const v1::FileEntry& entry : request.files()) {
+    NewUploadFile file{entry.path(), entry.digest().size_bytes(), entry.digest().sha256()};
+    if (!file.expected_sha256.empty()) {
+      NS_ASSIGN_OR_RETURN(const std::optional<int64_t> known, context_.jobs->TouchBlob(file.expected_sha256));
+      if (known.has_value() && *known == file.size_bytes) {
+        NS_ASSIGN_OR_RETURN(file.stored, context_.blobs->Has(file.expected_sha256));
+      }
+    }
+    upload.files.push_back(std::move(file));
+  }
+  return context_.jobs->CreateUpload(upload);
+}
+
+grpc::Status UploadService::CreateUpload(grpc::ServerContext*, const v1::CreateUploadRequest* request,
+                                         v1::Upload* response) {
+  absl::StatusOr<v1::Upload> upload = Create(*request);
+  if (upload.ok()) *response = *std::move(upload);
+  return ToGrpcStatus(upload.status());
+}
+
+grpc::Status UploadService::GetUpload(grpc::ServerContext*, const v1::GetUploadRequest* request,
+                                      v1::Upload* response) {
+  const absl::StatusOr<std::string> id = ParseName("uploads", request->name());
+  if (!id.ok()) return ToGrpcStatus(id.status());
+  absl::StatusOr<v1::Upload> upload = context_.jobs->GetUpload(*id);
+  if (upload.ok()) *response = *std::move(upload);
+  return ToGrpcStatus(upload.status());
+}
+
+absl::Status UploadService::Receive(grpc::ServerContext* call, grpc::ServerReader<v1::WriteFileRequest>* reader,
+                                    v1::WriteFileResponse* response) {
+  const StreamSlot slot(context_.streams);
+  NS_RETURN_IF_ERROR(slot.status());
+  v1::WriteFileRequest message;
+  if (!reader->Read(&message) || !message.has_header()) {
+    return Invalid("NO_HEADER", "the first message of WriteFile must be the header");
+  }
+  NS_ASSIGN_OR_RETURN(const std::string id, ParseName("uploads", message.header().upload()));
+  NS_ASSIGN_OR_RETURN(const UploadWriter opened, context_.jobs->OpenUploadFile(id, message.header().path(),
+                                                                               message.header().write_offset()));
+  Log(LogLevel::kDebug, "receiving",
+      {{"upload", id}, {"path", opened.path}, {"offset", opened.committed}, {"peer", call->peer()}});
+  UploadFileWriter writer(context_.jobs, context_.blobs, opened, context_.limits.upload_part_bytes,
+                          Micros(context_.limits.upload_ttl));
+  while (reader->Read(&message)) {
+    if (message.has_chunk()) {
+      NS_RETURN_IF_ERROR(CheckChunk(message.chunk(), context_.limits, writer.received(), opened.size_bytes));
+      context_.metrics->BytesUploaded(static_cast<int64_t>(message.chunk().data().size()));
+      if (message.chunk().data().empty()) continue;
+      NS_RETURN_IF_ERROR(writer.Push(std::move(*message.mutable_chunk()->mutable_data())));
+    } else if (message.has_finish()) {
+      NS_RETURN_IF_ERROR(writer.Close());
+      NS_RETURN_IF_ERROR(writer.Finish(message.finish()));
+      response->set_committed_size(opened.size_bytes);
+      response->set_complete(true);
+      return absl::OkStatus();
+    } else {
+      return Invalid("UNEXPECTED_MESSAGE", "after the header only chunks and one finish may follow");
+    }
+  }
+  NS_RETURN_IF_ERROR(writer.Close());  // what arrived is durable, whatever became of the client
+  if (call->IsCancelled()) return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the call was cancelled");
+  response->set_committed_size(writer.committed());
+  response->set_complete(opened.complete);
+  return absl::OkStatus();
+}
+
+grpc::Status UploadService::WriteFile(grpc::ServerContext* call, grpc::ServerReader<v1::WriteFileRequest>* reader,
+                                      v1::WriteFileResponse* response) {
+  return ToGrpcStatus(Receive(call, reader, response));
+}
+
+absl::StatusOr<std::string> UploadService::ChooseModelId(const v1::Upload& upload, const BlobDigest& manifest) {
+  NS_ASSIGN_OR_RETURN(const std::string requested, context_.jobs->RequestedModelId(upload.name().substr(8)));
+  if (!requested.empty()) return requested;
+  // Without a name the same content is the same model.
+  NS_ASSIGN_OR_RETURN(const std::optional<v1::Model> same, context_.jobs->FindModelByManifest(manifest.sha256));
+  if (same.has_value()) return same->name().substr(7);
+  return absl::StrCat("m-", ToHex(manifest.sha256).substr(0, 16));
+}
+
+absl::StatusOr<v1::Model> UploadService::Complete(grpc::ServerContext* call, const std::string& id) {
+  NS_ASSIGN_OR_RETURN(const v1::Upload upload, context_.jobs->GetUpload(id));
+  NewModel model;
+  const bool whole = std::all_of(upload.files().begin(), upload.files().end(), [](const auto& f) { return f.complete(); });
+  // The store refuses what cannot be published; there is no point in parsing it first.
+  if (upload.state() != v1::Upload::ACTIVE || !whole) return context_.jobs->PublishModel(id, model);
+
+  std::vector<ModelFile> files;
+  for (const v1::Upload::File& file : upload.files()) {
+    files.push_back({file.entry().path(), {file.entry().digest().sha256(), file.entry().digest().size_bytes()}});
+  }
+  model.manifest = ManifestDigest(files);
+  NS_ASSIGN_OR_RETURN(model.id, ChooseModelId(upload, model.manifest));
+  NS_ASSIGN_OR_RETURN(const int64_t now_us, context_.jobs->NowMicros());
+  NS_ASSIGN_OR_RETURN(const Json result, context_.runner->Validate(absl::StrCat("validate-", id, "-", NewId(now_us)), files,
+                                                                   [call] { return call->IsCancelled(); }));
+  model.architecture = JsonString(result, "architecture");
+  model.parameter_count = JsonInt(result, "parameters", 0);
+  model.tensor_count = JsonInt(result, "tensors", 0);
+  model.weight_bytes = JsonInt(result, "weight_bytes", 0);
+  return context_.jobs->PublishModel(id, model);
+}
+
+grpc::Status UploadService::CompleteUpload(grpc::ServerContext* call, const v1::CompleteUploadRequest* request,
+                                           v1::Model* response) {
+  const absl::StatusOr<std::string> id = ParseName("uploads", request->name());
+  if (!id.ok()) return ToGrpcStatus(id.status());
+  absl::StatusOr<v1::Model> model = Complete(call, *id);
+  if (model.ok()) *response = *std::move(model);
+  return ToGrpcStatus(model.status());
+}
+
+grpc::Status UploadService::AbortUpload(grpc::ServerContext*, const v1::AbortUploadRequest* request,
+                                        google::protobuf::Empty*) {
+  const absl::StatusOr<std::string> id = ParseName("uploads", request->name());
+  if (!id.ok()) return ToGrpcStatus(id.status());
+  const absl::Status aborted = context_.jobs->AbortUpload(*id);
+  if (!aborted.ok()) return ToGrpcStatus(aborted);
+  if (const absl::Status removed = context_.blobs->RemoveStaged(*id); !removed.ok()) {
+    Log(LogLevel::kWarning, "staged bytes stay until the next collection",
+        {{"upload", *id}, {"error", std::string(removed.message())}});
+  }
+  context_.maintenance->CollectSoon();
+  return grpc::Status::OK;
+}
+
+}  // namespace nashswarm::server

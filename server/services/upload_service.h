@@ -1,0 +1,36 @@
+// nashswarm.v1.UploadService. Handlers convert and delegate; bytes go through UploadFileWriter.
+#ifndef NASHSWARM_SERVER_SERVICES_UPLOAD_SERVICE_H_
+#define NASHSWARM_SERVER_SERVICES_UPLOAD_SERVICE_H_
+
+#include "nashswarm/v1/nashswarm.grpc.pb.h"
+#include "server/services/context.h"
+
+namespace nashswarm::server {
+
+class UploadService : public v1::UploadService::Service {
+ public:
+  explicit UploadService(const ServiceContext* context) : context_(*context) {}
+
+  grpc::Status CreateUpload(grpc::ServerContext* call, const v1::CreateUploadRequest* request,
+                            v1::Upload* response) override;
+  grpc::Status GetUpload(grpc::ServerContext* call, const v1::GetUploadRequest* request, v1::Upload* response) override;
+  grpc::Status WriteFile(grpc::ServerContext* call, grpc::ServerReader<v1::WriteFileRequest>* reader,
+                         v1::WriteFileResponse* response) override;
+  grpc::Status CompleteUpload(grpc::ServerContext* call, const v1::CompleteUploadRequest* request,
+                              v1::Model* response) override;
+  grpc::Status AbortUpload(grpc::ServerContext* call, const v1::AbortUploadRequest* request,
+                           google::protobuf::Empty* response) override;
+
+ private:
+  absl::StatusOr<v1::Upload> Create(const v1::CreateUploadRequest& request);
+  absl::Status Receive(grpc::ServerContext* call, grpc::ServerReader<v1::WriteFileRequest>* reader,
+                       v1::WriteFileResponse* response);
+  absl::StatusOr<v1::Model> Complete(grpc::ServerContext* call, const std::string& id);
+  absl::StatusOr<std::string> ChooseModelId(const v1::Upload& upload, const BlobDigest& manifest);
+
+  const ServiceContext& context_;
+};
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_SERVER_SERVICES_UPLOAD_SERVICE_H_

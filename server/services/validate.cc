@@ -1,0 +1,197 @@
+#include "server/services/validate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "core/base/checked.h"
+#include "core/base/file.h"
+#include "core/base/hash.h"
+#include "core/base/status.h"
+#include "core/quant/format.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "re2/re2.h"
+
+namespace nashswarm::server {
+namespace {
+
+constexpr size_t kMaxIdBytes = 63;
+constexpr int kMaxLabels = 64;
+constexpr size_t kMaxLabelKey = 63, kMaxLabelValue = 255;
+constexpr int kMaxRules = 256;
+constexpr size_t kMaxPatternBytes = 1024;
+// RE2 needs memory in proportion to its program: this is ample for 1 KiB of pattern, and bounded.
+constexpr int64_t kMaxPatternMemory = 1 << 20;
+constexpr int kMaxThreads = 1024;
+
+absl::Status Invalid(std::string_view reason, const std::string& message, std::string_view hint = {}) {
+  return MakeError(absl::StatusCode::kInvalidArgument, reason, message, hint);
+}
+
+// Names end up in messages and logs.
+std::string Shown(const std::string& text) { return text.substr(0, 100); }
+
+bool IsIdChar(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; }
+
+bool IsId(std::string_view id) {
+  return !id.empty() && id.size() <= kMaxIdBytes && std::all_of(id.begin(), id.end(), IsIdChar);
+}
+
+absl::Status ValidateRule(v1::CompressionSpec::TensorRule* rule) {
+  if (rule->pattern().empty() || rule->pattern().size() > kMaxPatternBytes) {
+    return Invalid("BAD_PATTERN", absl::StrCat("a rule's pattern must have 1 to ", kMaxPatternBytes, " bytes"));
+  }
+  RE2::Options options;
+  options.set_max_mem(kMaxPatternMemory);
+  options.set_log_errors(false);
+  const RE2 pattern(rule->pattern(), options);
+  if (!pattern.ok()) {
+    return Invalid("BAD_PATTERN", absl::StrCat("pattern '", Shown(rule->pattern()), "': ", pattern.error()),
+                   "patterns are RE2 and match the whole tensor name: '.*\\.mlp\\..*'");
+  }
+  if (rule->format() == "keep") return absl::OkStatus();
+  const auto format = quant::FormatByName(rule->format());
+  if (!format.has_value()) {
+    return Invalid("UNKNOWN_FORMAT", absl::StrCat("there is no tensor format '", Shown(rule->format()), "'"),
+                   "list them with: nashswarm schemes");
+  }
+  const std::string_view name = quant::InfoOf(*format).name;
+  rule->set_format(std::string(name));
+  return absl::OkStatus();
+}
+
+absl::Status ValidateTarget(const v1::CompressionSpec& spec) {
+  switch (spec.target_case()) {
+    case v1::CompressionSpec::kBitsPerWeight:
+      if (std::isfinite(spec.bits_per_weight()) && spec.bits_per_weight() > 0 && spec.bits_per_weight() <= 32) {
+        return absl::OkStatus();
+      }
+      return Invalid("BAD_TARGET", absl::StrCat("bits_per_weight is ", spec.bits_per_weight(), ", not in (0, 32]"));
+    case v1::CompressionSpec::kSizeBytes:
+      if (spec.size_bytes() > 0) return absl::OkStatus();
+      return Invalid("BAD_TARGET", absl::StrCat("size_bytes is ", spec.size_bytes(), ", not positive"));
+    case v1::CompressionSpec::kRatio:
+      if (spec.ratio() > 0 && spec.ratio() < 1) return absl::OkStatus();
+      return Invalid("BAD_TARGET", absl::StrCat("ratio is ", spec.ratio(), ", not in (0, 1)"),
+                     "0.9 means a tenth of the FP32 size");
+    case v1::CompressionSpec::TARGET_NOT_SET:
+      break;
+  }
+  return Invalid("NO_TARGET", "the spec has no target", "set one of bits_per_weight, size_bytes, ratio");
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ParseName(std::string_view collection, const std::string& name) {
+  const std::string prefix = absl::StrCat(ToAbsl(collection), "/");
+  if (name.starts_with(prefix) && IsId(std::string_view(name).substr(prefix.size()))) {
+    return name.substr(prefix.size());
+  }
+  return Invalid("BAD_NAME", absl::StrCat("'", Shown(name), "' is not a name of the form ", prefix, "{id}"));
+}
+
+absl::Status ValidateModelId(const std::string& id) {
+  if (id.empty()) return absl::OkStatus();
+  if (IsId(id) && id.front() >= 'a' && id.back() != '-') return absl::OkStatus();
+  return Invalid("BAD_MODEL_ID", absl::StrCat("'", Shown(id), "' is not a model id"),
+                 "use 1 to 63 of a-z, 0-9 and '-', beginning with a letter and not ending with '-'");
+}
+
+absl::Status ValidateRequestId(const std::string& id) {
+  if (id.empty()) return absl::OkStatus();
+  static const RE2 kUuid("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}");
+  if (RE2::FullMatch(id, kUuid)) return absl::OkStatus();
+  return Invalid("BAD_REQUEST_ID", absl::StrCat("request_id '", Shown(id), "' is not a UUID"),
+                 "send a UUID such as 123e4567-e89b-42d3-a456-426614174000, or nothing");
+}
+
+absl::Status ValidateLabels(const google::protobuf::Map<std::string, std::string>& labels) {
+  if (labels.size() > kMaxLabels) {
+    return Invalid("BAD_LABELS", absl::StrCat(labels.size(), " labels; at most ", kMaxLabels, " are allowed"));
+  }
+  for (const auto& [key, value] : labels) {
+    if (!key.empty() && key.size() <= kMaxLabelKey && value.size() <= kMaxLabelValue) continue;
+    return Invalid("BAD_LABELS", absl::StrCat("label '", Shown(key), "' is too long or has no key"),
+                   absl::StrCat("keys have 1 to ", kMaxLabelKey, " bytes, values up to ", kMaxLabelValue));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateUploadFiles(const v1::CreateUploadRequest& request, const Limits& limits) {
+  if (request.files().empty()) return Invalid("NO_FILES", "an upload needs at least one file");
+  if (request.files_size() > limits.max_files_per_upload) {
+    return Invalid("TOO_MANY_FILES", absl::StrCat(request.files_size(), " files; at most ",
+                                                  limits.max_files_per_upload, " are allowed"));
+  }
+  std::set<std::string> paths;
+  uint64_t total = 0;
+  for (const v1::FileEntry& file : request.files()) {
+    NS_RETURN_IF_ERROR(ValidateRelativePath(file.path()));
+    const int64_t size = file.digest().size_bytes();
+    if (!file.has_digest() || size < 0) {
+      return Invalid("BAD_SIZE", absl::StrCat("'", file.path(), "' has no size"), "set digest.size_bytes of every file");
+    }
+    if (size > limits.max_file_bytes) {
+      return Invalid("FILE_TOO_LARGE", absl::StrCat("'", file.path(), "' has ", size, " bytes; at most ",
+                                                    limits.max_file_bytes, " are allowed"));
+    }
+    const auto sum = CheckedAdd(total, static_cast<uint64_t>(size));
+    total = sum.value_or(UINT64_MAX);
+    if (total > static_cast<uint64_t>(limits.max_upload_bytes)) {
+      return Invalid("UPLOAD_TOO_LARGE", absl::StrCat("more than ", limits.max_upload_bytes, " bytes in one upload"));
+    }
+    if (const size_t length = file.digest().sha256().size(); length != 0 && length != 32) {
+      return Invalid("BAD_DIGEST", absl::StrCat("'", file.path(), "': a SHA-256 has 32 bytes, not ", length));
+    }
+    if (!paths.insert(file.path()).second) {
+      return Invalid("DUPLICATE_PATH", absl::StrCat("'", file.path(), "' is named twice"));
+    }
+  }
+  for (const std::string& path : paths) {
+    for (size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+      if (!paths.contains(path.substr(0, slash))) continue;
+      return Invalid("PATH_CONFLICT", absl::StrCat("'", path.substr(0, slash), "' is a file and a directory"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateSpec(v1::CompressionSpec* spec) {
+  NS_RETURN_IF_ERROR(ValidateTarget(*spec));
+  if (spec->artifact_format().empty()) spec->set_artifact_format("gguf");
+  if (spec->artifact_format() != "gguf") {
+    return Invalid("UNKNOWN_ARTIFACT_FORMAT",
+                   absl::StrCat("there is no artifact format '", Shown(spec->artifact_format()), "'"), "use gguf");
+  }
+  if (spec->threads() < 0 || spec->threads() > kMaxThreads) {
+    return Invalid("BAD_THREADS", absl::StrCat("threads is ", spec->threads(), ", not 0 to ", kMaxThreads));
+  }
+  if (spec->rules_size() > kMaxRules) {
+    return Invalid("TOO_MANY_RULES", absl::StrCat(spec->rules_size(), " rules; at most ", kMaxRules, " are allowed"));
+  }
+  for (auto& rule : *spec->mutable_rules()) NS_RETURN_IF_ERROR(ValidateRule(&rule));
+  return absl::OkStatus();
+}
+
+absl::Status ValidatePriority(int priority) {
+  if (priority >= 0 && priority <= 9) return absl::OkStatus();
+  return Invalid("BAD_PRIORITY", absl::StrCat("priority is ", priority, ", not 0 (most urgent) to 9"));
+}
+
+std::string RequestDigest(const google::protobuf::Message& request) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    request.SerializeToCodedStream(&coded);
+  }
+  return Sha256Of(bytes);
+}
+
+Labels ToLabels(const google::protobuf::Map<std::string, std::string>& labels) {
+  return Labels(labels.begin(), labels.end());
+}
+
+}  // namespace nashswarm::server

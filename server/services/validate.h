@@ -1,0 +1,31 @@
+// Requests are checked here before anything else sees them. Every error is INVALID_ARGUMENT and says what to send.
+#ifndef NASHSWARM_SERVER_SERVICES_VALIDATE_H_
+#define NASHSWARM_SERVER_SERVICES_VALIDATE_H_
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "nashswarm/v1/nashswarm.pb.h"
+#include "server/services/context.h"
+
+namespace nashswarm::server {
+
+// The id of "collection/id". BAD_NAME.
+absl::StatusOr<std::string> ParseName(std::string_view collection, const std::string& name);
+absl::Status ValidateModelId(const std::string& id);          // BAD_MODEL_ID; "" is fine
+absl::Status ValidateRequestId(const std::string& id);        // BAD_REQUEST_ID; "" is fine
+absl::Status ValidateLabels(const google::protobuf::Map<std::string, std::string>& labels);  // BAD_LABELS
+absl::Status ValidateUploadFiles(const v1::CreateUploadRequest& request, const Limits& limits);
+// Also fills in defaults and writes format names as ServerInfo spells them.
+absl::Status ValidateSpec(v1::CompressionSpec* spec);
+absl::Status ValidatePriority(int priority);
+
+// SHA-256 of the message's deterministic serialization: equal requests, equal digests.
+std::string RequestDigest(const google::protobuf::Message& request);
+
+Labels ToLabels(const google::protobuf::Map<std::string, std::string>& labels);
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_SERVER_SERVICES_VALIDATE_H_

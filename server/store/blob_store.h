@@ -1,0 +1,89 @@
+// BlobStore: immutable content, addressed by its SHA-256, and the staging area where uploads grow.
+//
+// Every method may be called from any thread. Errors: NOT_FOUND / BLOB_NOT_FOUND for unknown content,
+// RESOURCE_EXHAUSTED / NO_SPACE when the medium is full, UNAVAILABLE for I/O trouble. What a method says is stored is
+// durable when it returns.
+//
+// Who keeps a blob alive: the JobStore's references. Call JobStore::RegisterBlob (or TouchBlob) BEFORE relying on a
+// blob being there; that call renews its grace period, so garbage collection leaves it until the reference is written.
+#ifndef NASHSWARM_SERVER_STORE_BLOB_STORE_H_
+#define NASHSWARM_SERVER_STORE_BLOB_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+
+namespace nashswarm::server {
+
+struct BlobDigest {
+  std::string sha256;  // 32 raw bytes
+  int64_t size_bytes = 0;
+
+  bool operator==(const BlobDigest&) const = default;
+};
+
+// Reads one blob. Owned by the caller; stays readable after the blob is removed. One thread at a time.
+class BlobReader {
+ public:
+  virtual ~BlobReader() = default;
+  virtual int64_t size() const = 0;
+  // Exactly `size` bytes from `offset` into `out`; the caller stays inside [0, size()).
+  virtual absl::Status ReadAt(int64_t offset, int64_t size, char* out) = 0;
+};
+
+// Appends to one staged part. Owned by the caller; one thread at a time.
+class StagedWriter {
+ public:
+  virtual ~StagedWriter() = default;
+  virtual absl::Status Append(absl::Span<const char> bytes) = 0;
+  // Makes everything appended so far durable.
+  virtual absl::Status Sync() = 0;
+};
+
+// A durable piece of an unfinished file: the first `size_bytes` of what was written under `key`.
+struct StagedPart {
+  std::string key;
+  int64_t size_bytes = 0;
+};
+
+class BlobStore {
+ public:
+  virtual ~BlobStore() = default;
+
+  virtual absl::StatusOr<bool> Has(const std::string& sha256) = 0;
+
+  // Takes the local file `path` (its content is known to have `digest`) into the store; the file is gone afterwards.
+  // Storing what is there already is not an error.
+  virtual absl::Status PutFile(const std::string& path, const BlobDigest& digest) = 0;
+
+  // Shows the blob as a plain read-only file at `path`, whose directory exists. The caller never writes to it.
+  virtual absl::Status LinkInto(const std::string& sha256, const std::string& path) = 0;
+
+  virtual absl::StatusOr<std::unique_ptr<BlobReader>> Open(const std::string& sha256) = 0;
+
+  // ok when absent. Only garbage collection calls this, inside JobStore::RemoveBlob.
+  virtual absl::Status Remove(const std::string& sha256) = 0;
+
+  // Starts a new, empty part. A key is "<group>/<name>", used once, both of [a-z0-9-].
+  virtual absl::StatusOr<std::unique_ptr<StagedWriter>> CreateStaged(const std::string& key) = 0;
+  // Streams the part's first `size_bytes` bytes through `sink`.
+  virtual absl::Status ReadStaged(const StagedPart& part,
+                                  const std::function<absl::Status(absl::Span<const char>)>& sink) = 0;
+  // Makes the concatenation of `parts` a blob. The parts stay until RemoveStaged: a crash in between loses nothing.
+  // `sha256` was computed over exactly these bytes; when they have to be copied it is checked again
+  // (DATA_LOSS / DIGEST_MISMATCH).
+  virtual absl::Status CommitStaged(absl::Span<const StagedPart> parts, const BlobDigest& digest) = 0;
+  // ok when absent. `key` is a whole key or a group.
+  virtual absl::Status RemoveStaged(const std::string& key) = 0;
+  virtual absl::StatusOr<std::vector<std::string>> ListStagedGroups() = 0;
+};
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_SERVER_STORE_BLOB_STORE_H_

@@ -1,0 +1,44 @@
+// BlobStore on a local directory:
+//   <root>/sha256/ab/abcd...   finished blobs, read-only
+//   <root>/staging/<group>/    growing upload parts
+//   <root>/tmp/                files on their way to a name; emptied at start
+#ifndef NASHSWARM_SERVER_STORE_DIRECTORY_BLOB_STORE_H_
+#define NASHSWARM_SERVER_STORE_DIRECTORY_BLOB_STORE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/store/blob_store.h"
+
+namespace nashswarm::server {
+
+class DirectoryBlobStore : public BlobStore {
+ public:
+  static absl::StatusOr<std::unique_ptr<DirectoryBlobStore>> OpenAt(const std::string& root);
+
+  absl::StatusOr<bool> Has(const std::string& sha256) override;
+  absl::Status PutFile(const std::string& path, const BlobDigest& digest) override;
+  absl::Status LinkInto(const std::string& sha256, const std::string& path) override;
+  absl::StatusOr<std::unique_ptr<BlobReader>> Open(const std::string& sha256) override;
+  absl::Status Remove(const std::string& sha256) override;
+  absl::StatusOr<std::unique_ptr<StagedWriter>> CreateStaged(const std::string& key) override;
+  absl::Status ReadStaged(const StagedPart& part,
+                          const std::function<absl::Status(absl::Span<const char>)>& sink) override;
+  absl::Status CommitStaged(absl::Span<const StagedPart> parts, const BlobDigest& digest) override;
+  absl::Status RemoveStaged(const std::string& key) override;
+  absl::StatusOr<std::vector<std::string>> ListStagedGroups() override;
+
+ private:
+  explicit DirectoryBlobStore(std::string root) : root_(std::move(root)) {}
+  std::string PathOf(const std::string& sha256) const;
+  std::string StagedPathOf(const std::string& key) const;
+  // The blob's final path, its directory made durable.
+  absl::StatusOr<std::string> PreparePath(const std::string& sha256);
+
+  std::string root_;
+};
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_SERVER_STORE_DIRECTORY_BLOB_STORE_H_

@@ -1,0 +1,90 @@
+// JobStore on one SQLite file, for one host. See job_store.h for what the methods promise.
+#ifndef NASHSWARM_SERVER_STORE_SQLITE_JOB_STORE_H_
+#define NASHSWARM_SERVER_STORE_SQLITE_JOB_STORE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/store/job_store.h"
+#include "server/store/sqlite.h"
+
+namespace nashswarm::server {
+
+int64_t SystemNowMicros();
+
+class SqliteJobStore : public JobStore {
+ public:
+  // `now_us` is the database clock; tests put a fake there.
+  static absl::StatusOr<std::unique_ptr<SqliteJobStore>> Open(const std::string& path,
+                                                              std::function<int64_t()> now_us = SystemNowMicros);
+
+  absl::StatusOr<int64_t> NowMicros() override { return now_us_(); }
+
+  absl::StatusOr<v1::Upload> CreateUpload(const NewUpload& upload) override;
+  absl::StatusOr<v1::Upload> GetUpload(const std::string& id) override;
+  absl::StatusOr<std::string> RequestedModelId(const std::string& id) override;
+  absl::StatusOr<UploadWriter> OpenUploadFile(const std::string& id, const std::string& path,
+                                              int64_t write_offset) override;
+  absl::Status CommitUploadPart(const UploadWriter& writer, const StagedPart& part, int64_t part_start,
+                                int64_t ttl_us) override;
+  absl::Status CompleteUploadFile(const UploadWriter& writer, const std::string& sha256, int64_t ttl_us) override;
+  absl::Status ResetUploadFile(const UploadWriter& writer) override;
+  absl::StatusOr<v1::Model> PublishModel(const std::string& upload_id, const NewModel& model) override;
+  absl::Status AbortUpload(const std::string& id) override;
+
+  absl::StatusOr<v1::Model> GetModel(const std::string& id) override;
+  absl::StatusOr<std::optional<v1::Model>> FindModelByManifest(const std::string& manifest_sha256) override;
+  absl::StatusOr<Page<v1::Model>> ListModels(const PageRequest& page) override;
+  absl::Status DeleteModel(const std::string& id) override;
+
+  absl::StatusOr<v1::Job> CreateJob(const NewJob& job) override;
+  absl::StatusOr<v1::Job> GetJob(const std::string& id) override;
+  absl::StatusOr<Page<v1::Job>> ListJobs(const PageRequest& page, v1::Job::State state) override;
+  absl::StatusOr<v1::Job> CancelJob(const std::string& id) override;
+  absl::StatusOr<v1::Job> RetryJob(const std::string& id) override;
+  absl::Status DeleteJob(const std::string& id) override;
+  absl::StatusOr<std::vector<v1::JobEvent>> EventsAfter(const std::string& id, int64_t after, int limit) override;
+
+  absl::StatusOr<std::optional<ClaimedTask>> ClaimTask(const std::string& owner, int64_t lease_us) override;
+  absl::StatusOr<std::vector<TaskOutput>> TaskOutputs(const std::string& job_id,
+                                                      const std::vector<Stage>& stages) override;
+  absl::StatusOr<bool> ReportTask(const TaskLease& lease, int64_t lease_us, const TaskProgress& progress,
+                                  const std::vector<v1::JobEvent>& events) override;
+  absl::StatusOr<bool> MustStop(const TaskLease& lease) override;
+  absl::StatusOr<TaskEnd> FinishTask(const TaskLease& lease, const TaskFinish& finish) override;
+  absl::StatusOr<TaskEnd> FailTask(const TaskLease& lease, const TaskFailure& failure) override;
+  absl::StatusOr<TaskEnd> StopTask(const TaskLease& lease) override;
+  absl::Status ReleaseTask(const TaskLease& lease) override;
+  absl::StatusOr<std::vector<std::string>> ReapExpiredLeases() override { return Reap(/*every=*/false); }
+  absl::StatusOr<std::vector<std::string>> ReapEveryLease() override { return Reap(/*every=*/true); }
+  absl::StatusOr<std::optional<CachedResult>> FindTaskResult(const std::string& cache_key) override;
+
+  absl::StatusOr<v1::Artifact> GetArtifact(const std::string& id) override;
+  absl::StatusOr<Page<v1::Artifact>> ListArtifacts(const PageRequest& page) override;
+  absl::Status DeleteArtifact(const std::string& id) override;
+  absl::StatusOr<BlobDigest> FindFile(const std::string& owner, const std::string& path) override;
+
+  absl::Status RegisterBlob(const BlobDigest& digest) override;
+  absl::StatusOr<std::optional<int64_t>> TouchBlob(const std::string& sha256) override;
+  absl::StatusOr<std::vector<BlobDigest>> UnreferencedBlobs(int64_t grace_us, int limit) override;
+  absl::StatusOr<bool> RemoveBlob(const std::string& sha256, int64_t grace_us,
+                                  const std::function<absl::Status()>& remove) override;
+  absl::StatusOr<int64_t> ExpireUploads() override;
+  absl::StatusOr<std::vector<std::string>> ActiveUploads() override;
+  absl::Status ExpireRecords(int64_t upload_age_us, int64_t result_age_us) override;
+  absl::StatusOr<StoreStatistics> Statistics() override;
+
+ private:
+  SqliteJobStore(std::unique_ptr<sqlite::Database> database, std::function<int64_t()> now_us)
+      : database_(std::move(database)), now_us_(std::move(now_us)) {}
+  absl::StatusOr<std::vector<std::string>> Reap(bool every);
+
+  std::unique_ptr<sqlite::Database> database_;
+  std::function<int64_t()> now_us_;
+};
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_SERVER_STORE_SQLITE_JOB_STORE_H_

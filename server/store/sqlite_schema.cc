@@ -1,0 +1,213 @@
+#include "server/store/sqlite_schema.h"
+
+#include <iterator>
+
+#include "core/base/status.h"
+
+namespace nashswarm::server {
+namespace {
+
+// Times are unix microseconds of now_us(). Digests are 32 raw bytes. Foreign keys to blobs are what keeps content
+// alive: garbage collection deletes a blobs row first, which fails while any row names it.
+constexpr const char* kMigrations[] = {
+    R"sql(
+CREATE TABLE blobs (
+  sha256     BLOB    PRIMARY KEY CHECK (length(sha256) = 32),
+  size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),
+  created_us INTEGER NOT NULL,
+  touched_us INTEGER NOT NULL              -- renewed before every new reference: the grace period counts from here
+) WITHOUT ROWID;
+CREATE INDEX blobs_touched ON blobs (touched_us);
+
+CREATE TABLE uploads (
+  id             TEXT    PRIMARY KEY,
+  state          INTEGER NOT NULL,         -- Upload.State
+  model_id       TEXT,                     -- as asked for
+  request_id     TEXT,
+  request_digest BLOB,
+  labels         TEXT    NOT NULL,         -- JSON
+  published      TEXT,                     -- model id, once COMPLETED
+  created_us     INTEGER NOT NULL,
+  expires_us     INTEGER NOT NULL,
+  ended_us       INTEGER,
+  CHECK ((state = 2) = (published IS NOT NULL)),
+  CHECK ((state = 1) = (ended_us IS NULL))
+);
+CREATE UNIQUE INDEX uploads_request ON uploads (request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX uploads_expiry ON uploads (expires_us) WHERE state = 1;
+
+CREATE TABLE upload_files (
+  upload_id    TEXT    NOT NULL REFERENCES uploads (id) ON DELETE CASCADE,
+  path         TEXT    NOT NULL,
+  ordinal      INTEGER NOT NULL,
+  size_bytes   INTEGER NOT NULL CHECK (size_bytes >= 0),
+  expected_sha BLOB,                       -- as declared
+  committed    INTEGER NOT NULL DEFAULT 0 CHECK (committed BETWEEN 0 AND size_bytes),
+  writer_epoch INTEGER NOT NULL DEFAULT 0, -- fences an older writer
+  sha256       BLOB,                       -- set once whole and verified
+  blob         BLOB REFERENCES blobs (sha256),  -- the same while the upload is active: keeps the content alive
+  deduplicated INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (upload_id, path)
+);
+CREATE INDEX upload_files_blob ON upload_files (blob) WHERE blob IS NOT NULL;
+
+CREATE TABLE upload_parts (                -- durable pieces in staging, never rewritten
+  upload_id   TEXT    NOT NULL,
+  path        TEXT    NOT NULL,
+  start       INTEGER NOT NULL,
+  size_bytes  INTEGER NOT NULL CHECK (size_bytes > 0),
+  storage_key TEXT    NOT NULL,
+  PRIMARY KEY (upload_id, path, start),
+  FOREIGN KEY (upload_id, path) REFERENCES upload_files (upload_id, path) ON DELETE CASCADE
+);
+
+CREATE TABLE models (
+  id            TEXT    PRIMARY KEY,
+  manifest_sha  BLOB    NOT NULL,
+  manifest_size INTEGER NOT NULL,
+  architecture  TEXT    NOT NULL,
+  parameters    INTEGER NOT NULL,
+  tensors       INTEGER NOT NULL,
+  total_bytes   INTEGER NOT NULL,
+  weight_bytes  INTEGER NOT NULL,
+  labels        TEXT    NOT NULL,
+  created_us    INTEGER NOT NULL
+);
+CREATE INDEX models_list ON models (created_us DESC, id DESC);
+CREATE INDEX models_manifest ON models (manifest_sha);
+
+CREATE TABLE jobs (
+  id               TEXT    PRIMARY KEY,
+  model_id         TEXT    NOT NULL,       -- no foreign key: a finished job outlives its model
+  spec             BLOB    NOT NULL,       -- serialized CompressionSpec
+  request_id       TEXT,
+  request_digest   BLOB,
+  state            INTEGER NOT NULL,       -- Job.State
+  cancel_requested INTEGER NOT NULL DEFAULT 0,
+  priority         INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 9),
+  max_attempts     INTEGER NOT NULL CHECK (max_attempts > 0),
+  shards           INTEGER NOT NULL DEFAULT 0,
+  stage_weights    INTEGER NOT NULL DEFAULT 0,
+  result           BLOB,                   -- serialized Job.Result
+  error            BLOB,                   -- serialized Error of the last failed attempt
+  last_sequence    INTEGER NOT NULL DEFAULT 0,
+  labels           TEXT    NOT NULL,
+  created_us       INTEGER NOT NULL,
+  started_us       INTEGER,
+  finished_us      INTEGER,
+  CHECK ((state IN (3, 4, 5)) = (finished_us IS NOT NULL)),
+  CHECK ((state = 3) = (result IS NOT NULL))
+);
+CREATE UNIQUE INDEX jobs_request ON jobs (request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX jobs_list ON jobs (created_us DESC, id DESC);
+CREATE INDEX jobs_state ON jobs (state);
+CREATE INDEX jobs_model ON jobs (model_id);
+
+CREATE TABLE tasks (
+  job_id           TEXT    NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+  stage            INTEGER NOT NULL,       -- Job.Stage
+  shard            INTEGER NOT NULL,
+  state            TEXT    NOT NULL DEFAULT 'pending'
+                   CHECK (state IN ('pending','running','succeeded','failed','cancelled')),
+  attempt          INTEGER NOT NULL DEFAULT 0,
+  losses           INTEGER NOT NULL DEFAULT 0,  -- attempts given back because the worker vanished
+  not_before_us    INTEGER NOT NULL,       -- back-off; the creation time at first
+  lease_owner      TEXT,
+  lease_epoch      INTEGER NOT NULL DEFAULT 0,  -- fencing token, +1 per claim
+  lease_expires_us INTEGER,
+  claimed_us       INTEGER,                -- of the last claim: blobs touched since are not garbage while it runs
+  error            BLOB,                   -- serialized Error of the last attempt
+  result           TEXT,                   -- JSON of the engine's result line
+  weights_done     INTEGER NOT NULL DEFAULT 0,
+  weights_total    INTEGER NOT NULL DEFAULT 0,
+  tensor           TEXT    NOT NULL DEFAULT '',
+  updated_us       INTEGER NOT NULL,
+  PRIMARY KEY (job_id, stage, shard),
+  CHECK ((state = 'running') = (lease_owner IS NOT NULL AND lease_expires_us IS NOT NULL))
+);
+CREATE INDEX tasks_claim ON tasks (not_before_us) WHERE state = 'pending';
+CREATE INDEX tasks_leases ON tasks (lease_expires_us) WHERE state = 'running';
+
+CREATE TABLE task_outputs (
+  job_id TEXT    NOT NULL,
+  stage  INTEGER NOT NULL,
+  shard  INTEGER NOT NULL,
+  name   TEXT    NOT NULL,
+  blob   BLOB    NOT NULL REFERENCES blobs (sha256),
+  PRIMARY KEY (job_id, stage, shard, name),
+  FOREIGN KEY (job_id, stage, shard) REFERENCES tasks (job_id, stage, shard) ON DELETE CASCADE
+);
+CREATE INDEX task_outputs_blob ON task_outputs (blob);
+
+CREATE TABLE task_results (                -- what identical tasks of other jobs may reuse
+  cache_key  BLOB    PRIMARY KEY,
+  model_sha  BLOB    NOT NULL,             -- manifest digest: goes when the model goes
+  result     TEXT    NOT NULL,
+  used_us    INTEGER NOT NULL
+);
+CREATE INDEX task_results_used ON task_results (used_us);
+CREATE INDEX task_results_model ON task_results (model_sha);
+CREATE TABLE task_result_outputs (
+  cache_key BLOB NOT NULL REFERENCES task_results (cache_key) ON DELETE CASCADE,
+  name      TEXT NOT NULL,
+  blob      BLOB NOT NULL REFERENCES blobs (sha256),
+  PRIMARY KEY (cache_key, name)
+);
+CREATE INDEX task_result_outputs_blob ON task_result_outputs (blob);
+
+CREATE TABLE job_events (                  -- the WatchJob log
+  job_id   TEXT    NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+  sequence INTEGER NOT NULL,
+  time_us  INTEGER NOT NULL,
+  event    BLOB    NOT NULL,               -- serialized JobEvent without sequence and time
+  PRIMARY KEY (job_id, sequence)
+) WITHOUT ROWID;
+
+CREATE TABLE artifacts (
+  id          TEXT    PRIMARY KEY,
+  job_id      TEXT    NOT NULL,            -- no foreign key: an artifact outlives its job
+  model_id    TEXT    NOT NULL,
+  format      TEXT    NOT NULL,
+  total_bytes INTEGER NOT NULL,
+  created_us  INTEGER NOT NULL
+);
+CREATE INDEX artifacts_list ON artifacts (created_us DESC, id DESC);
+
+CREATE TABLE files (                       -- the files of models and artifacts
+  owner TEXT NOT NULL,                     -- 'models/<id>' | 'artifacts/<id>'
+  path  TEXT NOT NULL,
+  blob  BLOB NOT NULL REFERENCES blobs (sha256),
+  PRIMARY KEY (owner, path)
+) WITHOUT ROWID;
+CREATE INDEX files_blob ON files (blob);
+)sql",
+};
+
+}  // namespace
+
+absl::Status MigrateSchema(sqlite::Database& database) {
+  return database.Write([](sqlite::Connection& db) -> absl::Status {
+    NS_RETURN_IF_ERROR(db.Script(
+        "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, applied_us INTEGER NOT NULL)"));
+    int64_t version = 0;
+    {
+      sqlite::Query query = db.Select("SELECT coalesce(max(version), 0) FROM schema_version");
+      if (query.Next()) version = query.Int(0);
+      NS_RETURN_IF_ERROR(query.status());
+    }
+    constexpr int64_t kLatest = std::size(kMigrations);
+    if (version > kLatest) {
+      return MakeError(absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
+                       absl::StrCat("the data directory has schema version ", version, ", this nashswarmd knows ",
+                                    kLatest),
+                       "run the newer nashswarmd");
+    }
+    for (; version < kLatest; ++version) {
+      NS_RETURN_IF_ERROR(db.Script(kMigrations[version]));
+      NS_RETURN_IF_ERROR(db.Execute("INSERT INTO schema_version VALUES (?, now_us())", version + 1).status());
+    }
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace nashswarm::server

@@ -1,0 +1,226 @@
+#include "server/worker/task_runner.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "core/base/hash.h"
+#include "core/base/status.h"
+#include "server/log/log.h"
+#include "server/scheduler/stages.h"
+#include "server/store/error_proto.h"
+#include "server/worker/task_session.h"
+#include "server/worker/work_directory.h"
+
+namespace nashswarm::server {
+namespace {
+
+using std::chrono::steady_clock;
+
+// However often a task failed, it is tried again within this time.
+constexpr std::chrono::milliseconds kMaxBackoff{60000};
+
+double SecondsSince(steady_clock::time_point start) {
+  return std::chrono::duration<double>(steady_clock::now() - start).count();
+}
+
+// The engine's paths are absolute, so it may run anywhere.
+Json TaskJson(const WorkDirectory& directory, const std::string& stage, int shard) {
+  return {{"stage", stage}, {"shard", shard}, {"model", directory.model_path()}};
+}
+
+// Lets Validate notice that its caller has gone.
+class ValidationObserver : public EngineObserver {
+ public:
+  ValidationObserver(const std::string& name, const std::function<bool()>& cancelled, const std::atomic<bool>& stopping)
+      : name_(name), cancelled_(cancelled), stopping_(stopping) {}
+  void OnProgress(const EngineProgress&) override {}
+  void OnTensor(const EngineTensor&) override {}
+  void OnLog(const EngineLog& log) override {
+    Log(LogLevel::kInfo, "engine", {{"task", name_}, {"stage", "validate"}, {"text", log.text}});
+  }
+  void OnStandardError(std::string_view line) override {
+    Log(LogLevel::kInfo, "engine", {{"task", name_}, {"stage", "validate"}, {"text", std::string(line)}});
+  }
+  absl::Status OnTick() override {
+    if (stopping_) {
+      return MakeError(absl::StatusCode::kUnavailable, kShuttingDown, "the server is shutting down", "try again");
+    }
+    if (cancelled_()) return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the call was cancelled");
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string& name_;
+  const std::function<bool()>& cancelled_;
+  const std::atomic<bool>& stopping_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::optional<TaskFinish>> TaskRunner::Reuse(const ClaimedTask& task, const std::string& cache_key) {
+  NS_ASSIGN_OR_RETURN(const std::optional<CachedResult> kept, jobs_->FindTaskResult(cache_key));
+  if (!kept.has_value()) return std::nullopt;
+  for (const TaskOutput& output : kept->outputs) {
+    NS_ASSIGN_OR_RETURN(const bool there, blobs_->Has(output.digest.sha256));
+    if (!there) return std::nullopt;  // a damaged store costs the work again, nothing more
+  }
+  TaskFinish finish;
+  finish.outputs = kept->outputs;
+  finish.result_json = kept->result_json;
+  const absl::StatusOr<Json> result = ParseJson(kept->result_json, "kept result");
+  if (!result.ok()) return std::nullopt;
+  const TaskKey& key = task.lease.key;
+  if (!ReadStageResult(key.stage, key.shard, *result, task.spec.artifact_format(), &finish).ok()) return std::nullopt;
+  return finish;
+}
+
+absl::StatusOr<TaskFinish> TaskRunner::Execute(const ClaimedTask& task, const std::vector<TaskOutput>& inputs,
+                                               TaskSession* session) {
+  const TaskKey& key = task.lease.key;
+  const std::string name = absl::StrCat(key.job_id, "-", StageName(key.stage), "-", key.shard, "-", task.lease.epoch);
+  NS_ASSIGN_OR_RETURN(WorkDirectory directory, WorkDirectory::Create(options_.work_root, name));
+  NS_RETURN_IF_ERROR(directory.AddModel(*blobs_, task.model_files));
+  NS_RETURN_IF_ERROR(directory.AddInputs(*blobs_, inputs));
+  Json json = TaskJson(directory, StageName(key.stage), key.shard);
+  json["spec"] = SpecToJson(task.spec);
+  json["threads"] = task.spec.threads() > 0 ? task.spec.threads() : options_.threads;
+  json["source"] = {{"model", absl::StrCat("models/", task.model_id)}, {"digest", ToHex(task.model_manifest.sha256)}};
+  NS_RETURN_IF_ERROR(directory.WriteTask(json));
+
+  EngineRunner::Outcome outcome =
+      engine_->Run(directory.path(), session->wake_fd(), options_.task_timeout, session);
+  NS_RETURN_IF_ERROR(outcome.status);
+  TaskFinish finish;
+  NS_ASSIGN_OR_RETURN(finish.outputs,
+                      directory.StoreOutputs(*jobs_, *blobs_, [session] { return session->OnTick(); }));
+  finish.result_json = outcome.result.dump();
+  NS_RETURN_IF_ERROR(ReadStageResult(key.stage, key.shard, outcome.result, task.spec.artifact_format(), &finish));
+  return finish;
+}
+
+absl::StatusOr<TaskFinish> TaskRunner::Work(const ClaimedTask& task, TaskSession* session, bool* reused) {
+  const TaskKey& key = task.lease.key;
+  if (task.model_files.empty()) {
+    return MakeError(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",
+                     absl::StrCat("models/", task.model_id, " is gone"));
+  }
+  NS_ASSIGN_OR_RETURN(const std::vector<TaskOutput> inputs, jobs_->TaskOutputs(key.job_id, InputStages(key.stage)));
+  const std::string cache_key = TaskCacheKey(options_.engine_digest, key.stage, key.shard, task.model_manifest.sha256,
+                                             task.spec, inputs);
+  TaskFinish finish;
+  std::optional<TaskFinish> kept;
+  if (KeepsResult(key.stage)) {
+    NS_ASSIGN_OR_RETURN(kept, Reuse(task, cache_key));
+  }
+  if (kept.has_value()) {
+    *reused = true;
+    finish = *std::move(kept);
+  } else {
+    NS_ASSIGN_OR_RETURN(finish, Execute(task, inputs, session));
+    if (KeepsResult(key.stage)) {
+      finish.cache_key = cache_key;
+      finish.cache_model = task.model_manifest.sha256;
+    }
+  }
+  finish.next = NextTasks(key.stage, key.stage == v1::Job::PREPARE ? finish.shards : task.shards);
+  NS_RETURN_IF_ERROR(session->Flush());
+  return finish;
+}
+
+absl::StatusOr<TaskEnd> TaskRunner::Fail(const ClaimedTask& task, const absl::Status& error, std::string* outcome) {
+  const std::string reason = ReasonOf(error);
+  if (reason == kStopRequested) {
+    *outcome = "cancelled";
+    return jobs_->StopTask(task.lease);
+  }
+  if (reason == kShuttingDown) {
+    *outcome = "released";
+    NS_RETURN_IF_ERROR(jobs_->ReleaseTask(task.lease));
+    return TaskEnd{};
+  }
+  const std::string stage = StageName(task.lease.key.stage);
+  metrics_->TaskFailed(stage, reason);
+  *outcome = "failed";
+  TaskFailure failure;
+  failure.error = ToErrorProto(error);
+  failure.retriable = IsRetriable(error);
+  const int doublings = std::min(task.attempt - 1, 16);
+  failure.backoff_us = std::chrono::microseconds(std::min(options_.backoff * (1 << doublings), kMaxBackoff)).count();
+  Log(LogLevel::kWarning, "task failed",
+      {{"job", task.lease.key.job_id}, {"stage", stage}, {"task", task.lease.key.shard}, {"attempt", task.attempt},
+       {"retriable", failure.retriable}, {"code", absl::StatusCodeToString(error.code())}, {"reason", reason},
+       {"error", std::string(error.message())}});
+  return jobs_->FailTask(task.lease, failure);
+}
+
+void TaskRunner::NoteEnd(const ClaimedTask& task, const absl::StatusOr<TaskEnd>& end, const std::string& outcome,
+                         double seconds) {
+  const TaskKey& key = task.lease.key;
+  const std::string stage = StageName(key.stage);
+  metrics_->TaskEnded(stage, end.ok() ? outcome : "fenced", seconds);
+  if (!end.ok()) {
+    // Fenced, or the database does not answer: either way the lease decides who goes on.
+    Log(LogLevel::kWarning, "task result discarded",
+        {{"job", key.job_id}, {"stage", stage}, {"task", key.shard}, {"error", std::string(end.status().message())}});
+    return;
+  }
+  Log(LogLevel::kInfo, "task ended",
+      {{"job", key.job_id}, {"stage", stage}, {"task", key.shard}, {"worker", task.lease.owner},
+       {"outcome", outcome}, {"seconds", seconds}});
+  if (end->job_ended) {
+    const std::string state = v1::Job::State_Name(end->job_state);
+    metrics_->JobEnded(state, static_cast<double>(end->job_duration_us) / 1e6);
+    Log(LogLevel::kInfo, "job ended", {{"job", key.job_id}, {"state", state}});
+  }
+  hub_->JobChanged(key.job_id);
+  hub_->WorkAvailable();
+  if (end->job_ended) hub_->WakeRunning();  // a failed job's other tasks stop
+}
+
+void TaskRunner::Run(const ClaimedTask& task) {
+  const TaskKey& key = task.lease.key;
+  const auto start = steady_clock::now();
+  Log(LogLevel::kInfo, "task started",
+      {{"job", key.job_id}, {"stage", StageName(key.stage)}, {"task", key.shard}, {"worker", task.lease.owner},
+       {"attempt", task.attempt}});
+  hub_->JobChanged(key.job_id);
+  bool reused = false;
+  std::string outcome;
+  absl::StatusOr<TaskEnd> end = TaskEnd{};
+  {
+    TaskSession session(jobs_, hub_, metrics_, options_, task, &stopping_);
+    const absl::StatusOr<TaskFinish> finish = Work(task, &session, &reused);
+    if (finish.ok()) {
+      outcome = reused ? "reused" : "succeeded";
+      end = jobs_->FinishTask(task.lease, *finish);
+      if (!end.ok() && ReasonOf(end.status()) != "FENCED") end = Fail(task, end.status(), &outcome);
+      if (end.ok() && end->job_ended && finish->success.has_value()) {
+        const absl::StatusOr<v1::Model> model = jobs_->GetModel(task.model_id);
+        if (model.ok()) metrics_->ModelCompressed(model->weight_bytes(), finish->success->result.output_bytes());
+      }
+    } else {
+      // What the engine said before it failed is worth showing, if the task is still ours.
+      session.Flush().IgnoreError();
+      end = Fail(task, finish.status(), &outcome);
+    }
+  }
+  NoteEnd(task, end, outcome, SecondsSince(start));
+}
+
+absl::StatusOr<Json> TaskRunner::Validate(const std::string& name, const std::vector<ModelFile>& files,
+                                          const std::function<bool()>& cancelled) {
+  NS_ASSIGN_OR_RETURN(WorkDirectory directory, WorkDirectory::Create(options_.work_root, name));
+  NS_RETURN_IF_ERROR(directory.AddModel(*blobs_, files));
+  Json json = TaskJson(directory, "validate", 0);
+  json["spec"] = SpecToJson(v1::CompressionSpec());
+  json["threads"] = options_.threads;
+  NS_RETURN_IF_ERROR(directory.WriteTask(json));
+  ValidationObserver observer(name, cancelled, stopping_);
+  EngineRunner::Outcome outcome = engine_->Run(directory.path(), -1, options_.task_timeout, &observer);
+  NS_RETURN_IF_ERROR(outcome.status);
+  return std::move(outcome.result);
+}
+
+}  // namespace nashswarm::server

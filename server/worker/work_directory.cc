@@ -1,0 +1,99 @@
+#include "server/worker/work_directory.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/base/file.h"
+#include "core/base/hash.h"
+#include "core/base/status.h"
+
+namespace nashswarm::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::Status Link(BlobStore& blobs, const std::string& sha256, const std::string& path) {
+  NS_RETURN_IF_ERROR(MakeDirectories(DirName(path)));
+  const absl::Status linked = blobs.LinkInto(sha256, path);
+  if (!absl::IsNotFound(linked)) return linked;
+  return MakeError(absl::StatusCode::kDataLoss, "BLOB_MISSING",
+                   absl::StrCat(BaseName(path), ": its content sha256:", ToHex(sha256), " is not in the blob store"),
+                   "the data directory is damaged: upload the model again");
+}
+
+// Plain files below `root` as sorted relative paths. Unlike ListFiles this refuses everything else: a symbolic link out
+// of the directory must not become an output.
+absl::StatusOr<std::vector<std::string>> ListOutputs(const std::string& root) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(root, error), end; !error && it != end; it.increment(error)) {
+    const fs::file_status status = it->symlink_status(error);
+    if (error) break;
+    const std::string name = fs::path(it->path()).lexically_relative(root).string();
+    if (fs::is_directory(status)) continue;
+    if (!fs::is_regular_file(status) || !ValidateRelativePath(name).ok()) {
+      return MakeError(absl::StatusCode::kInternal, "ENGINE_PROTOCOL",
+                       absl::StrCat("the engine's output '", name, "' is not a plain file"));
+    }
+    names.push_back(name);
+  }
+  if (error) return ErrnoError(error.value(), root);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace
+
+absl::StatusOr<WorkDirectory> WorkDirectory::Create(const std::string& root, const std::string& name) {
+  WorkDirectory directory(JoinPath(root, name));
+  NS_RETURN_IF_ERROR(RemoveTree(directory.path_));
+  for (const char* child : {"in", "out", "model"}) {
+    NS_RETURN_IF_ERROR(MakeDirectories(JoinPath(directory.path_, child)));
+  }
+  return directory;
+}
+
+WorkDirectory::~WorkDirectory() {
+  if (!path_.empty()) RemoveTree(path_).IgnoreError();
+}
+
+std::string WorkDirectory::model_path() const { return JoinPath(path_, "model"); }
+
+absl::Status WorkDirectory::AddModel(BlobStore& blobs, const std::vector<ModelFile>& files) {
+  for (const ModelFile& file : files) {
+    NS_RETURN_IF_ERROR(Link(blobs, file.digest.sha256, JoinPath(model_path(), file.path)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WorkDirectory::AddInputs(BlobStore& blobs, const std::vector<TaskOutput>& inputs) {
+  for (const TaskOutput& input : inputs) {
+    NS_RETURN_IF_ERROR(Link(blobs, input.digest.sha256, JoinPath(JoinPath(path_, "in"), input.name)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WorkDirectory::WriteTask(const Json& task) {
+  return WriteFileDurably(JoinPath(path_, "task.json"), task.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+absl::StatusOr<std::vector<TaskOutput>> WorkDirectory::StoreOutputs(JobStore& jobs, BlobStore& blobs,
+                                                                    const std::function<absl::Status()>& between) {
+  const std::string out = JoinPath(path_, "out");
+  NS_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListOutputs(out));
+  std::vector<TaskOutput> outputs;
+  for (const std::string& name : names) {
+    NS_RETURN_IF_ERROR(between());
+    const std::string path = JoinPath(out, name);
+    BlobDigest digest;
+    NS_ASSIGN_OR_RETURN(const uint64_t size, FileSize(path));
+    NS_ASSIGN_OR_RETURN(digest.sha256, Sha256OfFile(path));
+    digest.size_bytes = static_cast<int64_t>(size);
+    NS_RETURN_IF_ERROR(jobs.RegisterBlob(digest));  // first: see blob_store.h
+    NS_RETURN_IF_ERROR(blobs.PutFile(path, digest));
+    outputs.push_back({name, digest});
+  }
+  return outputs;
+}
+
+}  // namespace nashswarm::server

@@ -1,0 +1,43 @@
+// The directory one engine task sees: task.json, in/, out/ and model/ (see core/engine/README.md).
+#ifndef NASHSWARM_SERVER_WORKER_WORK_DIRECTORY_H_
+#define NASHSWARM_SERVER_WORKER_WORK_DIRECTORY_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/base/json.h"
+#include "server/store/job_store.h"
+
+namespace nashswarm::server {
+
+// Removed with the object. One thread.
+class WorkDirectory {
+ public:
+  static absl::StatusOr<WorkDirectory> Create(const std::string& root, const std::string& name);
+  WorkDirectory(WorkDirectory&& other) noexcept : path_(std::move(other.path_)) { other.path_.clear(); }
+  WorkDirectory& operator=(WorkDirectory&&) = delete;
+  ~WorkDirectory();
+
+  const std::string& path() const { return path_; }
+  std::string model_path() const;
+
+  // Blobs appear as files; nothing is copied where the store can link. A blob that is gone is DATA_LOSS / BLOB_MISSING.
+  absl::Status AddModel(BlobStore& blobs, const std::vector<ModelFile>& files);
+  absl::Status AddInputs(BlobStore& blobs, const std::vector<TaskOutput>& inputs);
+  absl::Status WriteTask(const Json& task);
+
+  // Moves every file below out/ into the store. Anything but plain files is INTERNAL / ENGINE_PROTOCOL. `between` is
+  // called before each file; its error ends the work.
+  absl::StatusOr<std::vector<TaskOutput>> StoreOutputs(JobStore& jobs, BlobStore& blobs,
+                                                       const std::function<absl::Status()>& between);
+
+ private:
+  explicit WorkDirectory(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_SERVER_WORKER_WORK_DIRECTORY_H_

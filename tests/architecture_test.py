@@ -1,0 +1,55 @@
+"""The arrows of the architecture: which folder may include which. Fails with every line that breaks them."""
+import os
+import re
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Folder -> the project's folders it may include, besides itself.
+ALLOWED = {
+    "core/base": [],
+    "core/quant": ["core/base"],
+    "core/checkpoint": ["core/base", "core/quant"],
+    "core/model": ["core/base", "core/quant", "core/checkpoint"],
+    "core/game": ["core/base", "core/quant", "core/checkpoint", "core/model"],
+    "core/artifact": ["core/base", "core/quant", "core/checkpoint", "core/model", "core/game"],
+    "core/pipeline": ["core/base", "core/quant", "core/checkpoint", "core/model", "core/game", "core/artifact"],
+    "core/engine": ["core/base", "core/quant", "core/checkpoint", "core/model", "core/artifact", "core/pipeline"],
+    "server": ["core/base", "core/quant", "nashswarm/v1"],
+    "client": ["nashswarm/v1"],
+}
+# Libraries the engine must not know.
+FOREIGN = re.compile(r'#include *[<"](grpc|google/protobuf|sqlite3|libpq|curl|prometheus|nashswarm/v1|[^>"]*\.pb\.h)')
+INCLUDE = re.compile(r'#include *"([^"]+)"')
+
+
+def folder_of(path):
+    return next((f for f in sorted(ALLOWED, key=len, reverse=True) if path == f or path.startswith(f + "/")), None)
+
+
+def broken_arrows():
+    for top in ("core", "server", "client"):
+        for directory, _, files in os.walk(os.path.join(ROOT, top)):
+            for name in files:
+                if not name.endswith((".h", ".cc")):
+                    continue
+                path = os.path.relpath(os.path.join(directory, name), ROOT)
+                own = folder_of(path)
+                if own is None:
+                    yield f"{path}: its folder is not in the list of folders"
+                    continue
+                for number, line in enumerate(open(os.path.join(ROOT, path), encoding="utf8"), 1):
+                    if top == "core" and FOREIGN.match(line):
+                        yield f"{path}:{number}: the engine knows no RPC, SQL or HTTP: {line.strip()}"
+                    found = INCLUDE.match(line)
+                    if not found or "/" not in found[1]:
+                        continue
+                    target = folder_of(found[1]) or ("nashswarm/v1" if found[1].startswith("nashswarm/v1/") else None)
+                    if target and target != own and target not in ALLOWED[own]:
+                        yield f"{path}:{number}: {own} must not include {found[1]}"
+                    elif target is None and found[1].split("/")[0] in ("core", "server", "client", "tests"):
+                        yield f"{path}:{number}: {own} must not include {found[1]}"
+
+
+broken = list(broken_arrows())
+print("\n".join(broken) if broken else "ok      every include follows the arrows of the architecture")
+sys.exit(1 if broken else 0)

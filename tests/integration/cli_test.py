@@ -1,0 +1,430 @@
+#!/usr/bin/env python3
+"""The client program against the real server and the real engine.
+
+NASHSWARM_BIN_DIR names the directory with nashswarm, nashswarmd and nashswarm-engine. Standard library alone.
+"""
+import json
+import os
+import pathlib
+import pty
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+BIN = pathlib.Path(os.environ["NASHSWARM_BIN_DIR"]).resolve()
+SOURCE = pathlib.Path(os.environ.get("NASHSWARM_SOURCE_DIR", pathlib.Path(__file__).parents[2]))
+MODEL = SOURCE / "tests" / "data" / "gpt2-wiki-6m"
+CLI = str(BIN / "nashswarm")
+LIMIT = 240  # seconds; a run that takes longer hangs
+
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("NASHSWARM_")}
+ENVIRONMENT["XDG_CONFIG_HOME"] = "/nonexistent"
+
+
+def run(*arguments, env=None, timeout=LIMIT):
+    return subprocess.run([CLI, *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
+                          env={**ENVIRONMENT, **(env or {})})
+
+
+def wait_for(condition, what, timeout=LIMIT):
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError("waited in vain for " + what)
+
+
+def processes_naming(text):
+    """Pids of the processes, zombies excepted, with `text` in their command line."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if text in (entry / "cmdline").read_bytes().decode(errors="replace"):
+                    found.append(int(entry.name))
+            except OSError:
+                pass
+    return found
+
+
+class Server:
+    """A nashswarmd on a port of its own choice."""
+
+    def __init__(self, directory, *flags, listen="127.0.0.1:0"):
+        self.directory = pathlib.Path(directory)
+        self.flags = flags
+        self.start(listen)
+
+    def start(self, listen):
+        info = self.directory / "info.json"
+        info.unlink(missing_ok=True)
+        with open(self.directory / "server.log", "ab") as log:
+            self.process = subprocess.Popen(
+                [BIN / "nashswarmd", "--listen", listen, "--data", self.directory / "data", "--metrics", "none",
+                 "--info-file", info, *self.flags], stdout=log, stderr=log, env=ENVIRONMENT)
+
+        def address():
+            if self.process.poll() is not None:
+                raise AssertionError((self.directory / "server.log").read_text())
+            try:
+                return json.loads(info.read_text())["grpc"]
+            except (OSError, ValueError):
+                return None
+
+        self.address = wait_for(address, "the server")
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        self.process.wait(60)
+
+
+class Cutter:
+    """A TCP relay that breaks every connection once so many bytes have passed, for the first `cuts` connections."""
+
+    def __init__(self, target, after, cuts):
+        host, port = target.rsplit(":", 1)
+        self.target = (host.strip("[]"), int(port))
+        self.after = after
+        self.cuts_left = cuts
+        self.cuts_made = 0
+        self.passed = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.relay, args=(client,), daemon=True).start()
+
+    def relay(self, client):
+        with client, socket.create_connection(self.target) as server:
+            passed = 0
+            while True:
+                ready, _, _ = select.select([client, server], [], [])
+                for source in ready:
+                    try:
+                        data = source.recv(65536)
+                        if not data:
+                            return
+                        (server if source is client else client).sendall(data)
+                    except OSError:
+                        return
+                    passed += len(data)
+                    self.passed += len(data)
+                if passed > self.after and self.cuts_left > 0:
+                    self.cuts_left -= 1
+                    self.cuts_made += 1
+                    return
+
+    def close(self):
+        self.listener.close()
+
+
+class TemporaryTest(unittest.TestCase):
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="nashswarm-cli-test-"))
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+
+    def files(self):
+        return sorted(str(p.relative_to(self.directory)) for p in self.directory.rglob("*"))
+
+    def assert_exit(self, result, code):
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+
+
+class PrivateServerTest(TemporaryTest):
+    """compress without --server."""
+
+    def setUp(self):
+        super().setUp()
+        self.sockets = pathlib.Path(tempfile.mkdtemp(prefix="nashswarm-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, self.sockets, ignore_errors=True)
+        before = ENVIRONMENT.get("TMPDIR")
+        ENVIRONMENT["TMPDIR"] = str(self.sockets)
+        self.addCleanup(lambda: ENVIRONMENT.update(TMPDIR=before) if before else ENVIRONMENT.pop("TMPDIR"))
+
+    def assert_nothing_left(self):
+        self.assertEqual(processes_naming(str(self.directory)), [])
+        self.assertEqual([p for p in self.directory.iterdir() if p.name.startswith(".")], [])
+        self.assertEqual(list(self.sockets.iterdir()), [])
+
+    def test_compress_writes_a_directory_and_leaves_nothing_behind(self):
+        result = run("compress", MODEL, "-o", self.directory / "out", "--bpw", "4.5", "--json")
+        self.assert_exit(result, 0)
+        summary = json.loads(result.stdout)
+        gguf = self.directory / "out" / "model.gguf"
+        self.assertEqual(gguf.read_bytes()[:4], b"GGUF")
+        self.assertEqual(summary["bytes"], gguf.stat().st_size)
+        self.assertLessEqual(summary["bytes"] * 8 / summary["parameters"], 4.5)
+        self.assertIn(str(gguf), summary["paths"])
+        for key in ("job", "artifact", "bits_per_weight", "ratio_fp32", "ratio_source", "relative_error", "warnings",
+                    "seconds"):
+            self.assertIn(key, summary)
+        json.loads((self.directory / "out" / "manifest.json").read_text())
+        self.assertIn("encode", result.stderr)
+        self.assert_nothing_left()
+
+    def test_compress_to_one_file_for_people(self):
+        out = self.directory / "tiny.gguf"
+        result = run("compress", MODEL, "-o", out, "--ratio", "80%")
+        self.assert_exit(result, 0)
+        self.assertEqual(self.files(), ["tiny.gguf", "tiny.manifest.json"])
+        self.assertIn("bits per weight", result.stdout)
+        self.assertIn("llama-completion -m %s" % out, result.stdout)
+        self.assertNotIn("\x1b", result.stdout + result.stderr)
+        again = run("compress", MODEL, "-o", out, "--ratio", "80%")
+        self.assert_exit(again, 1)
+        self.assertIn("--force", again.stderr)
+        self.assert_nothing_left()
+
+    def test_kept_data_serves_a_second_target(self):
+        kept = self.directory / "kept"
+        for bits in ("4.5", "3.5"):
+            result = run("compress", MODEL, "-o", self.directory / bits, "--bpw", bits, "--keep-server-data", kept,
+                         "--json")
+            self.assert_exit(result, 0)
+            self.assertLessEqual(json.loads(result.stdout)["bits_per_weight"], float(bits))
+        self.assertTrue(kept.is_dir())
+        self.assert_nothing_left()
+
+    def test_an_infeasible_target_says_what_is_feasible(self):
+        result = run("compress", MODEL, "-o", self.directory / "out", "--bpw", "0.1", "--json")
+        self.assert_exit(result, 1)
+        error = json.loads(result.stdout)["error"]
+        self.assertEqual(error["reason"], "TARGET_INFEASIBLE")
+        self.assertTrue(error["hint"])
+        self.assertEqual(self.files(), [])
+        self.assert_nothing_left()
+
+    def test_a_damaged_checkpoint_is_refused_by_name(self):
+        broken = self.directory / "broken"
+        shutil.copytree(MODEL, broken)
+        with open(broken / "model.safetensors", "r+b") as file:
+            file.truncate(1_000_000)
+        result = run("compress", broken, "-o", self.directory / "out", "--bpw", "4.5")
+        self.assertEqual(result.returncode, 7, result.stderr)
+        self.assertIn("model.safetensors", result.stderr)
+        self.assertFalse((self.directory / "out").exists())
+        self.assert_nothing_left()
+
+    def interrupt(self, how, moment):
+        """Sends a signal to the client's process group, as a terminal does, once `moment` is on its stderr."""
+        client = subprocess.Popen([CLI, "compress", MODEL, "-o", self.directory / "out", "--bpw", "4.5"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+                                  start_new_session=True)
+        seen = ""
+        for line in client.stderr:
+            seen += line
+            if moment in line:
+                break
+        else:
+            self.fail(seen)
+        os.killpg(client.pid, how)
+        _, rest = client.communicate(timeout=60)
+        return client.returncode, seen + rest
+
+    def test_ctrl_c_cancels_and_cleans_up(self):
+        for moment in ("upload", "measure"):
+            with self.subTest(moment):
+                code, text = self.interrupt(signal.SIGINT, moment)
+                self.assertEqual(code, 130, text)
+                self.assertEqual(self.files(), [])
+                self.assert_nothing_left()
+
+    def test_sigterm_cleans_up_too(self):
+        code, text = self.interrupt(signal.SIGTERM, "measure")
+        self.assertEqual(code, 130, text)
+        self.assertEqual(self.files(), [])
+        self.assert_nothing_left()
+
+    def test_the_server_dies_with_a_killed_client(self):
+        code, text = self.interrupt(signal.SIGKILL, "measure")
+        self.assertEqual(code, -signal.SIGKILL, text)
+        wait_for(lambda: not processes_naming(str(self.directory)), "the server and its engines to die", 30)
+
+    def test_a_terminal_gets_a_bar_and_no_color_is_respected(self):
+        for env, colored in (({}, True), ({"NO_COLOR": "1"}, False)):
+            leader, follower = pty.openpty()
+            client = subprocess.Popen([CLI, "compress", MODEL, "-o", self.directory / ("out%d" % colored), "--bpw",
+                                       "4.5"], stdout=subprocess.DEVNULL, stderr=follower, env={**ENVIRONMENT, **env})
+            os.close(follower)
+            seen = b""
+            while True:
+                try:
+                    data = os.read(leader, 65536)
+                except OSError:
+                    break
+                if not data:
+                    break
+                seen += data
+            os.close(leader)
+            self.assertEqual(client.wait(60), 0, seen)
+            self.assertIn(b"[####", seen)
+            self.assertEqual(b"\x1b[36m" in seen, colored)
+            self.assertTrue(seen.endswith(b"\r\x1b[K"), seen[-80:])
+
+
+class ServerTest(TemporaryTest):
+    """Everything with --server."""
+
+    def setUp(self):
+        super().setUp()
+        self.server = Server(self.directory)
+        self.addCleanup(self.server.stop, signal.SIGKILL)
+        self.env = {"NASHSWARM_SERVER": self.server.address}
+
+    def cli(self, *arguments):
+        return run(*arguments, env=self.env)
+
+    def json(self, *arguments, code=0):
+        result = self.cli(*arguments, "--json")
+        self.assert_exit(result, code)
+        return json.loads(result.stdout)
+
+    def test_the_steps_one_by_one(self):
+        pushed = self.json("push", MODEL, "--model-id", "tiny")
+        self.assertEqual(pushed["model"]["name"], "models/tiny")
+        self.assertGreater(pushed["bytes_sent"], 10_000_000)
+        self.assertEqual(self.json("push", MODEL, "--model-id", "tiny")["bytes_sent"], 0)
+        self.assertEqual(self.json("models", "get", "tiny")["architecture"], "gpt2")
+        self.assertEqual(len(self.json("models", "list")["models"]), 1)
+
+        job = self.json("submit", "tiny", "--bpw", "4.5")["name"]
+        watched = self.cli("jobs", "watch", job)
+        self.assert_exit(watched, 0)
+        self.assertIn("SUCCEEDED", watched.stdout)
+        self.assertEqual(self.json("jobs", "wait", job)["state"], "SUCCEEDED")
+        self.assertEqual(self.json("jobs", "get", job)["name"], job)
+        self.assertEqual([j["name"] for j in self.json("jobs", "list", "--state", "succeeded")["jobs"]], [job])
+        events = self.cli("jobs", "watch", job, "--events")
+        self.assert_exit(events, 0)
+        parsed = [json.loads(line) for line in events.stdout.splitlines()]
+        self.assertTrue(any("tensor_done" in event for event in parsed))
+
+        artifact = self.json("artifacts", "list")["artifacts"][0]
+        pulled = self.json("pull", job, "-o", self.directory / "out")
+        self.assertEqual(pulled["artifact"], artifact["name"])
+        self.assertEqual((self.directory / "out" / "model.gguf").read_bytes()[:4], b"GGUF")
+        self.assert_exit(self.cli("pull", artifact["name"], "-o", self.directory / "out"), 0)  # all there already
+
+        self.json("jobs", "delete", job)
+        self.json("artifacts", "delete", artifact["name"])
+        self.json("models", "delete", "tiny")
+        self.assertEqual(self.json("models", "list"), {"models": []})
+
+    def test_exit_codes(self):
+        for arguments in (("jobs", "get", "none"), ("jobs", "watch", "none"), ("pull", "none", "-o", "x"),
+                          ("models", "get", "none"), ("artifacts", "get", "none"), ("submit", "none", "--bpw", "4")):
+            error = self.json(*arguments, code=3)["error"]
+            self.assertTrue(error["reason"], arguments)
+            self.assertTrue(error["message"], arguments)
+        self.assert_exit(self.cli("jobs", "list", "--nonsense"), 2)
+        self.server.stop()
+        unreachable = self.cli("jobs", "list")
+        self.assert_exit(unreachable, 5)
+        self.assertIn(self.server.address, unreachable.stderr)
+
+    def test_server_info(self):
+        info = self.json("server", "info")
+        self.assertIn("Q6_K", [f["name"] for f in info["formats"]])
+        self.assertGreater(info["limits"]["max_chunk_bytes"], 0)
+
+    def test_transfers_outlive_broken_connections(self):
+        cutter = Cutter(self.server.address, after=4_000_000, cuts=2)
+        self.addCleanup(cutter.close)
+        self.env["NASHSWARM_SERVER"] = cutter.address
+        result = self.cli("compress", MODEL, "-o", self.directory / "out", "--bpw", "4.5")
+        self.assert_exit(result, 0)
+        self.assertEqual(cutter.cuts_made, 2)
+
+    def test_a_pull_goes_on_from_its_partial_file(self):
+        self.assert_exit(self.cli("compress", MODEL, "-o", self.directory / "whole", "--bpw", "8"), 0)
+        artifact = self.json("artifacts", "list")["artifacts"][0]
+        whole = (self.directory / "whole" / "model.gguf").read_bytes()
+        digest = next(f["sha256"] for f in artifact["files"] if f["path"] == "model.gguf")
+        (self.directory / "out").mkdir()
+        part = self.directory / "out" / ("model.gguf.%s.part" % digest[:12])
+        part.write_bytes(whole[:1_000_000])
+        relay = Cutter(self.server.address, after=0, cuts=0)
+        self.addCleanup(relay.close)
+        self.env["NASHSWARM_SERVER"] = relay.address
+        self.assert_exit(self.cli("pull", artifact["name"], "-o", self.directory / "out"), 0)
+        self.assertEqual((self.directory / "out" / "model.gguf").read_bytes(), whole)
+        self.assertFalse(part.exists())
+        self.assertLess(relay.passed, len(whole) - 900_000, "what was there was fetched again")
+
+    def test_compress_is_not_disturbed_by_a_restart_of_the_server(self):
+        client = subprocess.Popen([CLI, "compress", MODEL, "-o", self.directory / "out", "--bpw", "4.5", "--json"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  env={**ENVIRONMENT, **self.env})
+        wait_for(lambda: "measure" in client.stderr.readline(), "the job to run")
+        reader = threading.Thread(target=client.stderr.read, daemon=True)
+        reader.start()
+        self.server.stop(signal.SIGKILL)
+        self.server.start(self.server.address)
+        out = client.stdout.read()
+        self.assertEqual(client.wait(LIMIT), 0, out)
+        self.assertEqual((self.directory / "out" / "model.gguf").read_bytes()[:4], b"GGUF")
+
+    def test_ctrl_c_detaches_and_the_job_goes_on(self):
+        self.json("push", MODEL, "--model-id", "tiny")
+        job = self.json("submit", "tiny", "--bpw", "4.5")["name"]
+        client = subprocess.Popen([CLI, "jobs", "watch", job], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  text=True, env={**ENVIRONMENT, **self.env})
+        client.stderr.readline()
+        client.send_signal(signal.SIGINT)
+        _, text = client.communicate(timeout=60)
+        if client.returncode != 0:  # 0: the job was faster
+            self.assertEqual(client.returncode, 130, text)
+            self.assertIn("nashswarm jobs watch %s --server %s" % (job, self.server.address), text)
+        self.assertEqual(self.json("jobs", "wait", job)["state"], "SUCCEEDED")
+
+    def test_cancel(self):
+        self.json("push", MODEL, "--model-id", "tiny")
+        job = self.json("submit", "tiny", "--bpw", "4.5")["name"]
+        cancelled = self.cli("jobs", "cancel", job)
+        self.assert_exit(cancelled, 0)
+        waited = self.cli("jobs", "wait", job)
+        self.assert_exit(waited, 1)
+        self.assertIn("CANCELLED", waited.stdout)
+        self.assert_exit(self.cli("jobs", "retry", job), 0)
+        self.assert_exit(self.cli("jobs", "wait", job), 0)
+
+
+class EngineTest(TemporaryTest):
+    def test_engine_commands_are_handed_over(self):
+        schemes = run("schemes", "--json")
+        self.assert_exit(schemes, 0)
+        json.loads(schemes.stdout)
+        inspect = run("inspect", MODEL, "--json")
+        self.assert_exit(inspect, 0)
+        json.loads(inspect.stdout)
+        self.assert_exit(run("--json", "inspect", MODEL), 0)
+        self.assertNotEqual(run("inspect", "/nonexistent").returncode, 0)
+
+    def test_the_client_alone_says_what_to_install(self):
+        alone = self.directory / "nashswarm"
+        shutil.copy2(CLI, alone)
+        for arguments in (("inspect", MODEL), ("compress", MODEL, "-o", self.directory / "out", "--bpw", "4")):
+            result = subprocess.run([alone, *map(str, arguments)], capture_output=True, text=True, timeout=LIMIT,
+                                    env={**ENVIRONMENT, "PATH": "/nonexistent"})
+            self.assertEqual(result.returncode, 3)
+            self.assertIn("install nashswarm", result.stderr)
+        self.assertFalse((self.directory / "out").exists())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Every test, with one line at the end that counts them. The fuzzers run beside the other tests.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export NASHSWARM_BIN_DIR=$PWD/build/release/bin NASHSWARM_SOURCE_DIR=$PWD
+passed=0 failed=0 skipped=0
+log=build/test-logs
+mkdir -p "$log"
+
+JOBS=1 tests/fuzz/run.sh "${FUZZ_SECONDS:-30}" >"$log/fuzz.log" 2>&1 &
+fuzz=$!
+
+echo "== unit and integration tests"
+if ctest --test-dir build/release --output-on-failure -j "$(nproc)" >"$log/ctest.log" 2>&1; then
+  grep -E 'tests passed|SKIPPED|Skipped' "$log/ctest.log"
+else
+  grep -vE '^ *[0-9]+/[0-9]+ Test.*Passed|^ *Start +[0-9]+' "$log/ctest.log"
+fi
+total=$(grep -oE 'out of [0-9]+' "$log/ctest.log" | tail -n 1 | grep -oE '[0-9]+')
+ctest_failed=$(grep -oE '[0-9]+ tests failed' "$log/ctest.log" | grep -oE '^[0-9]+' || echo "${total:-1}")
+ctest_skipped=$(grep -cE '\*\*\*Skipped' "$log/ctest.log")
+passed=$((passed + ${total:-0} - ctest_failed - ctest_skipped))
+failed=$((failed + ctest_failed))
+skipped=$((skipped + ctest_skipped))
+
+# script NAME COMMAND...: exit status 0 passed, 77 skipped (the command has said why), else failed.
+script() {
+  local name=$1 status=0
+  shift
+  echo "== $name"
+  "$@" >"$log/$name.log" 2>&1 || status=$?
+  cat "$log/$name.log"
+  case $status in
+    0) passed=$((passed + 1)) ;;
+    77) skipped=$((skipped + 1)) ;;
+    *) failed=$((failed + 1)) ;;
+  esac
+}
+script architecture python3 tests/architecture_test.py
+script demo deploy/demo.sh
+script interop tests/interop/run.sh "$NASHSWARM_BIN_DIR"
+
+echo "== fuzz"
+if wait "$fuzz"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+cat "$log/fuzz.log"
+
+echo
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0))

@@ -1,0 +1,256 @@
+// The whole program but its main(), against a fake server: exit codes, what goes where, settings.
+#include "client/cli/app.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "client/cli/errors.h"
+#include "tests/unit/client/client_testing.h"
+
+namespace nashswarm::cli {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+json Parsed(const std::string& text) { return json::parse(text, nullptr, false); }
+
+v1::Job Succeeded() {
+  v1::Job job;
+  job.set_name("jobs/j");
+  job.set_model("models/m");
+  job.set_state(v1::Job::SUCCEEDED);
+  auto* result = job.mutable_result();
+  result->set_artifact("artifacts/a");
+  result->set_output_bytes(5000);
+  result->set_bits_per_weight(4.4987);
+  result->set_ratio_fp32(0.8594);
+  result->set_ratio_source(0.7188);
+  result->set_relative_error(0.0042);
+  result->set_parameter_count(8891);
+  result->add_warnings("h.0.attn: row length 64 is no multiple of 256");
+  return job;
+}
+
+class AppTest : public testing::Test {
+ protected:
+  AppTest() {
+    directory_.Write("model/config.json", "{}");
+    directory_.Write("model/model.safetensors", SomeBytes(3000));
+    server_.state.jobs["jobs/j"] = Succeeded();
+    server_.AddArtifact("a", {{"model.gguf", "GGUF"}, {"manifest.json", "{}"}});
+    server_.state.artifacts["artifacts/a"].set_job("jobs/j");
+  }
+  void JobWillEnd(const v1::Job& job) {
+    v1::JobEvent event;
+    event.set_sequence(1);
+    *event.mutable_snapshot() = job;
+    server_.state.watches = {{event}};
+  }
+  // With the server as an environment variable.
+  RunResult Run(std::vector<std::string> arguments) {
+    return RunCli(arguments, {{"NASHSWARM_SERVER", server_.address}});
+  }
+
+  FakeServer server_;
+  TemporaryDirectory directory_;
+};
+
+TEST_F(AppTest, CompressPrintsASummaryAndWritesTheFiles) {
+  JobWillEnd(Succeeded());
+  const RunResult r = Run({"compress", directory_ / "model", "-o", directory_ / "out", "--bpw", "4.5"});
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_THAT(r.out, HasSubstr("bits per weight  4.4987\n"));
+  EXPECT_THAT(r.out, HasSubstr("saved            85.9 % of FP32, 71.9 % of the checkpoint\n"));
+  EXPECT_THAT(r.out, HasSubstr("warning: h.0.attn: row length 64"));
+  EXPECT_THAT(r.out, HasSubstr("llama-completion -m " + (directory_ / "out/model.gguf")));
+  EXPECT_EQ(directory_.Read("out/model.gguf"), "GGUF");
+  EXPECT_DOUBLE_EQ(server_.state.created.spec().bits_per_weight(), 4.5);
+  EXPECT_THAT(r.err, HasSubstr("upload: "));
+}
+
+TEST_F(AppTest, CompressJsonIsOneObject) {
+  JobWillEnd(Succeeded());
+  const RunResult r = Run({"compress", directory_ / "model", "-o", directory_ / "a.gguf", "--size", "5kB", "--json",
+                           "--rule", ".*wte.*=Q8_0", "--rule", "lm_head=keep", "--seed", "7", "--quiet"});
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  const json object = Parsed(r.out);
+  EXPECT_EQ(object["job"], "jobs/j");
+  EXPECT_EQ(object["artifact"], "artifacts/a");
+  EXPECT_EQ(object["paths"][1], directory_ / "a.gguf");
+  EXPECT_EQ(object["bytes"], 5000);
+  EXPECT_DOUBLE_EQ(object["bits_per_weight"], 4.4987);
+  EXPECT_DOUBLE_EQ(object["ratio_fp32"], 0.8594);
+  EXPECT_DOUBLE_EQ(object["ratio_source"], 0.7188);
+  EXPECT_DOUBLE_EQ(object["relative_error"], 0.0042);
+  EXPECT_EQ(object["warnings"].size(), 1u);
+  EXPECT_TRUE(object["seconds"].is_number());
+  EXPECT_EQ(server_.state.created.spec().rules_size(), 2);
+  EXPECT_EQ(server_.state.created.spec().seed(), 7u);
+  EXPECT_EQ(r.err, "");
+}
+
+TEST_F(AppTest, CompressRefusesBeforeAnyWork) {
+  directory_.Write("out/model.gguf", "mine");
+  const RunResult r = Run({"compress", directory_ / "model", "-o", directory_ / "out", "--bpw", "4.5"});
+  EXPECT_EQ(r.exit_code, kExitFailed);
+  EXPECT_THAT(r.err, HasSubstr("--force"));
+  EXPECT_TRUE(server_.state.uploads.empty());
+}
+
+TEST_F(AppTest, AFailedJobIsItsExitCode) {
+  v1::Job job = Succeeded();
+  job.set_state(v1::Job::FAILED);
+  job.mutable_error()->ParseFromString(
+      FakeError(grpc::StatusCode::DATA_LOSS, "NON_FINITE", "wte has NaN", "--zero-non-finite").error_details());
+  JobWillEnd(job);
+  const RunResult r = Run({"jobs", "wait", "j", "--json"});
+  EXPECT_EQ(r.exit_code, kExitCorrupt);
+  EXPECT_EQ(Parsed(r.out)["error"]["reason"], "NON_FINITE") << r.out;
+  EXPECT_THAT(r.err, HasSubstr("wte has NaN"));
+}
+
+TEST_F(AppTest, PushThenSubmitByName) {
+  const RunResult push = Run({"push", directory_ / "model", "--model-id", "tiny", "--label", "a=b"});
+  ASSERT_EQ(push.exit_code, 0) << push.err;
+  EXPECT_EQ(push.out, "models/tiny\n");
+  EXPECT_THAT(push.err, HasSubstr("next: nashswarm submit models/tiny"));
+  const RunResult submit = Run({"submit", "tiny", "--ratio", "10x", "--json"});
+  ASSERT_EQ(submit.exit_code, 0) << submit.err;
+  EXPECT_EQ(Parsed(submit.out)["name"], "jobs/j");
+  EXPECT_EQ(server_.state.created.model(), "models/tiny");
+  EXPECT_DOUBLE_EQ(server_.state.created.spec().ratio(), 0.9);
+  EXPECT_NE(server_.state.created.request_id(), "");
+}
+
+TEST_F(AppTest, PullTakesAJobOrAnArtifact) {
+  for (const char* name : {"artifacts/a", "a", "jobs/j", "j"}) {
+    const RunResult r = Run({"pull", name, "-o", directory_ / name, "--json"});
+    ASSERT_EQ(r.exit_code, 0) << name << r.err;
+    EXPECT_EQ(Parsed(r.out)["artifact"], "artifacts/a");
+  }
+  EXPECT_EQ(Run({"pull", "none", "-o", directory_ / "x"}).exit_code, kExitNotFound);
+}
+
+TEST_F(AppTest, ListsHaveATableAndAnObject) {
+  server_.state.models["models/x"].set_name("models/x");
+  server_.state.models["models/y"].set_name("models/y");
+  const RunResult models = Run({"models", "list", "--json"});
+  ASSERT_EQ(models.exit_code, 0) << models.err;
+  ASSERT_EQ(Parsed(models.out)["models"].size(), 2u) << "every page must be read";
+  const RunResult limited = Run({"models", "list", "--json", "--limit", "1"});
+  EXPECT_EQ(Parsed(limited.out)["models"].size(), 1u);
+  const RunResult jobs = Run({"jobs", "list"});
+  EXPECT_THAT(jobs.out, HasSubstr("jobs/j  models/m"));
+  EXPECT_EQ(Parsed(Run({"jobs", "list", "--json"}).out)["jobs"][0]["result"]["output_bytes"], 5000);
+}
+
+TEST_F(AppTest, EventsAreLinesOfJson) {
+  JobWillEnd(Succeeded());
+  const RunResult r = Run({"jobs", "watch", "j", "--events"});
+  EXPECT_EQ(r.exit_code, 0);
+  EXPECT_EQ(Parsed(r.out)["snapshot"]["state"], "SUCCEEDED") << r.out;
+  EXPECT_EQ(std::count(r.out.begin(), r.out.end(), '\n'), 1);
+}
+
+TEST_F(AppTest, CancelReachesTheServer) {
+  EXPECT_EQ(Run({"jobs", "cancel", "jobs/j"}).exit_code, 0);
+  EXPECT_THAT(server_.state.cancelled, ElementsAre("jobs/j"));
+}
+
+TEST_F(AppTest, ServerInfo) {
+  EXPECT_EQ(Parsed(Run({"server", "info", "--json"}).out)["formats"][0]["name"], "Q6_K");
+  EXPECT_THAT(Run({"server", "info"}).out, HasSubstr("Q6_K    6.5625    256"));
+}
+
+TEST_F(AppTest, ErrorsInJsonAreOnStdoutToo) {
+  const RunResult r = Run({"jobs", "get", "none", "--json"});
+  EXPECT_EQ(r.exit_code, kExitNotFound);
+  EXPECT_EQ(Parsed(r.out)["error"]["reason"], "JOB_NOT_FOUND");
+  EXPECT_EQ(Parsed(r.out)["error"]["hint"], "nashswarm jobs list");
+  EXPECT_THAT(r.err, HasSubstr("error: there is no jobs/none [JOB_NOT_FOUND]"));
+  EXPECT_EQ(Parsed(RunCli({"compress", "--json"}).out)["error"]["reason"], "USAGE");
+}
+
+TEST_F(AppTest, WhatIsNotFoundCanBeListed) {
+  EXPECT_THAT(Run({"artifacts", "get", "none"}).err,
+              HasSubstr("hint:  list them with: nashswarm artifacts list --server " + server_.address));
+}
+
+TEST_F(AppTest, EveryKindOfServerErrorHasItsExitCode) {
+  const std::map<grpc::StatusCode, int> codes = {{grpc::StatusCode::PERMISSION_DENIED, kExitAuth},
+                                                 {grpc::StatusCode::RESOURCE_EXHAUSTED, kExitQuota},
+                                                 {grpc::StatusCode::DATA_LOSS, kExitCorrupt},
+                                                 {grpc::StatusCode::FAILED_PRECONDITION, kExitFailed},
+                                                 {grpc::StatusCode::INVALID_ARGUMENT, kExitFailed}};
+  for (const auto& [code, exit_code] : codes) {
+    server_.state.next_error = FakeError(code, "REASON", "message");
+    EXPECT_EQ(Run({"jobs", "get", "j"}).exit_code, exit_code) << code;
+  }
+}
+
+TEST_F(AppTest, AServerThatIsRestartedIsAskedAgain) {
+  server_.state.next_error = {grpc::StatusCode::UNAVAILABLE, "shutting down"};
+  EXPECT_EQ(Run({"jobs", "get", "j"}).exit_code, 0);
+}
+
+TEST(App, UsageErrorsAre2) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{},
+                                             {"nonsense"},
+                                             {"jobs"},
+                                             {"jobs", "list"},  // no server
+                                             {"jobs", "list", "--nonsense"},
+                                             {"compress", "x"},
+                                             {"compress", "x", "-o", "y"},
+                                             {"compress", "x", "-o", "y", "--bpw", "4", "--size", "5MB"},
+                                             {"compress", "x", "-o", "y", "--bpw", "4", "--format", "zip"},
+                                             {"completion", "tcsh"}}) {
+    const RunResult r = RunCli(arguments);
+    EXPECT_EQ(r.exit_code, kExitUsage) << testing::PrintToString(arguments) << r.err;
+    EXPECT_THAT(r.err, HasSubstr("hint:")) << testing::PrintToString(arguments);
+    EXPECT_EQ(r.out, "");
+  }
+}
+
+TEST(App, HelpStandsAlone) {
+  for (const char* command : {"compress", "push", "submit", "pull", "jobs", "models", "artifacts", "inspect", "verify",
+                              "schemes", "server", "completion"}) {
+    const RunResult r = RunCli({command, "--help"});
+    EXPECT_EQ(r.exit_code, 0) << command;
+    EXPECT_THAT(r.out, HasSubstr("Example")) << command;
+    EXPECT_THAT(r.out, HasSubstr("nashswarm " + std::string(command))) << command;
+  }
+  EXPECT_THAT(RunCli({"--version"}).out, HasSubstr("nashswarm "));
+}
+
+TEST(App, FlagsBeatTheEnvironmentWhichBeatsTheFile) {
+  FakeServer in_file, in_environment, in_flag;
+  in_file.state.max_chunk_bytes = 1;
+  in_environment.state.max_chunk_bytes = 2;
+  in_flag.state.max_chunk_bytes = 3;
+  const TemporaryDirectory directory;
+  directory.Write("nashswarm/config.toml", "server = \"" + in_file.address + "\"\njson = true\n");
+  const auto asked = [](const RunResult& r) { return Parsed(r.out)["limits"]["max_chunk_bytes"].get<int>(); };
+  const std::map<std::string, std::string> file = {{"XDG_CONFIG_HOME", directory.path()}};
+  EXPECT_EQ(asked(RunCli({"server", "info"}, file)), 1);
+  std::map<std::string, std::string> both = file;
+  both["NASHSWARM_SERVER"] = in_environment.address;
+  EXPECT_EQ(asked(RunCli({"server", "info"}, both)), 2);
+  EXPECT_EQ(asked(RunCli({"server", "info", "--server", in_flag.address}, both)), 3);
+}
+
+TEST(App, TheFileSetsOptionsOfCommandsAndItsMistakesAreSaid) {
+  const TemporaryDirectory directory;
+  directory.Write("good.toml", "[compress]\nbpw = 77\n");
+  const RunResult r = RunCli({"compress", "x", "-o", "y", "--config", directory / "good.toml"});
+  EXPECT_THAT(r.err, HasSubstr("'77' is not a number of bits per weight"));
+  directory.Write("bad.toml", "sever = \"host\"\n");
+  EXPECT_EQ(RunCli({"jobs", "list", "--config", directory / "bad.toml"}).exit_code, kExitUsage);
+  EXPECT_EQ(RunCli({"jobs", "list", "--config", directory / "none.toml"}).exit_code, kExitUsage);
+}
+
+}  // namespace
+}  // namespace nashswarm::cli

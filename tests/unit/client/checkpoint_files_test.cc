@@ -1,0 +1,84 @@
+#include "client/cli/checkpoint_files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "client/cli/errors.h"
+#include "client/cli/files.h"
+#include "tests/unit/client/client_testing.h"
+
+namespace nashswarm::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::vector<std::string> Names(const std::vector<LocalFile>& files) {
+  std::vector<std::string> names;
+  for (const LocalFile& file : files) names.push_back(file.name);
+  return names;
+}
+
+TEST(CheckpointFiles, TakesWhatACheckpointNeeds) {
+  const TemporaryDirectory directory;
+  for (const char* name :
+       {"model-00001-of-00002.safetensors", "model.safetensors.index.json", "config.json", "tokenizer.model",
+        "merges.txt", "vocab.json", "vocab.bpe", "chat_template.jinja", "README.md", "LICENSE", "LICENSE.txt",
+        // and nothing of these
+        ".gitattributes", ".secret.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "model.onnx", "a.gguf",
+        "flax_model.msgpack", "tf_model.h5", "consolidated.safetensors", "onnx/model.json", "training.log"}) {
+    directory.Write(name, "x");
+  }
+  const auto files = SelectFiles(directory.path());
+  ASSERT_TRUE(files.ok()) << files.status();
+  EXPECT_THAT(Names(*files), ElementsAre("LICENSE", "LICENSE.txt", "README.md", "chat_template.jinja", "config.json",
+                                         "merges.txt", "model-00001-of-00002.safetensors",
+                                         "model.safetensors.index.json", "tokenizer.model", "vocab.bpe", "vocab.json"));
+}
+
+TEST(CheckpointFiles, FollowsLinksAsInTheHuggingFaceCache) {
+  const TemporaryDirectory directory;
+  directory.Write("blobs/abc", "weights");
+  directory.Write("snapshot/config.json", "{}");
+  ASSERT_EQ(symlink("../blobs/abc", (directory / "snapshot/model.safetensors").c_str()), 0);
+  const auto files = SelectFiles(directory / "snapshot");
+  ASSERT_TRUE(files.ok()) << files.status();
+  EXPECT_THAT(Names(*files), ElementsAre("config.json", "model.safetensors"));
+  EXPECT_EQ((*files)[1].size, 7);
+}
+
+TEST(CheckpointFiles, KeepsALoneConsolidatedFile) {
+  const TemporaryDirectory directory;
+  directory.Write("config.json", "{}");
+  directory.Write("consolidated.safetensors", "x");
+  EXPECT_THAT(Names(*SelectFiles(directory.path())), ElementsAre("config.json", "consolidated.safetensors"));
+}
+
+TEST(CheckpointFiles, SaysWhatWasSkippedAndHowToConvertPickle) {
+  const TemporaryDirectory directory;
+  directory.Write("config.json", "{}");
+  directory.Write("pytorch_model.bin", "x");
+  const absl::Status status = SelectFiles(directory.path()).status();
+  EXPECT_EQ(ReasonOf(status), "NO_WEIGHTS");
+  EXPECT_EQ(ExitCodeOf(status), kExitNotFound);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("pytorch_model.bin"));
+  EXPECT_THAT(HintOf(status), HasSubstr("convert"));
+}
+
+TEST(CheckpointFiles, ExplainsWhatElseMayBeWrong) {
+  const TemporaryDirectory directory;
+  directory.Write("model.safetensors", "x");
+  EXPECT_EQ(ReasonOf(SelectFiles(directory.path()).status()), "NO_CONFIG");
+  EXPECT_EQ(ExitCodeOf(SelectFiles(directory / "nowhere").status()), kExitNotFound);
+  EXPECT_EQ(ExitCodeOf(SelectFiles(directory / "model.safetensors").status()), kExitUsage);
+}
+
+TEST(Files, KnowsWhichPathsStayInside) {
+  for (const char* path : {"a", "a/b", "model.gguf", "..a", "a..b/c"}) EXPECT_TRUE(IsSafeRelativePath(path)) << path;
+  for (const char* path : {"", "/a", "a/", "..", "../a", "a/../b", "a//b", "./a", "a\\b"}) {
+    EXPECT_FALSE(IsSafeRelativePath(path)) << path;
+  }
+}
+
+}  // namespace
+}  // namespace nashswarm::cli

@@ -1,0 +1,141 @@
+#include "client/cli/download.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "client/cli/files.h"
+#include "tests/unit/client/client_testing.h"
+
+namespace nashswarm::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class DownloadTest : public testing::Test {
+ protected:
+  DownloadTest() {
+    server_.AddArtifact("a", {{"model.gguf", weights_}, {"manifest.json", "{}"}});
+    artifact_ = server_.state.artifacts["artifacts/a"];
+  }
+  absl::StatusOr<std::vector<std::string>> PullIt(const std::string& out, bool force = false) {
+    return Pull(client_.session, artifact_, out, force);
+  }
+  std::string PartName() const { return "model.gguf." + ToHex(Sha256Of(weights_)).substr(0, 12) + ".part"; }
+
+  const std::string weights_ = SomeBytes(5'000);
+  FakeServer server_;
+  ClientUnderTest client_{server_.address};
+  TemporaryDirectory directory_;
+  v1::Artifact artifact_;
+};
+
+TEST_F(DownloadTest, WritesEveryFileAndNothingElse) {
+  const auto paths = PullIt(directory_ / "out");
+  ASSERT_TRUE(paths.ok()) << paths.status();
+  EXPECT_THAT(*paths, ElementsAre(directory_ / "out/manifest.json", directory_ / "out/model.gguf"));
+  EXPECT_EQ(directory_.Read("out/model.gguf"), weights_);
+  EXPECT_THAT(directory_.List(), ElementsAre("out/manifest.json", "out/model.gguf"));
+}
+
+TEST_F(DownloadTest, ASingleFileGetsItsManifestBesideIt) {
+  const auto paths = PullIt(directory_ / "tiny.gguf");
+  ASSERT_TRUE(paths.ok()) << paths.status();
+  EXPECT_EQ(directory_.Read("tiny.gguf"), weights_);
+  EXPECT_THAT(directory_.List(), ElementsAre("tiny.gguf", "tiny.manifest.json"));
+}
+
+TEST_F(DownloadTest, GoesOnAfterLostConnections) {
+  server_.state.drop_read_after = {1 << 20, 700, 1400};  // manifest.json gets through
+  ASSERT_TRUE(PullIt(directory_ / "out").ok());
+  EXPECT_EQ(directory_.Read("out/model.gguf"), weights_);
+  EXPECT_THAT(server_.state.read_offsets, ElementsAre(0, 0, 700, 2100));
+}
+
+TEST_F(DownloadTest, ASecondRunGoesOnFromThePartialFile) {
+  server_.state.drop_read_after = {1 << 20, 1400};
+  {
+    ClientUnderTest first(server_.address);
+    first.session.transfer.give_up_after = std::chrono::milliseconds(0);
+    EXPECT_EQ(ExitCodeOf(Pull(first.session, artifact_, directory_ / "out", false).status()), kExitUnreachable);
+  }
+  EXPECT_EQ(directory_.Read("out/" + PartName()).size(), 1400u);
+  EXPECT_FALSE(FileExists(directory_ / "out/model.gguf"));
+  const auto paths = PullIt(directory_ / "out");  // the manifest is there already, with the same content
+  ASSERT_TRUE(paths.ok()) << paths.status();
+  EXPECT_EQ(directory_.Read("out/model.gguf"), weights_);
+  EXPECT_THAT(server_.state.read_offsets, ElementsAre(0, 0, 1400));
+  EXPECT_THAT(directory_.List(), ElementsAre("out/manifest.json", "out/model.gguf"));
+}
+
+TEST_F(DownloadTest, ADamagedPartialFileIsThrownAway) {
+  directory_.Write("out/" + PartName(), std::string(2000, 'x'));
+  ASSERT_TRUE(PullIt(directory_ / "out").ok());
+  EXPECT_EQ(directory_.Read("out/model.gguf"), weights_);
+}
+
+TEST_F(DownloadTest, APartialFileThatIsTooLongIsThrownAway) {
+  directory_.Write("out/" + PartName(), std::string(9000, 'x'));
+  ASSERT_TRUE(PullIt(directory_ / "out").ok());
+  EXPECT_EQ(directory_.Read("out/model.gguf"), weights_);
+}
+
+TEST_F(DownloadTest, AWholePartialFileIsOnlyVerified) {
+  directory_.Write("out/" + PartName(), weights_);
+  ASSERT_TRUE(PullIt(directory_ / "out").ok());
+  EXPECT_THAT(server_.state.read_offsets, ElementsAre(0));  // manifest.json alone
+}
+
+TEST_F(DownloadTest, ADamagedChunkIsFetchedAgain) {
+  server_.state.corrupt_chunks = 1;
+  ASSERT_TRUE(PullIt(directory_ / "out").ok());
+  EXPECT_EQ(directory_.Read("out/model.gguf"), weights_);
+}
+
+TEST_F(DownloadTest, WrongContentIsExit7AndLeavesNothing) {
+  server_.state.wrong_content = true;
+  const absl::Status status = PullIt(directory_ / "out").status();
+  EXPECT_EQ(ExitCodeOf(status), kExitCorrupt);
+  EXPECT_EQ(ReasonOf(status), "DIGEST_MISMATCH");
+  EXPECT_THAT(directory_.List(), ElementsAre());
+}
+
+TEST_F(DownloadTest, RefusesToOverwriteUnlessForced) {
+  directory_.Write("out/model.gguf", "mine");
+  const absl::Status status = PullIt(directory_ / "out").status();
+  EXPECT_EQ(ReasonOf(status), "FILE_EXISTS");
+  EXPECT_THAT(HintOf(status), HasSubstr("--force"));
+  EXPECT_EQ(directory_.Read("out/model.gguf"), "mine");
+  ASSERT_TRUE(PullIt(directory_ / "out", /*force=*/true).ok());
+  EXPECT_EQ(directory_.Read("out/model.gguf"), weights_);
+}
+
+TEST_F(DownloadTest, APathThatLeavesTheDirectoryIsRefused) {
+  artifact_.mutable_files(0)->set_path("../evil");
+  const absl::Status status = PullIt(directory_ / "out").status();
+  EXPECT_EQ(ReasonOf(status), "UNSAFE_PATH");
+  EXPECT_EQ(ExitCodeOf(status), kExitCorrupt);
+}
+
+TEST_F(DownloadTest, AnEmptyFileIsAFile) {
+  server_.AddArtifact("b", {{"empty", ""}});
+  artifact_ = server_.state.artifacts["artifacts/b"];
+  ASSERT_TRUE(PullIt(directory_ / "out").ok());
+  EXPECT_THAT(directory_.List(), ElementsAre("out/empty"));
+}
+
+TEST(CheckOutput, RefusesBeforeTheWork) {
+  const TemporaryDirectory directory;
+  EXPECT_TRUE(CheckOutput(directory / "new", false).ok());
+  EXPECT_TRUE(CheckOutput(directory / "new.gguf", false).ok());
+  directory.Write("out/model.gguf", "x");
+  directory.Write("a.manifest.json", "x");
+  EXPECT_FALSE(CheckOutput(directory / "out", false).ok());
+  EXPECT_TRUE(CheckOutput(directory / "out", true).ok());
+  EXPECT_FALSE(CheckOutput(directory / "a.gguf", false).ok());
+  EXPECT_TRUE(CheckOutput(directory / "a.gguf", true).ok());
+  EXPECT_FALSE(CheckOutput(directory / "a.manifest.json", true).ok()) << "a file where a directory must be";
+}
+
+}  // namespace
+}  // namespace nashswarm::cli

@@ -1,0 +1,146 @@
+#include "client/cli/upload.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/client/client_testing.h"
+
+namespace nashswarm::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class UploadTest : public testing::Test {
+ protected:
+  UploadTest() {
+    directory_.Write("config.json", "{}");
+    directory_.Write("model.safetensors", weights_);
+  }
+  absl::StatusOr<PushResult> PushIt() { return Push(client_.session, {.directory = directory_.path()}); }
+
+  const std::string weights_ = SomeBytes(10'500);
+  FakeServer server_;
+  ClientUnderTest client_{server_.address};
+  TemporaryDirectory directory_;
+};
+
+TEST_F(UploadTest, SendsEveryFileInChunksTheServerAllows) {
+  const auto result = PushIt();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->model.name(), "models/m");
+  EXPECT_EQ(result->bytes_sent, 10'502);
+  EXPECT_EQ(server_.state.bytes["model.safetensors"], weights_);
+  EXPECT_EQ(server_.state.bytes["config.json"], "{}");
+}
+
+TEST_F(UploadTest, ResumesFromTheLastDurableByteAfterLostConnections) {
+  server_.state.drop_write_after = {1 << 20, 3000, 2000};  // config.json gets through
+  const auto result = PushIt();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(server_.state.bytes["model.safetensors"], weights_);
+  EXPECT_THAT(server_.state.write_offsets, ElementsAre(0, 0, 3000, 5000));
+  EXPECT_EQ(server_.state.bytes_received, 10'502) << "a byte was sent twice";
+}
+
+TEST_F(UploadTest, ASecondRunAfterACrashGoesOnInTheSameUpload) {
+  server_.state.drop_write_after = {1 << 20, 4000};
+  {
+    // The first run has no patience.
+    ClientUnderTest first(server_.address);
+    first.session.transfer.give_up_after = std::chrono::milliseconds(0);
+    EXPECT_EQ(ExitCodeOf(Push(first.session, {.directory = directory_.path()}).status()), kExitUnreachable);
+  }
+  const auto result = PushIt();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(server_.state.uploads.size(), 1u);
+  EXPECT_THAT(server_.state.write_offsets, ElementsAre(0, 0, 4000));
+  EXPECT_EQ(server_.state.bytes_received, 10'502);
+}
+
+TEST_F(UploadTest, ASecondRunAfterSuccessSendsNothing) {
+  ASSERT_TRUE(PushIt().ok());
+  const auto again = PushIt();
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->bytes_sent, 0);
+  EXPECT_EQ(again->bytes_known, 10'502);
+  EXPECT_EQ(again->model.name(), "models/m");
+  EXPECT_EQ(server_.state.bytes_received, 10'502);
+}
+
+TEST_F(UploadTest, ADeletedModelIsPublishedAgain) {
+  ASSERT_TRUE(PushIt().ok());
+  server_.state.models.clear();
+  const auto again = PushIt();
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(server_.state.models.size(), 1u);
+  EXPECT_EQ(again->bytes_sent, 0) << "the server had the bytes";
+}
+
+TEST_F(UploadTest, LooksAgainWhereTheFileStandsWhenItsOffsetIsRefused) {
+  server_.state.write_errors = {FakeError(grpc::StatusCode::ABORTED, "OFFSET_MISMATCH", "wrong offset"),
+                                FakeError(grpc::StatusCode::ABORTED, "WRITER_FENCED", "another writer")};
+  const auto result = PushIt();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(server_.state.bytes["model.safetensors"], weights_);
+}
+
+TEST_F(UploadTest, WaitsForAPlaceOnABusyServer) {
+  const auto busy = FakeError(grpc::StatusCode::RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", "busy", "try again");
+  server_.state.write_errors = {busy, busy};
+  EXPECT_TRUE(PushIt().ok());
+  server_.state.requests.clear();
+  server_.state.bytes.clear();
+  server_.state.write_errors.assign(1000, busy);
+  EXPECT_EQ(ExitCodeOf(PushIt().status()), kExitQuota);
+}
+
+TEST_F(UploadTest, DamageOnTheWayIsRepairedDamageForEverIsReported) {
+  server_.state.corrupt_uploads = 1;
+  ASSERT_TRUE(PushIt().ok());
+
+  server_.state.requests.clear();
+  server_.state.bytes.clear();
+  server_.state.corrupt_uploads = 100;
+  const absl::Status status = PushIt().status();
+  EXPECT_EQ(ExitCodeOf(status), kExitCorrupt);
+  EXPECT_EQ(ReasonOf(status), "DIGEST_MISMATCH");
+}
+
+TEST_F(UploadTest, AnErrorWithAReasonIsNotRepeated) {
+  server_.state.next_error =
+      FakeError(grpc::StatusCode::RESOURCE_EXHAUSTED, "UPLOAD_TOO_LARGE", "too large", "split it");
+  const absl::Status status = PushIt().status();
+  EXPECT_EQ(ExitCodeOf(status), kExitQuota);
+  EXPECT_EQ(HintOf(status), "split it");
+}
+
+TEST_F(UploadTest, CtrlCEndsItAtOnce) {
+  client_.interrupt.Trip();
+  EXPECT_EQ(ExitCodeOf(PushIt().status()), kExitInterrupted);
+}
+
+TEST_F(UploadTest, GivesUpWithTheAddressWhenNobodyAnswers) {
+  ClientUnderTest nobody("127.0.0.1:1");
+  const absl::Status status = Push(nobody.session, {.directory = directory_.path()}).status();
+  EXPECT_EQ(ExitCodeOf(status), kExitUnreachable);
+  EXPECT_EQ(ReasonOf(status), "SERVER_UNREACHABLE");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("127.0.0.1:1"));
+}
+
+TEST(RequestId, FollowsContentAndOwner) {
+  std::vector<v1::FileEntry> files(1);
+  files[0].set_path("a");
+  files[0].mutable_digest()->set_sha256("1");
+  const std::string id = RequestIdOf({}, files, "me");
+  EXPECT_THAT(id, testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+  EXPECT_EQ(RequestIdOf({}, files, "me"), id);
+  EXPECT_NE(RequestIdOf({}, files, "you"), id);
+  EXPECT_NE(RequestIdOf({.model_id = "x"}, files, "me"), id);
+  EXPECT_NE(RequestIdOf({.labels = {{"k", "v"}}}, files, "me"), id);
+  files[0].mutable_digest()->set_sha256("2");
+  EXPECT_NE(RequestIdOf({}, files, "me"), id);
+}
+
+}  // namespace
+}  // namespace nashswarm::cli

@@ -1,0 +1,134 @@
+// What every BlobStore promises (server/store/blob_store.h). Each implementation is one more factory below.
+#include <memory>
+
+#include "core/base/file.h"
+#include "core/base/hash.h"
+#include "core/base/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "server/store/directory_blob_store.h"
+#include "tests/unit/server/store_fixtures.h"
+
+namespace nashswarm::server {
+namespace {
+
+struct BlobStoreUnderTest {
+  std::unique_ptr<TemporaryDirectory> directory;
+  std::unique_ptr<BlobStore> store;
+};
+using BlobStoreFactory = std::function<BlobStoreUnderTest()>;
+
+class BlobStoreConformanceTest : public ::testing::TestWithParam<std::pair<const char*, BlobStoreFactory>> {
+ protected:
+  BlobStoreConformanceTest()
+      : under_test_(GetParam().second()), scratch_(*TemporaryDirectory::Create()) {}
+  BlobStore& store() { return *under_test_.store; }
+
+  std::string File(const std::string& content) {
+    const std::string path = absl::StrCat(scratch_.path(), "/f", next_++);
+    EXPECT_TRUE(WriteFileDurably(path, content).ok());
+    return path;
+  }
+  std::string Read(const std::string& sha256) {
+    auto reader = store().Open(sha256);
+    if (!reader.ok()) return reader.status().ToString();
+    std::string content(static_cast<size_t>((*reader)->size()), '\0');
+    EXPECT_TRUE((*reader)->ReadAt(0, (*reader)->size(), content.data()).ok());
+    return content;
+  }
+  StagedPart Stage(const std::string& key, const std::string& content) {
+    auto writer = Must(store().CreateStaged(key));
+    EXPECT_TRUE(writer->Append(absl::MakeConstSpan(content.data(), content.size())).ok());
+    EXPECT_TRUE(writer->Sync().ok());
+    return {key, static_cast<int64_t>(content.size())};
+  }
+
+  BlobStoreUnderTest under_test_;
+  TemporaryDirectory scratch_;
+  int next_ = 0;
+};
+
+TEST_P(BlobStoreConformanceTest, PutThenReadLinkRemove) {
+  const BlobDigest digest = DigestOf("hello");
+  EXPECT_FALSE(Must(store().Has(digest.sha256)));
+  const std::string file = File("hello");
+  ASSERT_TRUE(store().PutFile(file, digest).ok());
+  EXPECT_FALSE(PathExists(file));
+  EXPECT_TRUE(Must(store().Has(digest.sha256)));
+  EXPECT_EQ(Read(digest.sha256), "hello");
+  ASSERT_TRUE(store().PutFile(File("hello"), digest).ok()) << "again is fine";
+  const std::string link = scratch_.path() + "/linked";
+  ASSERT_TRUE(store().LinkInto(digest.sha256, link).ok());
+  EXPECT_EQ(Must(ReadFile(link)), "hello");
+
+  auto reader = Must(store().Open(digest.sha256));
+  ASSERT_TRUE(store().Remove(digest.sha256).ok());
+  ASSERT_TRUE(store().Remove(digest.sha256).ok()) << "absent is fine";
+  EXPECT_FALSE(Must(store().Has(digest.sha256)));
+  char middle[3];
+  ASSERT_TRUE(reader->ReadAt(1, 3, middle).ok()) << "an open reader outlives the removal";
+  EXPECT_EQ(std::string(middle, 3), "ell");
+  EXPECT_EQ(ReasonOf(store().Open(digest.sha256).status()), "BLOB_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().LinkInto(digest.sha256, link + "2")), "BLOB_NOT_FOUND");
+}
+
+TEST_P(BlobStoreConformanceTest, StagedPartsBecomeOneBlob) {
+  const StagedPart whole = Stage("u1/a-1", "single");
+  ASSERT_TRUE(store().CommitStaged({whole}, DigestOf("single")).ok());
+  EXPECT_EQ(Read(Sha256Of("single")), "single");
+  ASSERT_TRUE(store().CommitStaged({whole}, DigestOf("single")).ok()) << "after a crash in between: again";
+
+  const std::vector<StagedPart> parts = {Stage("u1/b-1", "one "), Stage("u1/b-2", "two "), Stage("u1/b-3", "three")};
+  ASSERT_TRUE(store().CommitStaged(parts, DigestOf("one two three")).ok());
+  EXPECT_EQ(Read(Sha256Of("one two three")), "one two three");
+  ASSERT_TRUE(store().CommitStaged({}, DigestOf("")).ok());
+  EXPECT_EQ(Read(Sha256Of("")), "");
+}
+
+TEST_P(BlobStoreConformanceTest, OnlyTheCommittedPrefixOfAPartCounts) {
+  StagedPart part = Stage("u1/a-1", "durable, and a tail that was never committed");
+  part.size_bytes = 7;
+  ASSERT_TRUE(store().CommitStaged({part}, DigestOf("durable")).ok());
+  EXPECT_EQ(Read(Sha256Of("durable")), "durable");
+  std::string seen;
+  ASSERT_TRUE(store()
+                  .ReadStaged(part,
+                              [&](absl::Span<const char> bytes) {
+                                seen.append(bytes.data(), bytes.size());
+                                return absl::OkStatus();
+                              })
+                  .ok());
+  EXPECT_EQ(seen, "durable");
+}
+
+TEST_P(BlobStoreConformanceTest, JoinedPartsAreChecked) {
+  const std::vector<StagedPart> parts = {Stage("u1/a-1", "x"), Stage("u1/a-2", "y")};
+  EXPECT_EQ(ReasonOf(store().CommitStaged(parts, {Sha256Of("z"), 2})), "DIGEST_MISMATCH");
+  EXPECT_FALSE(Must(store().Has(Sha256Of("z"))));
+}
+
+TEST_P(BlobStoreConformanceTest, StagingIsListedAndRemovedByGroup) {
+  Stage("u1/a-1", "x");
+  Stage("u2/a-1", "y");
+  EXPECT_THAT(Must(store().ListStagedGroups()), ::testing::UnorderedElementsAre("u1", "u2"));
+  EXPECT_FALSE(store().CreateStaged("u1/a-1").ok()) << "a key is used once";
+  EXPECT_FALSE(store().CreateStaged("../escape").ok());
+  ASSERT_TRUE(store().RemoveStaged("u1").ok());
+  ASSERT_TRUE(store().RemoveStaged("u1").ok());
+  EXPECT_THAT(Must(store().ListStagedGroups()), ::testing::ElementsAre("u2"));
+  EXPECT_FALSE(store().ReadStaged({"u1/a-1", 1}, [](auto) { return absl::OkStatus(); }).ok());
+}
+
+BlobStoreUnderTest MakeDirectory() {
+  BlobStoreUnderTest made;
+  made.directory = std::make_unique<TemporaryDirectory>(*TemporaryDirectory::Create());
+  made.store = Must(DirectoryBlobStore::OpenAt(made.directory->path() + "/blobs"));
+  return made;
+}
+
+INSTANTIATE_TEST_SUITE_P(Directory, BlobStoreConformanceTest,
+                         ::testing::Values(std::pair<const char*, BlobStoreFactory>("directory", MakeDirectory)),
+                         [](const auto& info) { return std::string(info.param.first); });
+
+}  // namespace
+}  // namespace nashswarm::server

@@ -1,0 +1,460 @@
+// What every JobStore promises (server/store/job_store.h). Each implementation is one more factory below.
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "server/scheduler/stages.h"
+#include "server/store/sqlite_job_store.h"
+#include "tests/unit/server/store_fixtures.h"
+
+namespace nashswarm::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
+
+constexpr int64_t kLease = 60 * kSecond;
+
+class JobStoreConformanceTest : public ::testing::TestWithParam<std::pair<const char*, JobStoreFactory>> {
+ protected:
+  JobStoreConformanceTest() : under_test_(GetParam().second()) {}
+  JobStore& store() { return *under_test_.store; }
+
+  ClaimedTask Claim(const std::string& owner = "w1") {
+    const auto task = Must(store().ClaimTask(owner, kLease));
+    EXPECT_TRUE(task.has_value());
+    return task.value_or(ClaimedTask());
+  }
+  bool NothingToClaim() { return !Must(store().ClaimTask("w1", kLease)).has_value(); }
+  // Ends a task well, as the worker does.
+  TaskEnd Finish(const ClaimedTask& task, int shards = 2) {
+    TaskFinish finish;
+    finish.result_json = "{}";
+    const Stage stage = task.lease.key.stage;
+    const BlobDigest digest = DigestOf(absl::StrCat("output of ", StageName(stage), task.lease.key.shard));
+    EXPECT_TRUE(store().RegisterBlob(digest).ok());
+    finish.outputs = {{absl::StrCat(StageName(stage), "-", task.lease.key.shard), digest}};
+    if (stage == v1::Job::PREPARE) finish.shards = shards, finish.stage_weights = 100;
+    finish.next = NextTasks(stage, shards);
+    if (stage == v1::Job::PUBLISH) {
+      finish.success.emplace();
+      finish.success->format = "gguf";
+      finish.success->files = {{"model.gguf", digest}};
+    }
+    return Must(store().FinishTask(task.lease, finish));
+  }
+  v1::Job Job(const std::string& id) { return Must(store().GetJob(id)); }
+
+  JobStoreUnderTest under_test_;
+};
+
+TEST_P(JobStoreConformanceTest, JobGoesThroughItsStagesAndEndsOnce) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m");
+  EXPECT_EQ(Job(id).state(), v1::Job::QUEUED);
+  std::vector<std::pair<Stage, int>> order;
+  for (int i = 0; i < 7; ++i) {
+    const ClaimedTask task = Claim();
+    ASSERT_EQ(task.lease.key.job_id, id);
+    EXPECT_THAT(task.model_files, SizeIs(1));
+    EXPECT_EQ(Job(id).state(), v1::Job::RUNNING);
+    order.emplace_back(task.lease.key.stage, task.lease.key.shard);
+    EXPECT_EQ(Finish(task).job_ended, i == 6);
+  }
+  using J = v1::Job;
+  EXPECT_THAT(order, ElementsAre(std::pair(J::PREPARE, 0), std::pair(J::MEASURE, 0), std::pair(J::MEASURE, 1),
+                                 std::pair(J::SOLVE, 0), std::pair(J::ENCODE, 0), std::pair(J::ENCODE, 1),
+                                 std::pair(J::PUBLISH, 0)));
+  EXPECT_TRUE(NothingToClaim());
+  const v1::Job job = Job(id);
+  EXPECT_EQ(job.state(), v1::Job::SUCCEEDED);
+  EXPECT_TRUE(job.has_end_time());
+  EXPECT_EQ(job.progress().tasks_done(), 7);
+  const v1::Artifact artifact = Must(store().GetArtifact(job.result().artifact().substr(10)));
+  EXPECT_THAT(artifact.files(), SizeIs(1));
+  EXPECT_EQ(artifact.job(), job.name());
+}
+
+TEST_P(JobStoreConformanceTest, NextStageWaitsForEveryShard) {
+  MakeModel(store(), "m", "weights");
+  MakeJob(store(), "m");
+  Finish(Claim());
+  const ClaimedTask first = Claim("w1"), second = Claim("w2");
+  EXPECT_EQ(second.lease.key.shard, 1);
+  Finish(second);
+  EXPECT_TRUE(NothingToClaim()) << "shard 0 still runs";
+  Finish(first);
+  EXPECT_EQ(Claim().lease.key.stage, v1::Job::SOLVE);
+}
+
+TEST_P(JobStoreConformanceTest, OutputsAreReadByStage) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m");
+  for (int i = 0; i < 3; ++i) Finish(Claim());
+  const auto outputs = Must(store().TaskOutputs(id, {v1::Job::PREPARE, v1::Job::MEASURE}));
+  ASSERT_THAT(outputs, SizeIs(3));
+  EXPECT_EQ(outputs[0].name, "measure-0");
+  EXPECT_EQ(outputs[2].digest, DigestOf("output of prepare0"));
+  EXPECT_THAT(Must(store().TaskOutputs(id, {v1::Job::SOLVE})), SizeIs(0));
+}
+
+TEST_P(JobStoreConformanceTest, UrgentJobsFirstThenOldest) {
+  MakeModel(store(), "m", "weights");
+  const std::string old_job = MakeJob(store(), "m");
+  under_test_.Advance(1);
+  const std::string new_job = MakeJob(store(), "m");
+  under_test_.Advance(1);
+  const std::string urgent = MakeJob(store(), "m", 3, 0);
+  EXPECT_EQ(Claim().lease.key.job_id, urgent);
+  EXPECT_EQ(Claim().lease.key.job_id, old_job);
+  EXPECT_EQ(Claim().lease.key.job_id, new_job);
+}
+
+TEST_P(JobStoreConformanceTest, ExpiredLeaseGoesToAnotherAndTheFirstIsFenced) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m", /*max_attempts=*/1);
+  const ClaimedTask first = Claim("w1");
+  under_test_.Advance(kLease - 1);
+  EXPECT_THAT(Must(store().ReapExpiredLeases()), SizeIs(0));
+  EXPECT_TRUE(NothingToClaim());
+  under_test_.Advance(1);
+  EXPECT_THAT(Must(store().ReapExpiredLeases()), ElementsAre(id));
+  const ClaimedTask second = Claim("w1");  // even the same owner: the epoch differs
+  EXPECT_GT(second.lease.epoch, first.lease.epoch);
+  EXPECT_EQ(second.attempt, 1) << "a lost worker costs no attempt";
+
+  EXPECT_EQ(ReasonOf(store().ReportTask(first.lease, kLease, {}, {}).status()), "FENCED");
+  EXPECT_EQ(ReasonOf(store().FinishTask(first.lease, {}).status()), "FENCED");
+  EXPECT_EQ(ReasonOf(store().FailTask(first.lease, {}).status()), "FENCED");
+  EXPECT_EQ(ReasonOf(store().StopTask(first.lease).status()), "FENCED");
+  EXPECT_EQ(ReasonOf(store().ReleaseTask(first.lease)), "FENCED");
+  EXPECT_TRUE(Must(store().MustStop(first.lease)));
+  EXPECT_FALSE(Must(store().MustStop(second.lease)));
+  EXPECT_EQ(Job(id).state(), v1::Job::RUNNING);
+  Finish(second);
+}
+
+TEST_P(JobStoreConformanceTest, ReportsKeepTheLease) {
+  MakeModel(store(), "m", "weights");
+  MakeJob(store(), "m");
+  const ClaimedTask task = Claim();
+  for (int i = 0; i < 5; ++i) {
+    under_test_.Advance(kLease - 1);
+    EXPECT_FALSE(Must(store().ReportTask(task.lease, kLease, {10 * i, 100, "t"}, {})));
+    EXPECT_THAT(Must(store().ReapExpiredLeases()), SizeIs(0));
+  }
+  EXPECT_EQ(Job(task.lease.key.job_id).progress().weights_done(), 40);
+  EXPECT_EQ(Job(task.lease.key.job_id).progress().current_tensor(), "t");
+}
+
+TEST_P(JobStoreConformanceTest, TaskThatTakesItsWorkersDownEndsSomeDay) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m");
+  int claims = 0;
+  while (Job(id).state() != v1::Job::FAILED && claims < 100) {
+    Claim();
+    ++claims;
+    under_test_.Advance(kLease);
+    EXPECT_THAT(Must(store().ReapExpiredLeases()), SizeIs(1));
+  }
+  EXPECT_EQ(claims, 10);
+}
+
+TEST_P(JobStoreConformanceTest, RestartReleasesEveryLeaseAndKeepsFinishedTasks) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m");
+  Finish(Claim());
+  const ClaimedTask interrupted = Claim();
+  under_test_.store = under_test_.reopen();
+  EXPECT_THAT(Must(store().ReapEveryLease()), ElementsAre(id));
+  const ClaimedTask again = Claim();
+  EXPECT_EQ(again.lease.key.stage, v1::Job::MEASURE);
+  EXPECT_EQ(again.lease.key.shard, interrupted.lease.key.shard);
+  EXPECT_THAT(Must(store().TaskOutputs(id, {v1::Job::PREPARE})), SizeIs(1));
+}
+
+TEST_P(JobStoreConformanceTest, RetriableFailureWaitsAndTheLastOneFailsTheJob) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m", /*max_attempts=*/2);
+  TaskFailure failure;
+  failure.error.set_message("boom");
+  failure.retriable = true;
+  failure.backoff_us = 5 * kSecond;
+  EXPECT_FALSE(Must(store().FailTask(Claim().lease, failure)).job_ended);
+  EXPECT_EQ(Job(id).state(), v1::Job::RUNNING);
+  EXPECT_EQ(Job(id).error().message(), "boom");
+  EXPECT_TRUE(NothingToClaim());
+  under_test_.Advance(5 * kSecond);
+  const ClaimedTask second = Claim();
+  EXPECT_EQ(second.attempt, 2);
+  EXPECT_TRUE(Must(store().FailTask(second.lease, failure)).job_ended);
+  EXPECT_EQ(Job(id).state(), v1::Job::FAILED);
+  EXPECT_TRUE(NothingToClaim());
+
+  EXPECT_EQ(Must(store().RetryJob(id)).state(), v1::Job::QUEUED);
+  EXPECT_EQ(Claim().attempt, 1) << "a fresh budget";
+}
+
+TEST_P(JobStoreConformanceTest, SuccessfulAttemptClearsTheError) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m");
+  TaskFailure failure;
+  failure.retriable = true;
+  failure.error.set_message("boom");
+  Must(store().FailTask(Claim().lease, failure));
+  EXPECT_TRUE(Job(id).has_error());
+  Finish(Claim());
+  EXPECT_FALSE(Job(id).has_error());
+}
+
+TEST_P(JobStoreConformanceTest, PermanentFailureStopsTheOtherTasks) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m");
+  Finish(Claim(), 3);
+  const ClaimedTask failing = Claim("w1"), running = Claim("w2");
+  EXPECT_TRUE(Must(store().FailTask(failing.lease, {})).job_ended);
+  EXPECT_EQ(Job(id).state(), v1::Job::FAILED);
+  EXPECT_TRUE(NothingToClaim()) << "the third shard is cancelled";
+  EXPECT_TRUE(Must(store().MustStop(running.lease)));
+  EXPECT_FALSE(Must(store().StopTask(running.lease)).job_ended) << "it had ended before";
+  EXPECT_EQ(Job(id).state(), v1::Job::FAILED);
+}
+
+TEST_P(JobStoreConformanceTest, RetryFencesAWorkerThatHasNotStoppedYet) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m");
+  Finish(Claim());
+  const ClaimedTask failing = Claim("w1"), slow = Claim("w2");
+  Must(store().FailTask(failing.lease, {}));
+  Must(store().RetryJob(id));
+  EXPECT_EQ(ReasonOf(store().FinishTask(slow.lease, {}).status()), "FENCED");
+  Finish(Claim());
+  Finish(Claim());
+  EXPECT_EQ(Claim().lease.key.stage, v1::Job::SOLVE);
+}
+
+TEST_P(JobStoreConformanceTest, CancelEndsWaitingJobsAtOnceAndRunningOnesWhenTheyStop) {
+  MakeModel(store(), "m", "weights");
+  const std::string waiting = MakeJob(store(), "m");
+  EXPECT_EQ(Must(store().CancelJob(waiting)).state(), v1::Job::CANCELLED);
+  EXPECT_EQ(Must(store().CancelJob(waiting)).state(), v1::Job::CANCELLED);
+  EXPECT_TRUE(NothingToClaim());
+
+  const std::string running = MakeJob(store(), "m");
+  const ClaimedTask task = Claim();
+  const v1::Job asked = Must(store().CancelJob(running));
+  EXPECT_EQ(asked.state(), v1::Job::RUNNING);
+  EXPECT_TRUE(asked.cancel_requested());
+  EXPECT_TRUE(Must(store().MustStop(task.lease)));
+  EXPECT_TRUE(Must(store().ReportTask(task.lease, kLease, {}, {})));
+  const TaskEnd end = Must(store().StopTask(task.lease));
+  EXPECT_TRUE(end.job_ended);
+  EXPECT_EQ(end.job_state, v1::Job::CANCELLED);
+}
+
+TEST_P(JobStoreConformanceTest, CancelAtTheEndOfAStageCanStillBeRetried) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m");
+  Finish(Claim(), 1);
+  const ClaimedTask measure = Claim();
+  Must(store().CancelJob(id));
+  EXPECT_TRUE(Finish(measure, 1).job_ended);
+  EXPECT_EQ(Job(id).state(), v1::Job::CANCELLED);
+  Must(store().RetryJob(id));
+  EXPECT_EQ(Claim().lease.key.stage, v1::Job::SOLVE) << "the finished stage is kept, and the next one is there";
+}
+
+TEST_P(JobStoreConformanceTest, CancelBeforePublishingEndsLeavesNoArtifact) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m");
+  for (int i = 0; i < 4; ++i) Finish(Claim(), 1);
+  const ClaimedTask publish = Claim();
+  ASSERT_EQ(publish.lease.key.stage, v1::Job::PUBLISH);
+  Must(store().CancelJob(id));
+  EXPECT_TRUE(Finish(publish, 1).job_ended);
+  EXPECT_EQ(Job(id).state(), v1::Job::CANCELLED);
+  EXPECT_THAT(Must(store().ListArtifacts({})).items, SizeIs(0));
+  Must(store().RetryJob(id));
+  EXPECT_EQ(Claim().lease.key.stage, v1::Job::PUBLISH);
+}
+
+TEST_P(JobStoreConformanceTest, CancelledJobOfADeadWorkerEndsWhenReaped) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m");
+  Claim();
+  Must(store().CancelJob(id));
+  under_test_.Advance(kLease);
+  Must(store().ReapExpiredLeases());
+  EXPECT_EQ(Job(id).state(), v1::Job::CANCELLED);
+}
+
+TEST_P(JobStoreConformanceTest, ReleasedTaskCostsNoAttempt) {
+  MakeModel(store(), "m", "weights");
+  MakeJob(store(), "m", 1);
+  for (int i = 0; i < 20; ++i) {
+    const ClaimedTask task = Claim();
+    EXPECT_EQ(task.attempt, 1);
+    EXPECT_TRUE(store().ReleaseTask(task.lease).ok());
+  }
+}
+
+TEST_P(JobStoreConformanceTest, EventsHaveIncreasingSequences) {
+  MakeModel(store(), "m", "weights");
+  const std::string id = MakeJob(store(), "m");
+  const ClaimedTask task = Claim();
+  v1::JobEvent event;
+  event.mutable_log()->set_text("a");
+  Must(store().ReportTask(task.lease, kLease, {}, {event, event}));
+  event.mutable_log()->set_text("b");
+  Must(store().ReportTask(task.lease, kLease, {}, {event}));
+  const auto events = Must(store().EventsAfter(id, 1, 10));
+  ASSERT_THAT(events, SizeIs(2));
+  EXPECT_EQ(events[0].sequence(), 2);
+  EXPECT_EQ(events[1].sequence(), 3);
+  EXPECT_EQ(events[1].log().text(), "b");
+  EXPECT_EQ(events[1].time().seconds(), *under_test_.clock / kSecond);
+  EXPECT_THAT(Must(store().EventsAfter(id, 0, 2)), SizeIs(2));
+}
+
+TEST_P(JobStoreConformanceTest, IdenticalTaskIsFoundUntilItsModelGoes) {
+  MakeModel(store(), "m", "weights");
+  MakeJob(store(), "m");
+  const ClaimedTask task = Claim();
+  TaskFinish finish;
+  const BlobDigest digest = DigestOf("curves");
+  ASSERT_TRUE(store().RegisterBlob(digest).ok());
+  finish.outputs = {{"prepared.json", digest}};
+  finish.result_json = R"({"shards":1})";
+  finish.cache_key = Sha256Of("key");
+  finish.cache_model = task.model_manifest.sha256;
+  finish.shards = 1;
+  Must(store().FinishTask(task.lease, finish));
+  const auto kept = Must(store().FindTaskResult(Sha256Of("key")));
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_EQ(kept->result_json, finish.result_json);
+  ASSERT_THAT(kept->outputs, SizeIs(1));
+  EXPECT_EQ(kept->outputs[0].digest, digest);
+  EXPECT_FALSE(Must(store().FindTaskResult(Sha256Of("other"))).has_value());
+  Must(store().CancelJob(task.lease.key.job_id));
+  ASSERT_TRUE(store().DeleteModel("m").ok());
+  EXPECT_FALSE(Must(store().FindTaskResult(Sha256Of("key"))).has_value());
+}
+
+TEST_P(JobStoreConformanceTest, UnknownIdsAreNotFound) {
+  EXPECT_EQ(ReasonOf(store().GetJob("x").status()), "JOB_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().CancelJob("x").status()), "JOB_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().GetModel("x").status()), "MODEL_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().DeleteModel("x")), "MODEL_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().GetArtifact("x").status()), "ARTIFACT_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().DeleteArtifact("x")), "ARTIFACT_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().GetUpload("x").status()), "UPLOAD_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().OpenUploadFile("x", "y", 0).status()), "UPLOAD_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().FindFile("models/x", "y").status()), "MODEL_NOT_FOUND");
+}
+
+TEST_P(JobStoreConformanceTest, WriterEpochFencesTheOlderWriter) {
+  NewUpload request;
+  request.ttl_us = 100 * kSecond;
+  request.files = {{"w.bin", 10, "", false}};
+  const std::string id = Must(store().CreateUpload(request)).name().substr(8);
+  const UploadWriter first = Must(store().OpenUploadFile(id, "w.bin", 0));
+  ASSERT_TRUE(store().CommitUploadPart(first, {"k/1", 4}, 0, kSecond).ok());
+  ASSERT_TRUE(store().CommitUploadPart(first, {"k/1", 6}, 0, kSecond).ok());
+  const UploadWriter second = Must(store().OpenUploadFile(id, "w.bin", 6));
+  ASSERT_THAT(second.parts, SizeIs(1));
+  EXPECT_EQ(second.parts[0].size_bytes, 6);
+  EXPECT_EQ(ReasonOf(store().CommitUploadPart(first, {"k/1", 8}, 0, kSecond)), "WRITER_FENCED");
+  EXPECT_EQ(ReasonOf(store().CompleteUploadFile(first, Sha256Of("x"), kSecond)), "WRITER_FENCED");
+  EXPECT_EQ(ReasonOf(store().ResetUploadFile(first)), "WRITER_FENCED");
+  EXPECT_EQ(ReasonOf(store().OpenUploadFile(id, "w.bin", 8).status()), "OFFSET_MISMATCH");
+  ASSERT_TRUE(store().CommitUploadPart(second, {"k/2", 4}, 6, kSecond).ok());
+  ASSERT_TRUE(store().RegisterBlob(DigestOf("0123456789")).ok());
+  ASSERT_TRUE(store().CompleteUploadFile(second, Sha256Of("0123456789"), kSecond).ok());
+  EXPECT_TRUE(Must(store().GetUpload(id)).files(0).complete());
+}
+
+TEST_P(JobStoreConformanceTest, UploadExpiresUnlessBytesArrive) {
+  NewUpload request;
+  request.ttl_us = 100 * kSecond;
+  request.files = {{"w.bin", 10, "", false}};
+  const std::string id = Must(store().CreateUpload(request)).name().substr(8);
+  const UploadWriter writer = Must(store().OpenUploadFile(id, "w.bin", 0));
+  under_test_.Advance(99 * kSecond);
+  ASSERT_TRUE(store().CommitUploadPart(writer, {"k/1", 4}, 0, 100 * kSecond).ok());
+  under_test_.Advance(99 * kSecond);
+  EXPECT_EQ(Must(store().ExpireUploads()), 0);
+  under_test_.Advance(1 * kSecond);
+  EXPECT_EQ(Must(store().ExpireUploads()), 1);
+  EXPECT_EQ(Must(store().GetUpload(id)).state(), v1::Upload::EXPIRED);
+  EXPECT_EQ(ReasonOf(store().CommitUploadPart(writer, {"k/1", 8}, 0, kSecond)), "WRITER_FENCED");
+  EXPECT_THAT(Must(store().ActiveUploads()), SizeIs(0));
+}
+
+TEST_P(JobStoreConformanceTest, GarbageIsWhatNothingNamesAfterTheGrace) {
+  MakeModel(store(), "m", "named by a model");
+  const BlobDigest loose = DigestOf("named by nothing");
+  ASSERT_TRUE(store().RegisterBlob(loose).ok());
+  under_test_.Advance(10 * kSecond);
+  EXPECT_THAT(Must(store().UnreferencedBlobs(11 * kSecond, 10)), SizeIs(0)) << "grace";
+  EXPECT_THAT(Must(store().UnreferencedBlobs(9 * kSecond, 10)), ElementsAre(loose));
+  int removed = 0;
+  const auto remove = [&] {
+    ++removed;
+    return absl::OkStatus();
+  };
+  EXPECT_FALSE(Must(store().RemoveBlob(Sha256Of("named by a model"), 0, remove)));
+  EXPECT_EQ(Must(store().TouchBlob(loose.sha256)), std::optional<int64_t>(loose.size_bytes));
+  EXPECT_FALSE(Must(store().RemoveBlob(loose.sha256, 9 * kSecond, remove))) << "touched in between";
+  EXPECT_EQ(removed, 0);
+  under_test_.Advance(10 * kSecond);
+  EXPECT_FALSE(store().RemoveBlob(loose.sha256, 9 * kSecond, [] { return absl::UnavailableError("disk"); }).ok());
+  EXPECT_TRUE(Must(store().TouchBlob(loose.sha256)).has_value()) << "not removed, not forgotten";
+  under_test_.Advance(10 * kSecond);
+  EXPECT_TRUE(Must(store().RemoveBlob(loose.sha256, 9 * kSecond, remove)));
+  EXPECT_EQ(removed, 1);
+  EXPECT_FALSE(Must(store().TouchBlob(loose.sha256)).has_value());
+}
+
+TEST_P(JobStoreConformanceTest, OutputsBeingStoredByALongTaskAreNoGarbage) {
+  MakeModel(store(), "m", "weights");
+  MakeJob(store(), "m");
+  const ClaimedTask task = Claim();
+  const BlobDigest output = DigestOf("first of many outputs");
+  ASSERT_TRUE(store().RegisterBlob(output).ok());
+  under_test_.Advance(50 * kSecond);
+  EXPECT_THAT(Must(store().UnreferencedBlobs(kSecond, 10)), SizeIs(0));
+  EXPECT_FALSE(Must(store().RemoveBlob(output.sha256, kSecond, [] { return absl::OkStatus(); })));
+  ASSERT_TRUE(store().ReleaseTask(task.lease).ok());
+  EXPECT_THAT(Must(store().UnreferencedBlobs(kSecond, 10)), SizeIs(1));
+}
+
+TEST_P(JobStoreConformanceTest, PagesCoverEverythingOnceAtEqualTimes) {
+  for (int i = 0; i < 7; ++i) MakeModel(store(), absl::StrCat("m", i), absl::StrCat("content ", i));
+  std::vector<std::string> names;
+  PageRequest request;
+  request.size = 3;
+  for (;;) {
+    const Page<v1::Model> page = Must(store().ListModels(request));
+    for (const v1::Model& model : page.items) names.push_back(model.name());
+    if (!page.next.has_value()) break;
+    request.after = page.next;
+  }
+  EXPECT_THAT(names, ElementsAre("models/m6", "models/m5", "models/m4", "models/m3", "models/m2", "models/m1",
+                                 "models/m0"));
+}
+
+JobStoreUnderTest MakeSqlite() {
+  JobStoreUnderTest made;
+  made.directory = std::make_unique<TemporaryDirectory>(*TemporaryDirectory::Create());
+  const std::string path = made.directory->path() + "/test.db";
+  made.reopen = [path, clock = made.clock]() -> std::unique_ptr<JobStore> {
+    return Must(SqliteJobStore::Open(path, [clock] { return clock->load(); }));
+  };
+  made.store = made.reopen();
+  return made;
+}
+
+INSTANTIATE_TEST_SUITE_P(Sqlite, JobStoreConformanceTest,
+                         ::testing::Values(std::pair<const char*, JobStoreFactory>("sqlite", MakeSqlite)),
+                         [](const auto& info) { return std::string(info.param.first); });
+
+}  // namespace
+}  // namespace nashswarm::server

@@ -1,0 +1,70 @@
+// What the store's tests share: a clock that only moves when told, and short ways to make uploads, models and jobs.
+#ifndef NASHSWARM_TESTS_UNIT_SERVER_STORE_FIXTURES_H_
+#define NASHSWARM_TESTS_UNIT_SERVER_STORE_FIXTURES_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/base/file.h"
+#include "core/base/hash.h"
+#include "core/base/status.h"
+#include "gtest/gtest.h"
+#include "server/store/job_store.h"
+
+namespace nashswarm::server {
+
+inline constexpr int64_t kSecond = 1000000;
+
+// A JobStore with its own storage and a clock the test moves.
+struct JobStoreUnderTest {
+  std::unique_ptr<TemporaryDirectory> directory;
+  std::shared_ptr<std::atomic<int64_t>> clock = std::make_shared<std::atomic<int64_t>>(1'000'000'000'000'000);
+  std::unique_ptr<JobStore> store;
+  // Opens the same storage again, as a new process would.
+  std::function<std::unique_ptr<JobStore>()> reopen;
+
+  void Advance(int64_t micros) { *clock += micros; }
+};
+using JobStoreFactory = std::function<JobStoreUnderTest()>;
+
+template <typename T>
+T Must(absl::StatusOr<T> value) {
+  EXPECT_TRUE(value.ok()) << value.status();
+  return value.ok() ? *std::move(value) : T();
+}
+
+inline BlobDigest DigestOf(const std::string& content) {
+  return {Sha256Of(content), static_cast<int64_t>(content.size())};
+}
+
+// Publishes a model with one file of this content.
+inline v1::Model MakeModel(JobStore& store, const std::string& id, const std::string& content) {
+  const BlobDigest digest = DigestOf(content);
+  EXPECT_TRUE(store.RegisterBlob(digest).ok());
+  NewUpload upload;
+  upload.model_id = id;
+  upload.ttl_us = 1000 * kSecond;
+  upload.files = {{"w.bin", digest.size_bytes, digest.sha256, true}};
+  const v1::Upload created = Must(store.CreateUpload(upload));
+  NewModel model;
+  model.id = id;
+  model.manifest = DigestOf("manifest " + content);
+  return Must(store.PublishModel(created.name().substr(8), model));
+}
+
+inline std::string MakeJob(JobStore& store, const std::string& model, int max_attempts = 3, int priority = 5) {
+  JobStore::NewJob job;
+  job.model_id = model;
+  job.spec.set_bits_per_weight(4);
+  job.priority = priority;
+  job.max_attempts = max_attempts;
+  job.max_queued_jobs = 100;
+  job.first_task = {v1::Job::PREPARE, 0};
+  return Must(store.CreateJob(job)).name().substr(5);
+}
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_TESTS_UNIT_SERVER_STORE_FIXTURES_H_
