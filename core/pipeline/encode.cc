@@ -58,7 +58,7 @@ absl::StatusOr<Json> Encode(const Task& task) {
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
   NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(task.in_dir, "plan.json")));
   NS_ASSIGN_OR_RETURN(const Json plan, ParseJson(text, "plan.json"));
-  const auto [first, last] = prepared.shards.at(task.shard);
+  const size_t first = prepared.shards.at(task.shard).first, last = prepared.shards.at(task.shard).second;
 
   std::vector<Chunk> chunks;
   std::vector<ShardTensor> targets(last - first);

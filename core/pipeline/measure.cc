@@ -81,7 +81,7 @@ Json CurveOf(const PreparedTensor& tensor, const std::vector<quant::RowError>& e
 absl::StatusOr<Json> Measure(const Task& task) {
   NS_ASSIGN_OR_RETURN(const Prepared prepared, ReadPrepared(task.in_dir));
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
-  const auto [first, last] = prepared.shards.at(task.shard);
+  const size_t first = prepared.shards.at(task.shard).first, last = prepared.shards.at(task.shard).second;
 
   std::vector<Chunk> chunks;
   uint64_t weights = 0;

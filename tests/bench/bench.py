@@ -116,6 +116,15 @@ def bench_encode(args, work, weights):
     return out
 
 
+def ask(binary, address, *arguments):
+    """What the client printed, and how long it took."""
+    begin = time.monotonic()
+    done = subprocess.run([binary, "--server", address, "--json", "--quiet", *arguments], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"nashswarm {' '.join(arguments)} failed:\n{done.stderr}")
+    return json.loads(done.stdout), time.monotonic() - begin
+
+
 def bench_transfer(args, work):
     binary = os.path.join(args.bin, "nashswarm")
     size = os.path.getsize(os.path.join(args.model, "model.safetensors"))
@@ -127,7 +136,8 @@ def bench_transfer(args, work):
         while not os.path.exists(info) and server.poll() is None:
             time.sleep(0.05)
         address = json.load(open(info))["grpc"]
-        seconds = {"upload": [], "plain copy + fsync": [], "download": []}
+        seconds = {"push (hash, send, store durably, validate)": [], "plain copy + fsync": [],
+                   "pull (receive, write durably, verify)": []}
         for turn in range(args.repeat):
             # Another last byte each turn, or the server would already have the file.
             model = os.path.join(work, f"push-{turn}")
@@ -135,28 +145,23 @@ def bench_transfer(args, work):
             with open(os.path.join(model, "model.safetensors"), "r+b") as f:
                 f.seek(-2, 2)
                 f.write(bytes([turn, 0x20]))
-            done = subprocess.run([binary, "--server", address, "push", model, "--json"], capture_output=True, text=True,
-                                  check=True)
-            pushed = json.loads(done.stdout)
+            pushed, elapsed = ask(binary, address, "push", model)
+            seconds["push (hash, send, store durably, validate)"].append(elapsed)
             begin = time.monotonic()
             with open(os.path.join(model, "model.safetensors"), "rb") as a, open(os.path.join(work, "copy"), "wb") as b:
                 shutil.copyfileobj(a, b, 1 << 20)
                 b.flush()
                 os.fsync(b.fileno())
             seconds["plain copy + fsync"].append(time.monotonic() - begin)
-            seconds["upload"].append(pushed["transfer_seconds"])
             shutil.rmtree(model)
-            job = json.loads(subprocess.run([binary, "--server", address, "submit", pushed["model"]["name"], "--bpw", "17",
-                                             "--rule", ".*=F16", "--json"], capture_output=True, text=True, check=True).stdout)
-            name = job["job"]["name"]
-            subprocess.run([binary, "--server", address, "jobs", "wait", name, "--json"], capture_output=True, check=True)
-            pulled = json.loads(subprocess.run([binary, "--server", address, "pull", name, "-o",
-                                                os.path.join(work, f"pull-{turn}"), "--json"], capture_output=True, text=True,
-                                               check=True).stdout)
-            seconds["download"].append(pulled["seconds"])
-            shutil.rmtree(os.path.join(work, f"pull-{turn}"))
+            job, _ = ask(binary, address, "submit", pushed["model"]["name"], "--size", "1GB", "--rule", ".*=F16")
+            ask(binary, address, "jobs", "wait", job["name"])
+            out_dir = os.path.join(work, f"pull-{turn}")
+            _, elapsed = ask(binary, address, "pull", job["name"], "-o", out_dir)
+            seconds["pull (receive, write durably, verify)"].append(elapsed)
+            shutil.rmtree(out_dir)
         out = [{"what": what, "mb_per_second": size / statistics.median(times) / 1e6} for what, times in seconds.items()]
-        table(f"Transfer over loopback, {size / 1e6:.0f} MB, durable on disk", ["what", "MB/s"],
+        table(f"Transfer over loopback, {size / 1e6:.0f} MB, whole commands", ["what", "MB/s"],
               [[row["what"], f'{row["mb_per_second"]:.0f}'] for row in out])
         return out
     finally:
