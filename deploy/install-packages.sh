@@ -7,10 +7,10 @@ set -euo pipefail
 case "${1:-}" in
   build)
     packages=(build-essential cmake ninja-build ccache pkg-config git ca-certificates
-      libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev grpc-proto libabsl-dev
-      libopenblas-dev prometheus-cpp-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
+      libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev
+      prometheus-cpp-dev zlib1g-dev libgtest-dev libgmock-dev
       libsqlite3-dev libssl-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libre2-dev libisal-dev
-      libsentencepiece-dev libhwy-dev clang-14 libclang-rt-14-dev sqlite3 python3 curl)
+      libsentencepiece-dev libhwy-dev clang-14 libclang-rt-14-dev python3 curl)
     ;;
   interop)
     packages=(python3 python3-venv)

@@ -8,12 +8,24 @@
 
 namespace nashswarm::game {
 
-// a_t = weights * RoleWeight(role): a tensor's relative error counts by its size. The loss of a plan is then the mean
-// relative error times the number of weights, weighted by role.
-double DefaultLossWeight(const model::MappedTensor& tensor, bool tied_head);
-
-// The factor of a role, 1 for an average matrix.
+// The loss per unit of relative error and per weight of a role, next to that of a feed-forward matrix.
+//
+// | role                                | factor |
+// | token embedding, head tied to it    | 5      |
+// | output head of its own              | 5      |
+// | position embedding                  | 6      |
+// | key, value                          | 6      |
+// | query                               | 1.5    |
+// | all others                          | 1      |
+//
+// Measured by injection (one tensor alone rounded to steps of half its standard deviation, KL divergence of the
+// predictions divided by relative error and size) on a GPT-2 of 6 M weights and two LLaMA-shaped models of 0.3 and 0.7 M;
+// the factors are geometric means over the models, which differ by up to five times either way: a default, no truth.
+// An output head of its own was not measured and takes the tied one's factor; an embedding of its own takes 1.
 double RoleWeight(model::Role role, bool tied_head);
+
+// a_t = RoleWeight * number of weights: a tensor's relative error counts by its size.
+double DefaultLossWeight(const model::MappedTensor& tensor, bool tied_head);
 
 }  // namespace nashswarm::game
 

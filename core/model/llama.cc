@@ -144,6 +144,12 @@ absl::StatusOr<Model> MapLlama(const checkpoint::Checkpoint& checkpoint, std::st
                           " (exact: outputs unchanged), so that its matrices can be quantized"));
   }
 
+  if (const int64_t window = JsonInt(checkpoint.config(), "sliding_window", 0);
+      window > 0 && JsonBool(checkpoint.config(), "use_sliding_window", !qwen)) {
+    map.Warn(absl::StrCat("llama.cpp runs this architecture without its sliding window: past ", window,
+                          " tokens its attention sees more than the model was trained on"));
+  }
+
   // A tied weight may be stored under either name, or under both; then config.json decides, as transformers does.
   map.Matrix("token_embd.weight", map.Has(embedding) ? embedding : head, Role::kTokenEmbedding, -1,
              {size.vocabulary, size.width});

@@ -66,6 +66,24 @@ absl::Status InsertFile(Connection& db, const std::string& owner, const std::str
   return db.Execute("INSERT INTO files (owner, path, blob) VALUES (?, ?, ?)", owner, path, Blob{sha256}).status();
 }
 
+absl::StatusOr<std::string> FindByRequestId(Connection& db, const std::string& table, const std::string& request_id,
+                                            const std::string& request_digest) {
+  if (request_id.empty()) return std::string();
+  const std::string sql = absl::StrCat("SELECT id, request_digest FROM ", table, " WHERE request_id = ?");
+  Query query = db.Select(sql.c_str(), request_id);
+  if (!query.Next()) {
+    NS_RETURN_IF_ERROR(query.status());
+    return std::string();
+  }
+  if (query.Bytes(1) != request_digest) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
+                     absl::StrCat("request_id ", request_id, " belongs to ", table, "/", query.Text(0),
+                                  ", which asked for something else"),
+                     "use a new UUID for a new request");
+  }
+  return query.Text(0);
+}
+
 // ---- models
 
 absl::StatusOr<v1::Model> LoadModel(Connection& db, const std::string& id) {

@@ -120,26 +120,11 @@ absl::StatusOr<v1::Job> LoadJob(Connection& db, const std::string& id) {
 absl::StatusOr<v1::Job> SqliteJobStore::CreateJob(const NewJob& request) {
   v1::Job job;
   NS_RETURN_IF_ERROR(database_->Write([&](Connection& db) -> absl::Status {
-    if (!request.request_id.empty()) {
-      std::string known, digest;
-      {
-        Query query = db.Select("SELECT id, request_digest FROM jobs WHERE request_id = ?", request.request_id);
-        if (query.Next()) {
-          known = query.Text(0);
-          digest = query.Bytes(1);
-        }
-        NS_RETURN_IF_ERROR(query.status());
-      }
-      if (!known.empty() && digest != request.request_digest) {
-        return MakeError(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
-                         absl::StrCat("request_id ", request.request_id, " belongs to jobs/", known,
-                                      ", which asked for something else"),
-                         "use a new UUID for a new request");
-      }
-      if (!known.empty()) {
-        NS_ASSIGN_OR_RETURN(job, LoadJob(db, known));
-        return absl::OkStatus();
-      }
+    NS_ASSIGN_OR_RETURN(const std::string known,
+                        FindByRequestId(db, "jobs", request.request_id, request.request_digest));
+    if (!known.empty()) {
+      NS_ASSIGN_OR_RETURN(job, LoadJob(db, known));
+      return absl::OkStatus();
     }
     NS_RETURN_IF_ERROR(LoadModel(db, request.model_id).status());
     NS_RETURN_IF_ERROR(CheckQueueLimit(db, request.max_queued_jobs));

@@ -33,6 +33,11 @@ absl::Status LoadFiles(sqlite::Connection& db, const std::string& owner,
 absl::Status InsertFile(sqlite::Connection& db, const std::string& owner, const std::string& path,
                         const std::string& sha256);
 
+// The id of the row of `table` that `request_id` made before, "" when there is none. INVALID_ARGUMENT /
+// REQUEST_ID_REUSED when that request was another one.
+absl::StatusOr<std::string> FindByRequestId(sqlite::Connection& db, const std::string& table,
+                                            const std::string& request_id, const std::string& request_digest);
+
 // One page of ids from `table`, newest first, and then each of them through `load`. `filter` is "" or "AND ...".
 template <typename T>
 absl::StatusOr<Page<T>> LoadPage(sqlite::Connection& db, const std::string& table, const std::string& filter,

@@ -74,27 +74,11 @@ absl::Status RenewExpiry(Connection& db, const std::string& id, int64_t ttl_us) 
 absl::StatusOr<v1::Upload> SqliteJobStore::CreateUpload(const NewUpload& request) {
   v1::Upload upload;
   NS_RETURN_IF_ERROR(database_->Write([&](Connection& db) -> absl::Status {
-    if (!request.request_id.empty()) {
-      std::string known, digest;
-      {
-        Query query =
-            db.Select("SELECT id, request_digest FROM uploads WHERE request_id = ?", request.request_id);
-        if (query.Next()) {
-          known = query.Text(0);
-          digest = query.Bytes(1);
-        }
-        NS_RETURN_IF_ERROR(query.status());
-      }
-      if (!known.empty() && digest != request.request_digest) {
-        return MakeError(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
-                         absl::StrCat("request_id ", request.request_id, " belongs to uploads/", known,
-                                      ", which asked for something else"),
-                         "use a new UUID for a new request");
-      }
-      if (!known.empty()) {
-        NS_ASSIGN_OR_RETURN(upload, LoadUpload(db, known));
-        return absl::OkStatus();
-      }
+    NS_ASSIGN_OR_RETURN(const std::string known,
+                        FindByRequestId(db, "uploads", request.request_id, request.request_digest));
+    if (!known.empty()) {
+      NS_ASSIGN_OR_RETURN(upload, LoadUpload(db, known));
+      return absl::OkStatus();
     }
     const std::string id = NewId(now_us_());
     NS_RETURN_IF_ERROR(

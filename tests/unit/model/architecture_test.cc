@@ -146,6 +146,18 @@ TEST(ArchitectureTest, MistralIsLlamaToGguf) {
   EXPECT_EQ(mapped.model->architecture, "llama");
 }
 
+TEST(ArchitectureTest, SlidingWindowIsMentioned) {
+  TinyCheckpoint tiny = TinyLlama("mistral", false);
+  tiny.config["sliding_window"] = 4096;
+  EXPECT_FALSE(Mapped(tiny).model->warnings.empty());
+  tiny.config["sliding_window"] = nullptr;
+  EXPECT_TRUE(Mapped(tiny).model->warnings.empty());
+  TinyCheckpoint qwen = TinyLlama("qwen2", true);  // names a window, uses none
+  qwen.config["sliding_window"] = 4096;
+  qwen.config["use_sliding_window"] = false;
+  EXPECT_TRUE(Mapped(qwen).model->warnings.empty());
+}
+
 TEST(ArchitectureTest, TiedWeightMayBeStoredAsTheHeadAlone) {
   TinyCheckpoint tiny = TinyLlama("llama", true);
   tiny.tensors["lm_head.weight"] = tiny.tensors["model.embed_tokens.weight"];
