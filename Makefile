@@ -1,10 +1,9 @@
 # The commands of this project. `make help` lists them.
 SHELL := /bin/bash
-BUILD := build/release
 JOBS ?= $(shell nproc)
 export CCACHE_DIR ?= $(HOME)/.cache/nashswarm-ccache
 
-.PHONY: help deps build test demo bench asan test-asan fuzz format clean
+.PHONY: help deps configure build test demo bench asan test-asan fuzz format clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -12,22 +11,26 @@ help:            ## show this list
 deps:            ## install the Debian packages that are missing (root)
 	@deploy/install-packages.sh build
 
-build: deps      ## build the programs into build/release/bin
-	@cmake --preset release > $(CURDIR)/.cmake.log 2>&1 || { cat .cmake.log; rm -f .cmake.log; exit 1; }; rm -f .cmake.log
-	@cmake --build --preset release -j $(JOBS)
+configure: deps
+	@cmake/configure.sh release
 
-test: build      ## build and pass every test
+build: configure  ## build the programs into build/release/bin
+	@cmake --build --preset release -j $(JOBS) --target programs
+
+test: configure  ## build and pass every test
+	@cmake --build --preset release -j $(JOBS)
 	@tests/run.sh
 
 demo: build      ## compress the bundled checkpoint through a real server and show what came out
 	@deploy/demo.sh
 
 bench: build     ## measure encoding, memory and transfer; print tables
+	@cmake --build --preset release -j $(JOBS) --target quant_bench
 	@tests/bench/run.sh
 
-asan:            ## build with AddressSanitizer and UndefinedBehaviorSanitizer
-	@$(MAKE) --no-print-directory deps
-	@cmake --preset asan && cmake --build --preset asan -j $(JOBS)
+asan: deps       ## build with AddressSanitizer and UndefinedBehaviorSanitizer
+	@cmake/configure.sh asan
+	@cmake --build --preset asan -j $(JOBS)
 
 test-asan: asan  ## every unit and integration test under the sanitizers
 	@ctest --test-dir build/asan --output-on-failure -j $(JOBS)

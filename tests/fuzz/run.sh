@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=$1
-cmake --preset fuzz >build/fuzz-configure.log 2>&1 || { cat build/fuzz-configure.log >&2; exit 1; }
+cmake/configure.sh fuzz
 cmake --build --preset fuzz --target safetensors_fuzzer gguf_fuzzer -j "${JOBS:-$(nproc)}" >build/fuzz-build.log 2>&1 || { tail -n 40 build/fuzz-build.log >&2; exit 1; }
 mkdir -p build/fuzz/crashes
 failed=0
