@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -115,6 +116,9 @@ void ServerHarness::Start(const std::vector<std::string>& flags) {
   const int log = open((root_ + "/server.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   pid_ = fork();
   if (pid_ == 0) {
+    // A test that crashes must leave no server behind, nor one that holds the test runner's pipe open.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(log, 1);
     dup2(log, 2);
     execv(argv[0], argv.data());
     _exit(127);
@@ -137,6 +141,8 @@ void ServerHarness::WaitUntilServing() {
   ASSERT_TRUE(serving && running()) << log();
   info_ = nlohmann::json::parse(ReadText(path));
   channel_ = grpc::CreateChannel(info_["grpc"].get<std::string>(), grpc::InsecureChannelCredentials());
+  // gRPC's first connect can fail for no lasting reason on a busy machine; this waits through its retries.
+  ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(30))) << log();
   uploads_ = v1::UploadService::NewStub(channel_);
   models_ = v1::ModelService::NewStub(channel_);
   jobs_ = v1::JobService::NewStub(channel_);
