@@ -258,9 +258,9 @@ class PrivateServerTest(TemporaryTest):
     def test_a_terminal_gets_a_bar_and_no_color_is_respected(self):
         for env, colored in (({}, True), ({"NO_COLOR": "1"}, False)):
             try:
-            leader, follower = pty.openpty()
-        except OSError as error:
-            self.skipTest(f"this machine has no pseudo-terminals: {error}")
+                leader, follower = pty.openpty()
+            except OSError as error:
+                self.skipTest(f"this machine has no pseudo-terminals: {error}")
             client = subprocess.Popen([CLI, "compress", MODEL, "-o", self.directory / ("out%d" % colored), "--bpw",
                                        "4.5"], stdout=subprocess.DEVNULL, stderr=follower, env={**ENVIRONMENT, **env})
             os.close(follower)
