@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that are missing. Usage: install-packages.sh build|interop
+# Installs the Debian 12 packages that are missing. Usage: install-packages.sh build|interop|browser
 #   build    what building and testing needs
 #   interop  what checking against software we did not write needs (Python's venv)
+#   browser  what looking at the HTML report in a browser needs
 set -euo pipefail
 
 case "${1:-}" in
@@ -10,13 +11,16 @@ case "${1:-}" in
       libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev
       prometheus-cpp-dev zlib1g-dev libgtest-dev libgmock-dev
       libsqlite3-dev libssl-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libre2-dev libisal-dev
-      libsentencepiece-dev libhwy-dev clang-14 libclang-rt-14-dev python3 curl)
+      libsentencepiece-dev libutf8proc-dev libpcre2-dev libopenblas-dev libhwy-dev clang-14 libclang-rt-14-dev python3 curl)
     ;;
   interop)
     packages=(python3 python3-venv)
     ;;
+  browser)
+    packages=(python3 chromium fonts-dejavu-core)
+    ;;
   *)
-    echo "usage: install-packages.sh build|interop" >&2
+    echo "usage: install-packages.sh build|interop|browser" >&2
     exit 2
     ;;
 esac

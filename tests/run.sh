@@ -39,6 +39,7 @@ script() {
 script architecture python3 tests/architecture_test.py
 script demo deploy/demo.sh
 script interop tests/interop/run.sh "$NASHSWARM_BIN_DIR"
+script browser tests/browser/run.sh build/release/tests/report_sample
 
 echo "== fuzz"
 if wait "$fuzz"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi

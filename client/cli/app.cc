@@ -15,6 +15,7 @@ constexpr char kExamples[] =
     "Examples:\n"
     "  nashswarm compress ./gpt2 -o out --bpw 4.5          on this machine, no set-up\n"
     "  nashswarm compress ./gpt2 -o gpt2.gguf --size 50MB  one file of at most 50 MB\n"
+    "  nashswarm compress ./gpt2 -o out --max-ppl-increase 2% --calibrate self   as small as the quality allows\n"
     "  nashswarm push ./gpt2 --server host:port            then submit, jobs watch, pull\n"
     "\n"
     "Settings: flags, then NASHSWARM_SERVER, NASHSWARM_JSON, NASHSWARM_QUIET, NASHSWARM_NO_PROGRESS and\n"
@@ -98,6 +99,7 @@ void App::Build() {
   AddSubmit(*this);
   AddJobs(*this);
   AddPull(*this);
+  AddReport(*this);
   AddModels(*this);
   AddArtifacts(*this);
   AddEngineCommands(*this);

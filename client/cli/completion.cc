@@ -1,7 +1,10 @@
 #include "client/cli/completion.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <functional>
+
+#include "client/cli/programs.h"
 
 namespace nashswarm::cli {
 namespace {
@@ -38,6 +41,34 @@ CompletionOption DescribeOption(const CLI::Option& option) {
   return described;
 }
 
+// What a handed-over command takes is not in the tree but in its usage: "PATH -o OUT [--dtype f32|f16] [--json]".
+std::vector<CompletionOption> UsageOptions(const std::string& usage) {
+  std::vector<CompletionOption> options;
+  std::string plain = usage;
+  std::replace_if(
+      plain.begin(), plain.end(), [](char c) { return c == '[' || c == ']'; }, ' ');
+  bool after_option = false;
+  for (const std::string& word : CLI::detail::split_up(plain)) {
+    const bool is_option = word.front() == '-';
+    if (is_option) {
+      options.push_back({.names = {word}, .description = word == "--json" ? "Print one JSON value on stdout" : ""});
+    } else if (after_option) {
+      const bool is_list = word.find('|') != std::string::npos;
+      options.back().value = {.expected = true, .is_path = !is_list && word != "N"};
+      if (is_list) options.back().value.choices = CLI::detail::split(word, '|');
+    }
+    after_option = is_option;
+  }
+  return options;
+}
+
+std::vector<CompletionOption> EngineOptions(const std::string& command) {
+  for (const EngineCommand& entry : EngineCommands()) {
+    if (entry.name == command) return UsageOptions(entry.usage);
+  }
+  return {};
+}
+
 CompletionNode Describe(const CLI::App& app, const std::string& path, const std::vector<CompletionOption>& inherited) {
   CompletionNode node = {.name = app.get_name(), .path = path, .description = app.get_description()};
   std::vector<CompletionOption> shared = inherited;
@@ -51,10 +82,9 @@ CompletionNode Describe(const CLI::App& app, const std::string& path, const std:
     if (path.empty() && !own) shared.push_back(described);
     node.options.push_back(std::move(described));
   }
-  // What a handed-over command takes is not in the tree: a path, and --json.
   if (app.get_prefix_command()) {
     node.positional = {.expected = true, .is_path = true};
-    node.options.push_back({.names = {"--json"}, .description = "Print one JSON value on stdout"});
+    for (CompletionOption& option : EngineOptions(node.name)) node.options.push_back(std::move(option));
   } else if (!path.empty()) {
     node.options.insert(node.options.end(), inherited.begin(), inherited.end());
   }

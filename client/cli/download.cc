@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <filesystem>
 
@@ -16,12 +17,17 @@ namespace nashswarm::cli {
 namespace {
 
 constexpr char kGguf[] = ".gguf";
+// What an artifact holds besides its weights; known here only to refuse early what would be refused late.
+constexpr std::array<const char*, 3> kBesideTheWeights = {"manifest.json", "report.html", "report.json"};
 constexpr std::chrono::seconds kSilence(60);
 constexpr int kMaxDamaged = 3;
 
 bool EndsWith(const std::string& text, const std::string& ending) {
   return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
 }
+
+// Of the name of a single file.
+std::string Stem(const std::string& out) { return out.substr(0, out.size() - (sizeof(kGguf) - 1)); }
 
 absl::Status Exists(const std::string& path) {
   return MakeError(absl::StatusCode::kAlreadyExists, "FILE_EXISTS", path + " exists",
@@ -181,11 +187,12 @@ absl::Status CheckPresent(const Session& session, const v1::FileEntry& entry, co
 
 }  // namespace
 
+std::string BesideSingleFile(const std::string& out, const std::string& name) { return Stem(out) + "." + name; }
+
 bool IsSingleFile(const std::string& out) { return out.size() > sizeof(kGguf) - 1 && EndsWith(out, kGguf); }
 
 absl::StatusOr<std::vector<std::string>> PlanPaths(const v1::Artifact& artifact, const std::string& out) {
   const bool single = IsSingleFile(out);
-  const std::string stem = single ? out.substr(0, out.size() - (sizeof(kGguf) - 1)) : "";
   int ggufs = 0;
   std::vector<std::string> paths;
   for (const auto& file : artifact.files()) {
@@ -202,21 +209,22 @@ absl::StatusOr<std::vector<std::string>> PlanPaths(const v1::Artifact& artifact,
     } else {
       std::string name = file.path();
       std::replace(name.begin(), name.end(), '/', '.');
-      paths.push_back(stem + "." + name);
+      paths.push_back(BesideSingleFile(out, name));
     }
   }
   if (single && ggufs != 1) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "NOT_ONE_FILE",
                      artifact.name() + " has " + std::to_string(ggufs) + " GGUF files, so it does not fit into " + out,
-                     "give a directory: -o " + stem);
+                     "give a directory: -o " + Stem(out));
   }
   return paths;
 }
 
 absl::Status CheckOutput(const std::string& out, bool force) {
   if (IsSingleFile(out)) {
-    const std::string manifest = out.substr(0, out.size() - (sizeof(kGguf) - 1)) + ".manifest.json";
-    for (const std::string& path : {out, manifest}) {
+    std::vector<std::string> paths = {out};
+    for (const char* name : kBesideTheWeights) paths.push_back(BesideSingleFile(out, name));
+    for (const std::string& path : paths) {
       if (FileExists(path) && !(force && !IsDirectory(path))) return Exists(path);
     }
     return absl::OkStatus();
@@ -225,7 +233,9 @@ absl::Status CheckOutput(const std::string& out, bool force) {
     return MakeError(absl::StatusCode::kAlreadyExists, "FILE_EXISTS", out + " exists and is not a directory",
                      "choose another -o");
   }
-  for (const char* name : {"model.gguf", "manifest.json"}) {
+  std::vector<std::string> names = {"model.gguf"};
+  names.insert(names.end(), kBesideTheWeights.begin(), kBesideTheWeights.end());
+  for (const std::string& name : names) {
     const std::string path = JoinPath(out, name);
     if (!force && FileExists(path)) return Exists(path);
   }

@@ -13,8 +13,10 @@
 namespace nashswarm::cli {
 
 // "OUT" is a directory, or a file when it ends with ".gguf": then the artifact's one GGUF gets that name, and its other
-// files stand beside it ("a.gguf", "a.manifest.json").
+// files stand beside it ("a.gguf", "a.manifest.json", "a.report.html").
 bool IsSingleFile(const std::string& out);
+// "a.gguf", "report.html" -> "a.report.html".
+std::string BesideSingleFile(const std::string& out, const std::string& name);
 // Where each file of the artifact goes. DATA_LOSS / UNSAFE_PATH for a path that would leave OUT.
 absl::StatusOr<std::vector<std::string>> PlanPaths(const v1::Artifact& artifact, const std::string& out);
 // Refuses early, before an hour of work, what would be refused at the end: ALREADY_EXISTS / FILE_EXISTS.

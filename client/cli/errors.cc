@@ -40,7 +40,8 @@ absl::Status WithInfo(absl::StatusCode code, const std::string& message, const v
 // Reasons a server gives for what the user typed, where the client could not know better.
 bool IsAboutTheCommandLine(const std::string& reason) {
   return reason == kUsageReason || reason == "RULE_INVALID" || reason == "UNKNOWN_FORMAT" ||
-         reason == "UNKNOWN_ARTIFACT_FORMAT" || reason.rfind("BAD_", 0) == 0;
+         reason == "NOT_A_CHECKPOINT" || reason == "NOT_DATA" ||
+         reason == "UNKNOWN_ARTIFACT_FORMAT" || reason == "NO_EVALUATION_TEXT" || reason.rfind("BAD_", 0) == 0;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "client/cli/digest.h"
 #include "client/cli/errors.h"
+#include "client/cli/quality.h"
 #include "client/cli/sizes.h"
 
 namespace nashswarm::cli {
@@ -47,6 +48,7 @@ json ToJson(const v1::FileEntry& file) {
 
 json ToJson(const v1::Model& model) {
   return {{"name", model.name()},
+          {"kind", KindName(model.kind())},
           {"architecture", model.architecture()},
           {"parameter_count", model.parameter_count()},
           {"tensor_count", model.tensor_count()},
@@ -58,6 +60,14 @@ json ToJson(const v1::Model& model) {
           {"files", ListToJson(model.files())}};
 }
 
+json ToJson(const v1::Calibration& calibration) {
+  json object = {{"tokens", calibration.tokens()}};
+  if (calibration.has_text()) object["text"] = calibration.text();
+  if (calibration.has_self()) object["self"] = calibration.self();
+  if (calibration.has_imatrix()) object["imatrix"] = calibration.imatrix();
+  return object;
+}
+
 json ToJson(const v1::CompressionSpec& spec) {
   json object = {{"artifact_format", spec.artifact_format()},
                  {"threads", spec.threads()},
@@ -67,6 +77,14 @@ json ToJson(const v1::CompressionSpec& spec) {
   if (spec.has_bits_per_weight()) object["bits_per_weight"] = spec.bits_per_weight();
   if (spec.has_size_bytes()) object["size_bytes"] = spec.size_bytes();
   if (spec.has_ratio()) object["ratio"] = spec.ratio();
+  if (spec.has_max_ppl_increase()) object["max_ppl_increase"] = spec.max_ppl_increase();
+  if (spec.has_max_kl()) object["max_kl"] = spec.max_kl();
+  if (spec.has_calibration()) object["calibration"] = ToJson(spec.calibration());
+  if (spec.has_evaluation()) {
+    const auto& evaluation = spec.evaluation();
+    object["evaluation"] = {{"tokens", evaluation.tokens()}, {"context", evaluation.context()}};
+    if (!evaluation.text().empty()) object["evaluation"]["text"] = evaluation.text();
+  }
   for (const auto& rule : spec.rules()) {
     object["rules"].push_back({{"pattern", rule.pattern()}, {"format", rule.format()}});
   }
@@ -82,7 +100,7 @@ json ToJson(const v1::Job::Progress& progress) {
 }
 
 json ToJson(const v1::Job::Result& result) {
-  return {{"artifact", result.artifact()},
+  json object = {{"artifact", result.artifact()},
           {"output_bytes", result.output_bytes()},
           {"bits_per_weight", result.bits_per_weight()},
           {"ratio_fp32", result.ratio_fp32()},
@@ -91,6 +109,8 @@ json ToJson(const v1::Job::Result& result) {
           {"parameter_count", result.parameter_count()},
           {"warnings", StringsToJson(result.warnings())},
           {"plan_summary", result.plan_summary()}};
+  if (result.has_quality()) object["quality"] = ToJson(result.quality());
+  return object;
 }
 
 json ToJson(const v1::Job& job) {
@@ -161,6 +181,9 @@ json ToJson(const v1::ServerInfo& info) {
           {"jobs_running", info.jobs_running()}};
 }
 
+// Before there were data files there was no kind.
+std::string KindName(v1::Model::Kind kind) { return kind == v1::Model::DATA ? "data" : "checkpoint"; }
+
 std::string StateName(v1::Job::State state) { return v1::Job::State_Name(state); }
 
 std::string StageName(v1::Job::Stage stage) { return v1::Job::Stage_Name(stage); }
@@ -185,6 +208,10 @@ std::string FormatTarget(const v1::CompressionSpec& spec) {
       return FormatBytes(static_cast<double>(spec.size_bytes()));
     case v1::CompressionSpec::kRatio:
       return FormatPercent(spec.ratio()) + " off";
+    case v1::CompressionSpec::kMaxPplIncrease:
+      return "ppl " + FormatChange(spec.max_ppl_increase());
+    case v1::CompressionSpec::kMaxKl:
+      return "KL " + FormatError(spec.max_kl());
     default:
       return "-";
   }

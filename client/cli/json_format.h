@@ -12,6 +12,7 @@ namespace nashswarm::cli {
 
 nlohmann::json ToJson(const v1::FileEntry& file);
 nlohmann::json ToJson(const v1::Model& model);
+nlohmann::json ToJson(const v1::Calibration& calibration);
 nlohmann::json ToJson(const v1::CompressionSpec& spec);
 nlohmann::json ToJson(const v1::Job::Progress& progress);
 nlohmann::json ToJson(const v1::Job::Result& result);
@@ -20,10 +21,11 @@ nlohmann::json ToJson(const v1::JobEvent& event);
 nlohmann::json ToJson(const v1::Artifact& artifact);
 nlohmann::json ToJson(const v1::ServerInfo& info);
 
+std::string KindName(v1::Model::Kind kind);                        // "checkpoint", "data"
 std::string StateName(v1::Job::State state);                      // "RUNNING"
 std::string StageName(v1::Job::Stage stage);                      // "ENCODE"
 std::string FormatTime(const google::protobuf::Timestamp& time);  // "2026-05-20T10:00:00Z"
-std::string FormatTarget(const v1::CompressionSpec& spec);        // "4.5 bpw", "50.0 MB", "90.0 % off"
+std::string FormatTarget(const v1::CompressionSpec& spec);        // "4.5 bpw", "50.0 MB", "90.0 % off", "ppl +2.00 %"
 
 }  // namespace nashswarm::cli
 

@@ -73,6 +73,15 @@ const std::vector<EngineCommand>& EngineCommands() {
       {"unpack", "PATH -o OUT [--dtype f32|f16|bf16] [--force] [--json]",
        "Decode an artifact or a GGUF file into plain safetensors",
        "Example:\n  nashswarm unpack out -o dense --dtype bf16"},
+      {"eval",
+       "MODEL --text FILE [--against REF] [--ctx N] [--stride N] [--max-tokens N] [--protocol half|strided|padded64] "
+       "[--json]",
+       "Measure the perplexity of a model on a text, and its KL divergence against another",
+       "Examples:\n  nashswarm eval ./gpt2 --text wiki.test.txt\n"
+       "  nashswarm eval out/model.gguf --text wiki.test.txt --against ./gpt2 --json"},
+      {"calibrate", "DIR --text FILE -o imatrix.gguf [--tokens N]",
+       "Write an importance matrix of a checkpoint, which llama.cpp reads too",
+       "Example:\n  nashswarm calibrate ./gpt2 --text wiki.train.txt -o imatrix.gguf"},
       {"schemes", "[--json]", "List the formats of tensors with their bits and their measured quality",
        "Examples:\n  nashswarm schemes\n  nashswarm schemes --json"},
   };

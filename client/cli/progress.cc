@@ -24,9 +24,14 @@ double Share(const ProgressState& state) {
   return std::clamp(static_cast<double>(state.done) / static_cast<double>(state.total), 0.0, 1.0);
 }
 
+const char* UnitName(ProgressState::Unit unit) {
+  return unit == ProgressState::Unit::kTokens ? "tokens" : "weights";
+}
+
 std::string FormatRate(const ProgressState& state, double rate) {
   if (rate <= 0) return "";
-  return state.unit == ProgressState::Unit::kBytes ? FormatBytes(rate) + "/s" : FormatCount(rate) + " weights/s";
+  if (state.unit == ProgressState::Unit::kBytes) return FormatBytes(rate) + "/s";
+  return FormatCount(rate) + " " + UnitName(state.unit) + "/s";
 }
 
 std::string FormatLeft(const ProgressState& state, double rate) {
@@ -40,7 +45,7 @@ std::string Amount(const ProgressState& state) {
   const auto format = [&](int64_t n) {
     return bytes ? FormatBytes(static_cast<double>(n)) : FormatCount(static_cast<double>(n));
   };
-  const std::string unit = bytes ? "" : " weights";
+  const std::string unit = bytes ? "" : std::string(" ") + UnitName(state.unit);
   if (state.total <= 0) return state.done > 0 ? format(state.done) + unit : "";
   return format(state.done) + " of " + format(state.total) + unit;
 }

@@ -14,7 +14,7 @@
 namespace nashswarm::cli {
 
 struct ProgressState {
-  enum class Unit { kBytes, kWeights };
+  enum class Unit { kBytes, kWeights, kTokens };
   std::string stage;  // "upload", "encode"
   int64_t done = 0;
   int64_t total = 0;  // 0: unknown

@@ -107,6 +107,33 @@ absl::StatusOr<double> ParseRatio(std::string_view text) {
   return share;
 }
 
+absl::StatusOr<double> ParseIncrease(std::string_view text) {
+  const char* hint = "write it like 2% or 0.02";
+  const auto parts = SplitNumber(text);
+  if (!parts || (!parts->second.empty() && parts->second != "%")) {
+    return UsageError("'" + std::string(text) + "' is not an increase", hint);
+  }
+  const bool percent = !parts->second.empty();
+  if (!percent && parts->first > 1) {
+    return UsageError("the increase '" + std::string(text) + "' is more than double",
+                      "write " + std::string(text) + "% if percent are meant");
+  }
+  const double share = percent ? parts->first / 100 : parts->first;
+  if (!(share > 0 && share <= 10)) {
+    return UsageError("the increase '" + std::string(text) + "' is not between 0 and 1000 %", hint);
+  }
+  return share;
+}
+
+absl::StatusOr<double> ParseDivergence(std::string_view text) {
+  const auto parts = SplitNumber(text);
+  if (!parts || !parts->second.empty() || !(parts->first > 0 && parts->first <= 100)) {
+    return UsageError("'" + std::string(text) + "' is not a KL divergence between 0 and 100 nats",
+                      "write it like 0.01");
+  }
+  return parts->first;
+}
+
 absl::StatusOr<double> ParseBitsPerWeight(std::string_view text) {
   const auto parts = SplitNumber(text);
   if (!parts || !parts->second.empty() || !(parts->first > 0 && parts->first <= 32)) {
@@ -136,6 +163,16 @@ std::string FormatDuration(double seconds) {
 }
 
 std::string FormatPercent(double share) { return FormatFixed(share * 100, 1) + " %"; }
+
+std::string FormatChange(double share) { return Format("%+.2f %%", share * 100); }
+
+std::string FormatSignificant(double value, int digits) {
+  std::array<char, 64> buffer;
+  std::snprintf(buffer.data(), buffer.size(), "%#.*g", digits, value);
+  std::string text = buffer.data();
+  if (!text.empty() && text.back() == '.') text.pop_back();  // '#' keeps the point of a whole number too
+  return text;
+}
 
 std::string FormatFixed(double value, int decimals) {
   std::array<char, 64> buffer;

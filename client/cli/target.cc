@@ -22,6 +22,99 @@ absl::Status AddRule(const std::string& text, v1::CompressionSpec* spec) {
   return absl::OkStatus();
 }
 
+absl::Status SetTarget(const TargetFlags& flags, v1::CompressionSpec* spec) {
+  int targets = 0;
+  for (const std::string* target :
+       {&flags.bits_per_weight, &flags.size, &flags.ratio, &flags.max_ppl_increase, &flags.max_kl}) {
+    targets += target->empty() ? 0 : 1;
+  }
+  if (targets != 1) {
+    return UsageError(targets == 0 ? "there is no target" : "there is more than one target",
+                      "give exactly one of --bpw 4.5, --size 50MB, --ratio 0.9, --max-ppl-increase 2%, --max-kl 0.01");
+  }
+  if (!flags.bits_per_weight.empty()) {
+    NS_ASSIGN_OR_RETURN(const double bits, ParseBitsPerWeight(flags.bits_per_weight));
+    spec->set_bits_per_weight(bits);
+  } else if (!flags.size.empty()) {
+    NS_ASSIGN_OR_RETURN(const int64_t size, ParseSize(flags.size));
+    spec->set_size_bytes(size);
+  } else if (!flags.ratio.empty()) {
+    NS_ASSIGN_OR_RETURN(const double ratio, ParseRatio(flags.ratio));
+    spec->set_ratio(ratio);
+  } else if (!flags.max_ppl_increase.empty()) {
+    NS_ASSIGN_OR_RETURN(const double increase, ParseIncrease(flags.max_ppl_increase));
+    spec->set_max_ppl_increase(increase);
+  } else {
+    NS_ASSIGN_OR_RETURN(const double divergence, ParseDivergence(flags.max_kl));
+    spec->set_max_kl(divergence);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetCalibration(const TargetFlags& flags, v1::CompressionSpec* spec) {
+  if (!flags.calibrate.empty() && !flags.imatrix.empty()) {
+    return UsageError("--calibrate and --imatrix are two ways to say the same", "leave out one of them");
+  }
+  if (flags.calibration_tokens != 0 && flags.calibrate.empty()) {
+    return UsageError("--calibration-tokens is for --calibrate, which is not given",
+                      "add --calibrate FILE or --calibrate self");
+  }
+  if (flags.calibrate == "self") {
+    spec->mutable_calibration()->set_self(true);
+  } else if (!flags.calibrate.empty()) {
+    spec->mutable_calibration()->set_text(flags.calibrate);
+  } else if (!flags.imatrix.empty()) {
+    spec->mutable_calibration()->set_imatrix(flags.imatrix);
+  }
+  if (flags.calibration_tokens != 0) spec->mutable_calibration()->set_tokens(flags.calibration_tokens);
+  return absl::OkStatus();
+}
+
+absl::Status SetEvaluation(const TargetFlags& flags, v1::CompressionSpec* spec) {
+  const bool has_text = !flags.evaluate.empty() || !flags.calibrate.empty();
+  const char* hint =
+      "name a text: --evaluate FILE, or --calibrate FILE or --calibrate self, part of which is held out for it";
+  const bool quality_target = spec->has_max_ppl_increase() || spec->has_max_kl();
+  if (quality_target && !has_text) return UsageError("a quality target needs a text to measure on", hint);
+  const bool details = flags.evaluation_tokens != 0 || flags.evaluation_context != 0;
+  if (details && !has_text) return UsageError("there is no text to measure on", hint);
+  // The server's limits; said here before anything is sent.
+  if (flags.evaluation_context != 0 && (flags.evaluation_context < 8 || flags.evaluation_context > 1 << 20)) {
+    return UsageError("--evaluation-context is neither 0 nor 8 to 1048576", "512 is a common choice");
+  }
+  if (flags.evaluate.empty() && !details) return absl::OkStatus();
+  v1::Evaluation* evaluation = spec->mutable_evaluation();
+  evaluation->set_text(flags.evaluate);
+  evaluation->set_tokens(flags.evaluation_tokens);
+  evaluation->set_context(flags.evaluation_context);
+  return absl::OkStatus();
+}
+
+void AddMeasuringFlags(CLI::App* command, TargetFlags* flags) {
+  const char* group = "Calibration and evaluation";
+  command->add_option("--calibrate", flags->calibrate, "Text to weigh losses by, or 'self': the model writes its own")
+      ->type_name("FILE")
+      ->group(group);
+  command->add_option("--imatrix", flags->imatrix, "Importance matrix of llama.cpp, instead of --calibrate")
+      ->type_name("FILE")
+      ->group(group);
+  command->add_option("--evaluate", flags->evaluate, "Text to measure perplexity and KL divergence on")
+      ->type_name("FILE")
+      ->group(group);
+  command->add_option("--calibration-tokens", flags->calibration_tokens, "Calibrate on at most so many; 0: the default")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
+      ->group(group);
+  command->add_option("--evaluation-tokens", flags->evaluation_tokens, "Measure on at most so many; 0: the default")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
+      ->group(group);
+  command->add_option("--evaluation-context", flags->evaluation_context, "Tokens of a window; 0: the default")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
+      ->group(group);
+}
+
 }  // namespace
 
 void AddTargetFlags(CLI::App* command, TargetFlags* flags) {
@@ -35,6 +128,15 @@ void AddTargetFlags(CLI::App* command, TargetFlags* flags) {
   command->add_option("--ratio", flags->ratio, "Share of the FP32 bytes to save: 0.9, 90% or 10x")
       ->type_name("RATIO")
       ->group(group);
+  command->add_option("--max-ppl-increase", flags->max_ppl_increase,
+                      "Smallest file whose perplexity rises by at most this: 2% or 0.02")
+      ->type_name("SHARE")
+      ->group(group);
+  command
+      ->add_option("--max-kl", flags->max_kl, "Smallest file whose mean KL divergence is at most this, in nats: 0.01")
+      ->type_name("NATS")
+      ->group(group);
+  AddMeasuringFlags(command, flags);
   command->add_option("--format", flags->format, "Format of the artifact")
       ->check(CLI::IsMember({"gguf"}))
       ->type_name("FORMAT")
@@ -51,22 +153,10 @@ void AddTargetFlags(CLI::App* command, TargetFlags* flags) {
 }
 
 absl::StatusOr<v1::CompressionSpec> BuildSpec(const TargetFlags& flags) {
-  const int targets = !flags.bits_per_weight.empty() + !flags.size.empty() + !flags.ratio.empty();
-  if (targets != 1) {
-    return UsageError(targets == 0 ? "there is no target" : "there is more than one target",
-                      "give exactly one of --bpw 4.5, --size 50MB, --ratio 0.9");
-  }
   v1::CompressionSpec spec;
-  if (!flags.bits_per_weight.empty()) {
-    NS_ASSIGN_OR_RETURN(const double bits, ParseBitsPerWeight(flags.bits_per_weight));
-    spec.set_bits_per_weight(bits);
-  } else if (!flags.size.empty()) {
-    NS_ASSIGN_OR_RETURN(const int64_t size, ParseSize(flags.size));
-    spec.set_size_bytes(size);
-  } else {
-    NS_ASSIGN_OR_RETURN(const double ratio, ParseRatio(flags.ratio));
-    spec.set_ratio(ratio);
-  }
+  NS_RETURN_IF_ERROR(SetTarget(flags, &spec));
+  NS_RETURN_IF_ERROR(SetCalibration(flags, &spec));
+  NS_RETURN_IF_ERROR(SetEvaluation(flags, &spec));
   spec.set_artifact_format(flags.format);
   spec.set_threads(flags.threads);
   spec.set_seed(flags.seed);

@@ -19,6 +19,14 @@ struct TargetFlags {
   std::string bits_per_weight;
   std::string size;
   std::string ratio;
+  std::string max_ppl_increase;
+  std::string max_kl;
+  std::string calibrate;  // FILE or "self"
+  std::string imatrix;    // FILE
+  std::string evaluate;   // FILE
+  int64_t calibration_tokens = 0;
+  int64_t evaluation_tokens = 0;
+  int32_t evaluation_context = 0;
   std::string format = "gguf";
   std::vector<std::string> rules;  // "PATTERN=FORMAT"
   int threads = 0;
@@ -27,7 +35,8 @@ struct TargetFlags {
 };
 
 void AddTargetFlags(CLI::App* command, TargetFlags* flags);
-// USAGE unless exactly one of bits_per_weight, size and ratio is given and everything parses.
+// USAGE unless exactly one target is given, everything parses, and what is measured has a text to be measured on. Where
+// the spec names data it holds the FILE as written; PushDataFiles (data_files.h) turns it into a model's name.
 absl::StatusOr<v1::CompressionSpec> BuildSpec(const TargetFlags& flags);
 
 }  // namespace nashswarm::cli

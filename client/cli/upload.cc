@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <random>
 
+#include "client/cli/data_files.h"
 #include "client/cli/digest.h"
 #include "client/cli/files.h"
 
@@ -37,6 +38,8 @@ class Pusher {
   absl::StatusOr<PushResult> Run();
 
  private:
+  bool is_data() const { return !request_.data_file.empty(); }
+  absl::Status SelectWhatToSend();
   absl::Status HashFiles();
   absl::Status LearnChunkSize();
   absl::StatusOr<v1::Upload> Create(const std::string& request_id);
@@ -57,14 +60,14 @@ class Pusher {
   int64_t sent_bytes_ = 0;
 };
 
-std::string MachineOwner(const std::string& directory) {
+std::string MachineOwner(const std::string& source) {
   std::string owner;
   if (const auto id = ReadSmallFile("/etc/machine-id", 64); id.ok()) owner = *id;
   std::array<char, HOST_NAME_MAX + 1> host = {};
   gethostname(host.data(), host.size() - 1);
   std::error_code error;
-  const auto path = std::filesystem::canonical(directory, error);
-  return owner + "\n" + host.data() + "\n" + std::to_string(getuid()) + "\n" + (error ? directory : path.string());
+  const auto path = std::filesystem::canonical(source, error);
+  return owner + "\n" + host.data() + "\n" + std::to_string(getuid()) + "\n" + (error ? source : path.string());
 }
 
 std::string RandomSuffix() {
@@ -73,7 +76,7 @@ std::string RandomSuffix() {
 }
 
 absl::StatusOr<PushResult> Pusher::Run() {
-  NS_ASSIGN_OR_RETURN(files_, SelectFiles(request_.directory));
+  NS_RETURN_IF_ERROR(SelectWhatToSend());
   NS_RETURN_IF_ERROR(LearnChunkSize());
   NS_RETURN_IF_ERROR(HashFiles());
 
@@ -105,6 +108,16 @@ absl::StatusOr<PushResult> Pusher::Run() {
   NS_RETURN_IF_ERROR(CallUnary(session_, session_.server.uploads(), &v1::UploadService::Stub::CompleteUpload, complete,
                                &result.model, session_.transfer, kCompleteDeadline));
   return result;
+}
+
+absl::Status Pusher::SelectWhatToSend() {
+  if (!is_data()) {
+    NS_ASSIGN_OR_RETURN(files_, SelectFiles(request_.directory));
+    return absl::OkStatus();
+  }
+  NS_ASSIGN_OR_RETURN(const LocalFile file, SelectDataFile(request_.data_file));
+  files_ = {file};
+  return absl::OkStatus();
 }
 
 absl::Status Pusher::LearnChunkSize() {
@@ -146,6 +159,7 @@ absl::StatusOr<v1::Upload> Pusher::Create(const std::string& request_id) {
   v1::CreateUploadRequest create;
   create.set_model_id(request_.model_id);
   create.set_request_id(request_id);
+  if (is_data()) create.set_kind(v1::Model::DATA);
   for (const v1::FileEntry& entry : entries_) *create.add_files() = entry;
   for (const auto& [key, value] : request_.labels) (*create.mutable_labels())[key] = value;
   v1::Upload upload;
@@ -157,7 +171,7 @@ absl::StatusOr<v1::Upload> Pusher::Create(const std::string& request_id) {
 // An upload to go on with, or a completed one with its model in `result`. An earlier upload under our id that was
 // dropped, or whose model was deleted since, is of no use: then a new id.
 absl::StatusOr<v1::Upload> Pusher::FindOrCreate(PushResult* result) {
-  const std::string owner = MachineOwner(request_.directory);
+  const std::string owner = MachineOwner(is_data() ? request_.data_file : request_.directory);
   NS_ASSIGN_OR_RETURN(v1::Upload upload, Create(RequestIdOf(request_, entries_, owner)));
   if (upload.state() == v1::Upload::ACTIVE) return upload;
   if (upload.state() == v1::Upload::COMPLETED) {
@@ -274,7 +288,7 @@ size_t Pusher::IndexOf(const std::string& path) const {
 std::string RequestIdOf(const PushRequest& request, const std::vector<v1::FileEntry>& files, const std::string& owner) {
   Sha256 hash;
   const auto add = [&hash](const std::string& text) { hash.Update(std::to_string(text.size()) + ":" + text); };
-  add("nashswarm push 1");
+  add(request.data_file.empty() ? "nashswarm push 1" : "nashswarm push data 1");
   add(owner);
   add(request.model_id);
   for (const auto& [key, value] : request.labels) {

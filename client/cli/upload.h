@@ -1,4 +1,4 @@
-// push: a directory becomes a model on the server, whatever happens on the way.
+// push: a directory, or a data file, becomes a model on the server, whatever happens on the way.
 #ifndef NASHSWARM_CLIENT_CLI_UPLOAD_H_
 #define NASHSWARM_CLIENT_CLI_UPLOAD_H_
 
@@ -15,6 +15,7 @@ namespace nashswarm::cli {
 
 struct PushRequest {
   std::string directory;
+  std::string data_file;  // instead of a directory: one file, which becomes a model of kind DATA
   std::string model_id;  // "": the server chooses
   std::map<std::string, std::string> labels;
 };

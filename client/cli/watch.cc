@@ -15,6 +15,11 @@ std::string Lower(std::string text) {
   return text;
 }
 
+ProgressState::Unit UnitOf(v1::Job::Stage stage) {
+  const bool tokens = stage == v1::Job::CALIBRATE || stage == v1::Job::EVALUATE;
+  return tokens ? ProgressState::Unit::kTokens : ProgressState::Unit::kWeights;
+}
+
 class Watcher {
  public:
   Watcher(const Session& session, const std::string& job, const EventCallback& on_event)
@@ -108,7 +113,7 @@ void Watcher::ShowProgress(const v1::Job::Progress& progress) {
   ProgressState state = {.stage = Lower(StageName(progress.stage())),
                          .done = progress.weights_done(),
                          .total = progress.weights_total(),
-                         .unit = ProgressState::Unit::kWeights,
+                         .unit = UnitOf(progress.stage()),
                          .detail = progress.current_tensor()};
   if (progress.has_eta()) {
     state.eta_seconds = static_cast<double>(progress.eta().seconds()) + progress.eta().nanos() * 1e-9;

@@ -3,6 +3,7 @@
 #ifndef NASHSWARM_CORE_ENGINE_COMMANDS_H_
 #define NASHSWARM_CORE_ENGINE_COMMANDS_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -20,6 +21,28 @@ int RunVerify(const std::string& path, int threads, bool json);
 
 // Decodes the artifact or GGUF file `path` into `out`/model.safetensors as `dtype` (f32, f16 or bf16). Refuses to overwrite unless `force`.
 int RunUnpack(const std::string& path, const std::string& out, const std::string& dtype, bool force, bool json);
+
+// Runs a checkpoint or GGUF file over the token ids in the file `tokens` and writes the logits of every position to `out`:
+// little-endian floats, positions x vocabulary.
+int RunLogits(const std::string& path, const std::string& tokens, const std::string& out, int threads, bool json);
+
+// The token ids of the file `text` (empty: of standard input) by the tokenizer of a checkpoint directory, an artifact
+// directory or a GGUF file.
+int RunTokenize(const std::string& path, const std::string& text, bool json);
+
+struct EvalFlags {
+  std::string model, text;
+  std::string against;                      // empty: nothing to compare with
+  std::string protocol = "half";
+  uint64_t context = 0, stride = 0, max_tokens = 0;  // core/evaluate/windows.h
+  int threads = 0;
+};
+// Perplexity of a model on a text, and its distance from another model.
+int RunEval(const EvalFlags& flags, bool json);
+
+// Writes an importance matrix of the checkpoint `path` on `text` to `out`. `tokens` 0: the default.
+int RunCalibrate(const std::string& path, const std::string& text, const std::string& out, uint64_t tokens, int threads,
+                 bool json);
 
 // Every format with its bits and its signal-to-noise ratio, measured here on normal and Laplace samples.
 int RunSchemes(bool json);

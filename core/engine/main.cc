@@ -2,9 +2,12 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "core/blas/blas.h"
 #include "core/engine/commands.h"
 
 int main(int argc, char** argv) {
+  nashswarm::blas::ChooseBlasKernels(argv);
+  nashswarm::blas::UseSingleThreadedBlas();
   CLI::App app{"nashswarm-engine: compression tasks and local inspection, without network"};
   app.set_version_flag("--version", std::string("nashswarm-engine " NASHSWARM_VERSION));
   app.require_subcommand(1);
@@ -29,6 +32,41 @@ int main(int argc, char** argv) {
   unpack->add_option("--dtype", dtype, "f32, f16 or bf16")->check(CLI::IsMember({"f32", "f16", "bf16"}));
   unpack->add_flag("--force", force, "Overwrite an existing model.safetensors");
   unpack->add_flag("--json", json, "Print JSON");
+  std::string tokens;
+  auto* logits = app.add_subcommand("logits", "Run a model over tokens and write the logits of every position");
+  logits->add_option("path", path, "Checkpoint directory, artifact directory or .gguf file")->required();
+  logits->add_option("--tokens", tokens, "File of token ids with white space between them")->required();
+  logits->add_option("-o,--output", out, "File that takes positions x vocabulary 32-bit floats, little-endian")->required();
+  logits->add_option("--threads", threads, "Threads; 0 is every core")->check(CLI::NonNegativeNumber);
+  logits->add_flag("--json", json, "Print JSON");
+  std::string text;
+  auto* tokenize = app.add_subcommand("tokenize", "Print the token ids of a text, without a beginning-of-text token");
+  tokenize->add_option("path", path, "Checkpoint directory, artifact directory or .gguf file")->required();
+  tokenize->add_option("--text", text, "File with the text; standard input when not given");
+  tokenize->add_flag("--json", json, "Print a JSON array instead of one id a line");
+  nashswarm::engine::EvalFlags eval_flags;
+  auto* eval = app.add_subcommand("eval", "Measure perplexity on a text, and how far a model is from another");
+  eval->add_option("model", eval_flags.model, "Checkpoint directory, artifact directory or .gguf file")->required();
+  eval->add_option("--text", eval_flags.text, "UTF-8 text to measure on")->required();
+  eval->add_option("--against", eval_flags.against, "Model to compare the predictions with: the checkpoint, as a rule");
+  eval->add_option("--ctx", eval_flags.context, "Tokens of a window; 0 is 1024, or the model's context when that is less");
+  eval->add_option("--stride", eval_flags.stride, "Windows overlap and begin every so many tokens (protocol strided)");
+  eval->add_option("--max-tokens", eval_flags.max_tokens, "Use the first so many tokens of the text; 0 is all");
+  eval->add_option("--protocol", eval_flags.protocol,
+                   "half: the second half of every window is scored, as llama-perplexity does; strided: as Hugging Face's "
+                   "guide; padded64: lines padded with EOS to 64 tokens and the padding counted, as some published tables")
+      ->check(CLI::IsMember({"half", "strided", "padded64"}));
+  eval->add_option("--threads", eval_flags.threads, "Threads; 0 is every core")->check(CLI::NonNegativeNumber);
+  eval->add_flag("--json", json, "Print JSON");
+
+  uint64_t calibration_tokens = 0;
+  auto* calibrate = app.add_subcommand("calibrate", "Make an importance matrix, which llama.cpp reads too");
+  calibrate->add_option("path", path, "Checkpoint directory")->required();
+  calibrate->add_option("--text", text, "UTF-8 text to run through the model")->required();
+  calibrate->add_option("-o,--output", out, "GGUF file that takes the importance matrix")->required();
+  calibrate->add_option("--tokens", calibration_tokens, "Use the first so many tokens of the text; 0 is 65536");
+  calibrate->add_option("--threads", threads, "Threads; 0 is every core")->check(CLI::NonNegativeNumber);
+  calibrate->add_flag("--json", json, "Print JSON");
   auto* schemes = app.add_subcommand("schemes", "List the number formats with bits and measured signal-to-noise");
   schemes->add_flag("--json", json, "Print JSON");
 
@@ -40,6 +78,10 @@ int main(int argc, char** argv) {
   if (task->parsed()) return nashswarm::engine::RunTask(path);
   if (inspect->parsed()) return nashswarm::engine::RunInspect(path, json);
   if (verify->parsed()) return nashswarm::engine::RunVerify(path, threads, json);
+  if (eval->parsed()) return nashswarm::engine::RunEval(eval_flags, json);
+  if (calibrate->parsed()) return nashswarm::engine::RunCalibrate(path, text, out, calibration_tokens, threads, json);
   if (unpack->parsed()) return nashswarm::engine::RunUnpack(path, out, dtype, force, json);
+  if (logits->parsed()) return nashswarm::engine::RunLogits(path, tokens, out, threads, json);
+  if (tokenize->parsed()) return nashswarm::engine::RunTokenize(path, text, json);
   return nashswarm::engine::RunSchemes(json);
 }

@@ -1,6 +1,8 @@
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <iostream>
 #include <mutex>
@@ -35,6 +37,13 @@ class StdoutObserver : public pipeline::Observer {
   }
 };
 
+// The most memory this process has had resident.
+uint64_t PeakBytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
 absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer) {
   NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(dir, "task.json"), kMaxTaskBytes));
   NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, "task.json"));
@@ -46,6 +55,11 @@ absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer) {
   task.shard = static_cast<int>(JsonInt(json, "shard", 0));
   task.threads = static_cast<int>(JsonInt(json, "threads", 0));
   task.source_digest = json.contains("source") ? JsonString(json["source"], "digest") : "";
+  if (const auto data = json.find("data"); data != json.end() && data->is_object()) {
+    task.calibration_path = JsonString(*data, "calibration");
+    task.evaluation_path = JsonString(*data, "evaluation");
+  }
+  if (const auto history = json.find("history"); history != json.end() && history->is_array()) task.history = *history;
   task.observer = observer;
   if (stage != "validate") {
     NS_ASSIGN_OR_RETURN(task.spec, pipeline::ParseSpec(json.contains("spec") ? json["spec"] : Json()));
@@ -57,6 +71,7 @@ absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer) {
 
 int RunTask(const std::string& dir) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const auto start = std::chrono::steady_clock::now();
   StdoutObserver observer;
   absl::StatusOr<Json> result;
   try {
@@ -73,6 +88,8 @@ int RunTask(const std::string& dir) {
     return 1;
   }
   (*result)["event"] = "result";
+  (*result)["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  (*result)["peak_bytes"] = PeakBytes();
   Emit(*result);
   return 0;
 }

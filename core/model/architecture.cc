@@ -11,7 +11,7 @@
 namespace nashswarm::model {
 namespace {
 
-constexpr std::string_view kKnown[] = {"gpt2", "llama", "mistral", "qwen2"};
+constexpr std::string_view kKnown[] = {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma3_text"};
 
 constexpr std::string_view kRoleNames[] = {
     "token_embedding", "position_embedding", "output",  "query", "key",   "value", "query_key_value",
@@ -52,7 +52,7 @@ absl::Span<const std::string_view> KnownArchitectures() { return kKnown; }
 absl::StatusOr<Model> MapModel(const checkpoint::Checkpoint& checkpoint) {
   const std::string model_type = JsonString(checkpoint.config(), "model_type");
   if (model_type == "gpt2") return MapGpt2(checkpoint);
-  if (model_type == "llama" || model_type == "mistral" || model_type == "qwen2") return MapLlama(checkpoint, model_type);
+  if (IsLlamaFamily(model_type)) return MapLlama(checkpoint, model_type);
   return MakeError(absl::StatusCode::kInvalidArgument, "ARCHITECTURE_UNKNOWN",
                    model_type.empty() ? "config.json: is missing or has no model_type"
                                       : absl::StrCat("config.json: unknown architecture '", model_type, "'"),
@@ -78,6 +78,8 @@ void ReadRows(const MappedTensor& tensor, uint64_t first, uint64_t count, float*
   for (uint64_t r = 0; r < real; ++r) {
     checkpoint::ToFloat(dtype, tensor.source->data.data() + SourceRow(tensor, first + r) * row_bytes,
                         tensor.source_row_weights, out + r * tensor.row_weights);
+    if (tensor.plus == 0) continue;
+    for (uint64_t c = 0; c < tensor.source_row_weights; ++c) out[r * tensor.row_weights + c] += tensor.plus;
   }
 }
 

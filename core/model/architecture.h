@@ -1,5 +1,5 @@
 // Maps a checkpoint to the roles, names and orientation that GGUF expects: GPT-2 and the LLaMA family (llama, mistral,
-// qwen2). Names and hyperparameter keys: the GGUF specification and llama.cpp's model loader.
+// qwen2, qwen3, gemma3_text). Names and hyperparameter keys: the GGUF specification and llama.cpp's model loader.
 #ifndef NASHSWARM_CORE_MODEL_ARCHITECTURE_H_
 #define NASHSWARM_CORE_MODEL_ARCHITECTURE_H_
 
@@ -51,6 +51,7 @@ struct MappedTensor {
   uint64_t rows = 0, row_weights = 0;                  // stored, zero padding included
   uint64_t source_rows = 0, source_row_weights = 0;    // without padding; the rest is zero
   bool vector = false;                                 // stored with one dimension
+  float plus = 0;                                      // added to every weight: Gemma's norms multiply by 1 + weight
   std::vector<float> constant;                         // values of a tensor the checkpoint does not have
 
   uint64_t weights() const { return rows * row_weights; }
@@ -68,7 +69,7 @@ struct Model {
   std::vector<std::string> warnings;
 };
 
-// The architectures MapModel knows, as GGUF names them.
+// The architectures MapModel knows, by their model_type.
 absl::Span<const std::string_view> KnownArchitectures();
 
 // INVALID_ARGUMENT with the reasons ARCHITECTURE_UNKNOWN (lists the known ones), CONFIG_INVALID (a hyperparameter is

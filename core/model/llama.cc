@@ -1,68 +1,83 @@
-// The LLaMA family: llama, mistral (same tensors, sliding window) and qwen2 (biases on q, k and v).
+// The LLaMA family: llama, mistral (same tensors, sliding window), qwen2 (biases on q, k and v), qwen3 (norms of the heads
+// of q and k) and gemma3_text (norms before and after, layers with and without a window).
 #include <cmath>
 #include <cstring>
-#include <numbers>
 
 #include "core/base/checked.h"
 #include "core/base/status.h"
 #include "core/model/mapper.h"
+#include "core/model/rope_config.h"
 
 namespace nashswarm::model {
 namespace {
 
 using checkpoint::GgufValue;
 
+// In what the members of the family differ.
+struct Family {
+  std::string_view model_type;    // in config.json
+  std::string_view architecture;  // in GGUF
+  bool rotate_pairs;              // llama.cpp rotates neighbours for llama, halves for the others
+  bool head_norms;
+  bool gemma;
+  WindowRule window;
+};
+
+constexpr Family kFamilies[] = {
+    {"llama", "llama", true, false, false, WindowRule::kNone},
+    {"mistral", "llama", true, false, false, WindowRule::kEvery},
+    {"qwen2", "qwen2", false, false, false, WindowRule::kOnRequest},
+    {"qwen3", "qwen3", false, true, false, WindowRule::kOnRequest},
+    {"gemma3_text", "gemma3", false, true, true, WindowRule::kPeriodic},
+};
+
 struct Dimensions {
   uint64_t layers, width, heads, kv_heads, head_width, ffn, ffn_stored, vocabulary;
 };
 
-// Llama 3.1's rotary scaling is stored as one divisor per frequency. Source: "The Llama 3 Herd of Models" and the
-// published reference code: long wavelengths are divided by `factor`, short ones kept, those between interpolated.
-std::vector<float> Llama3Factors(const Json& scaling, double base, uint64_t head_width) {
-  const double factor = JsonDouble(scaling, "factor", 8), low = JsonDouble(scaling, "low_freq_factor", 1),
-               high = JsonDouble(scaling, "high_freq_factor", 4),
-               old_context = JsonDouble(scaling, "original_max_position_embeddings", 8192);
-  std::vector<float> factors;
-  for (uint64_t i = 0; i < head_width; i += 2) {
-    const double frequency = std::pow(base, -static_cast<double>(i) / static_cast<double>(head_width));
-    const double wavelength = 2 * std::numbers::pi / frequency;
-    if (wavelength < old_context / high) {
-      factors.push_back(1);
-    } else if (wavelength > old_context / low) {
-      factors.push_back(static_cast<float>(factor));
-    } else {
-      const double smooth = (old_context / wavelength - low) / (high - low);
-      factors.push_back(static_cast<float>(1 / ((1 - smooth) / factor + smooth)));
+Dimensions ReadDimensions(Mapper* map) {
+  Dimensions size{};
+  size.layers = map->Count("num_hidden_layers");
+  size.width = map->Count("hidden_size");
+  size.heads = map->Count("num_attention_heads");
+  size.kv_heads = map->CountOr("num_key_value_heads", size.heads);
+  size.head_width = map->CountOr("head_dim", size.width / size.heads);
+  size.ffn = map->Count("intermediate_size");
+  size.ffn_stored = AlignUp(size.ffn, kNarrowBlock);
+  size.vocabulary = map->Count("vocab_size");
+  if (size.head_width == 0 || size.head_width % 2 != 0 || size.heads % size.kv_heads != 0) {
+    map->Fail("CONFIG_INVALID", "config.json: head_dim must be even and num_attention_heads a multiple of num_key_value_heads",
+              "take config.json from the model's own repository");
+  }
+  if (size.ffn_stored != size.ffn) {
+    map->Warn(absl::StrCat("feed-forward width ", size.ffn, " padded with zeros to ", size.ffn_stored,
+                           " (exact: outputs unchanged), so that its matrices can be quantized"));
+  }
+  return size;
+}
+
+// Choices of config.json that GGUF's loaders do not have.
+void CheckChoices(const Family& family, Mapper* map) {
+  const char* wanted = family.gemma ? "gelu_pytorch_tanh" : "silu";
+  const std::string activation = JsonString(map->config(), family.gemma ? "hidden_activation" : "hidden_act", wanted);
+  if (activation != wanted) {
+    map->Fail("CONFIG_INVALID", absl::StrCat("config.json: hidden_act '", activation, "' is not this architecture's"),
+              absl::StrCat("GGUF's ", ToAbsl(family.architecture), " runs ", wanted, " only"));
+  }
+  for (const char* cap : {"attn_logit_softcapping", "final_logit_softcapping"}) {
+    if (JsonDouble(map->config(), cap, 0) != 0) {
+      map->Fail("CONFIG_INVALID", absl::StrCat("config.json: ", cap, " is not this architecture's"), "");
     }
   }
-  return factors;
-}
-
-void PutRopeScaling(const Dimensions& size, double base, Mapper* map) {
-  const auto it = map->config().find("rope_scaling");
-  if (it == map->config().end() || !it->is_object()) return;
-  const std::string kind = JsonString(*it, "rope_type", JsonString(*it, "type"));
-  if (kind.empty() || kind == "default") return;
-  if (kind == "llama3") {
-    map->Constant("rope_freqs.weight", Role::kRopeFactors, Llama3Factors(*it, base, size.head_width));
-    return;
-  }
-  if (kind != "linear" && kind != "yarn") {
-    map->Fail("CONFIG_INVALID", absl::StrCat("config.json: rope_scaling of type '", kind, "' is not supported"),
-              "linear, yarn and llama3 are");
-    return;
-  }
-  map->Put("rope.scaling.type", GgufValue::String(kind));
-  map->Put("rope.scaling.factor", GgufValue::F32(static_cast<float>(JsonDouble(*it, "factor", 1))));
-  if (const int64_t original = JsonInt(*it, "original_max_position_embeddings", 0); original > 0) {
-    map->Put("rope.scaling.original_context_length", GgufValue::U32(static_cast<uint32_t>(original)));
+  if (JsonBool(map->config(), "use_bidirectional_attention", false)) {
+    map->Fail("CONFIG_INVALID", "config.json: use_bidirectional_attention: this model does not write text", "");
   }
 }
 
-void PutHyperparameters(const Dimensions& size, Mapper* map) {
-  const double base = map->Real("rope_theta", 10000);
+void PutHyperparameters(const Family& family, const Dimensions& size, Mapper* map) {
+  const uint64_t context = map->Count("max_position_embeddings");
   map->Put("block_count", GgufValue::U32(size.layers));
-  map->Put("context_length", GgufValue::U32(map->Count("max_position_embeddings")));
+  map->Put("context_length", GgufValue::U32(context));
   map->Put("embedding_length", GgufValue::U32(size.width));
   map->Put("feed_forward_length", GgufValue::U32(size.ffn_stored));
   map->Put("attention.head_count", GgufValue::U32(size.heads));
@@ -70,16 +85,26 @@ void PutHyperparameters(const Dimensions& size, Mapper* map) {
   map->Put("attention.key_length", GgufValue::U32(size.head_width));
   map->Put("attention.value_length", GgufValue::U32(size.head_width));
   map->Put("attention.layer_norm_rms_epsilon", GgufValue::F32(map->Real("rms_norm_eps", 1e-6)));
-  map->Put("rope.dimension_count", GgufValue::U32(size.head_width));
-  map->Put("rope.freq_base", GgufValue::F32(static_cast<float>(base)));
   map->Put("vocab_size", GgufValue::U32(size.vocabulary));
-  PutRopeScaling(size, base, map);
+  PutRope(size.head_width, context, family.gemma, map);
+  const uint64_t window = PutSlidingWindow(family.window, size.layers, map);
+  if (window > 0 && !family.gemma) {
+    map->Warn(absl::StrCat("llama.cpp runs this architecture without its sliding window: past ", window,
+                           " tokens its attention sees more than the model was trained on"));
+  }
+  if (!family.gemma) return;
+  if (window == 0) map->Fail("CONFIG_INVALID", "config.json: has no 'sliding_window'", "take config.json from the model's own repository");
+  // transformers' default is 256, the head width of all but the largest.
+  if (const double scalar = map->Real("query_pre_attn_scalar", 256); scalar != static_cast<double>(size.head_width)) {
+    map->Put("attention.scale", GgufValue::F32(static_cast<float>(1 / std::sqrt(scalar))));
+    map->Warn("query_pre_attn_scalar differs from head_dim: llama.cpp knows this only of Gemma 3 27B");
+  }
 }
 
-void MapAttention(const Dimensions& size, bool rotate_pairs, uint64_t l, Mapper* map) {
+void MapAttention(const Family& family, const Dimensions& size, uint64_t l, Mapper* map) {
   const int layer = static_cast<int>(l);
   const std::string name = absl::StrCat("blk.", l, "."), source = absl::StrCat("model.layers.", l, ".self_attn.");
-  const Layout layout = rotate_pairs ? Layout::kHeadPairs : Layout::kRows;
+  const Layout layout = family.rotate_pairs ? Layout::kHeadPairs : Layout::kRows;
   const auto project = [&](const char* letter, Role role, uint64_t heads, Layout rows) {
     const uint64_t out = heads * size.head_width;
     const std::string stored = absl::StrCat(name, "attn_", letter), from = absl::StrCat(source, letter, "_proj");
@@ -108,6 +133,31 @@ void MapFeedForward(const Dimensions& size, uint64_t l, Mapper* map) {
   map->OptionalVector(name + "down.bias", source + "down_proj.bias", Role::kBias, layer, {1, size.width});
 }
 
+// The norms of a layer, in the checkpoint's names. Gemma multiplies by 1 + weight; GGUF stores the sum.
+void MapNorm(const Family& family, const std::string& name, const std::string& source, int layer, uint64_t width, Mapper* map) {
+  Mapper::Shape shape{1, width};
+  shape.plus = family.gemma ? 1.0f : 0.0f;
+  map->Vector(name + ".weight", source + ".weight", Role::kNorm, layer, shape);
+}
+
+void MapLayer(const Family& family, const Dimensions& size, uint64_t l, Mapper* map) {
+  const std::string name = absl::StrCat("blk.", l, "."), source = absl::StrCat("model.layers.", l, ".");
+  const auto norm = [&](const char* to, const char* from, uint64_t width) {
+    MapNorm(family, name + to, source + from, static_cast<int>(l), width, map);
+  };
+  norm("attn_norm", "input_layernorm", size.width);
+  MapAttention(family, size, l, map);
+  if (family.head_norms) {
+    norm("attn_q_norm", "self_attn.q_norm", size.head_width);
+    norm("attn_k_norm", "self_attn.k_norm", size.head_width);
+  }
+  // Gemma's name for the norm before the feed-forward part is the others' for the norm after attention.
+  if (family.gemma) norm("post_attention_norm", "post_attention_layernorm", size.width);
+  norm("ffn_norm", family.gemma ? "pre_feedforward_layernorm" : "post_attention_layernorm", size.width);
+  MapFeedForward(size, l, map);
+  if (family.gemma) norm("post_ffw_norm", "post_feedforward_layernorm", size.width);
+}
+
 bool SameBytes(const checkpoint::Checkpoint& checkpoint, const std::string& a, const std::string& b) {
   const auto *x = checkpoint.Find(a), *y = checkpoint.Find(b);
   return x != nullptr && y != nullptr && x->data.size() == y->data.size() &&
@@ -116,41 +166,26 @@ bool SameBytes(const checkpoint::Checkpoint& checkpoint, const std::string& a, c
 
 }  // namespace
 
-absl::StatusOr<Model> MapLlama(const checkpoint::Checkpoint& checkpoint, std::string_view model_type) {
-  const bool qwen = model_type == "qwen2";
-  Mapper map(checkpoint, qwen ? "qwen2" : "llama");
-  Dimensions size{};
-  size.layers = map.Count("num_hidden_layers");
-  size.width = map.Count("hidden_size");
-  size.heads = map.Count("num_attention_heads");
-  size.kv_heads = map.CountOr("num_key_value_heads", size.heads);
-  size.head_width = map.CountOr("head_dim", size.width / size.heads);
-  size.ffn = map.Count("intermediate_size");
-  size.ffn_stored = AlignUp(size.ffn, kNarrowBlock);
-  size.vocabulary = map.Count("vocab_size");
-  if (size.head_width % 2 != 0 || size.heads % size.kv_heads != 0) {
-    map.Fail("CONFIG_INVALID", "config.json: head_dim must be even and num_attention_heads a multiple of num_key_value_heads",
-             "take config.json from the model's own repository");
+bool IsLlamaFamily(std::string_view model_type) {
+  for (const Family& family : kFamilies) {
+    if (family.model_type == model_type) return true;
   }
-  if (const std::string activation = JsonString(checkpoint.config(), "hidden_act", "silu"); activation != "silu") {
-    map.Fail("CONFIG_INVALID", absl::StrCat("config.json: hidden_act '", activation, "' is not this architecture's"),
-             "GGUF's llama and qwen2 run silu only");
-  }
-  const std::string embedding = "model.embed_tokens.weight", head = "lm_head.weight";
-  const bool tied = JsonBool(checkpoint.config(), "tie_word_embeddings", false) || !map.Has(head) || !map.Has(embedding);
-  PutHyperparameters(size, &map);
-  if (size.ffn_stored != size.ffn) {
-    map.Warn(absl::StrCat("feed-forward width ", size.ffn, " padded with zeros to ", size.ffn_stored,
-                          " (exact: outputs unchanged), so that its matrices can be quantized"));
-  }
+  return false;
+}
 
-  if (const int64_t window = JsonInt(checkpoint.config(), "sliding_window", 0);
-      window > 0 && JsonBool(checkpoint.config(), "use_sliding_window", !qwen)) {
-    map.Warn(absl::StrCat("llama.cpp runs this architecture without its sliding window: past ", window,
-                          " tokens its attention sees more than the model was trained on"));
-  }
+absl::StatusOr<Model> MapLlama(const checkpoint::Checkpoint& checkpoint, std::string_view model_type) {
+  const Family* found = kFamilies;
+  while (found->model_type != model_type) ++found;
+  const Family& family = *found;
+  Mapper map(checkpoint, std::string(family.architecture));
+  const Dimensions size = ReadDimensions(&map);
+  CheckChoices(family, &map);
+  PutHyperparameters(family, size, &map);
 
   // A tied weight may be stored under either name, or under both; then config.json decides, as transformers does.
+  const std::string embedding = "model.embed_tokens.weight", head = "lm_head.weight";
+  const bool tied =
+      JsonBool(checkpoint.config(), "tie_word_embeddings", family.gemma) || !map.Has(head) || !map.Has(embedding);
   map.Matrix("token_embd.weight", map.Has(embedding) ? embedding : head, Role::kTokenEmbedding, -1,
              {size.vocabulary, size.width});
   if (tied && map.Has(embedding) && map.Has(head)) {
@@ -159,16 +194,8 @@ absl::StatusOr<Model> MapLlama(const checkpoint::Checkpoint& checkpoint, std::st
     }
     map.Ignore(head);
   }
-  for (uint64_t l = 0; l < size.layers && map.ok(); ++l) {
-    const std::string name = absl::StrCat("blk.", l, "."), source = absl::StrCat("model.layers.", l, ".");
-    const int layer = static_cast<int>(l);
-    map.Vector(name + "attn_norm.weight", source + "input_layernorm.weight", Role::kNorm, layer, {1, size.width});
-    // llama.cpp rotates neighbours for llama, halves for qwen2: only llama's rows must be paired.
-    MapAttention(size, !qwen, l, &map);
-    map.Vector(name + "ffn_norm.weight", source + "post_attention_layernorm.weight", Role::kNorm, layer, {1, size.width});
-    MapFeedForward(size, l, &map);
-  }
-  map.Vector("output_norm.weight", "model.norm.weight", Role::kNorm, -1, {1, size.width});
+  for (uint64_t l = 0; l < size.layers && map.ok(); ++l) MapLayer(family, size, l, &map);
+  MapNorm(family, "output_norm", "model.norm", -1, size.width, &map);
   if (!tied) map.Matrix("output.weight", head, Role::kOutput, -1, {size.vocabulary, size.width});
   static constexpr std::string_view kBuffers[] = {".rotary_emb.inv_freq"};
   return map.Finish(size.vocabulary, kBuffers);

@@ -110,6 +110,7 @@ void Mapper::Add(std::string name, const std::string& source, Role role, int lay
   mapped.rows = std::max(shape.rows, shape.padded_rows);
   mapped.row_weights = std::max(shape.row_weights, shape.padded_row_weights);
   mapped.vector = vector;
+  mapped.plus = shape.plus;
   model_.tensors.push_back(std::move(mapped));
   model_.parameters += tensor->elements();
   used_.insert(source);

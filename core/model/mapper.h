@@ -33,6 +33,7 @@ class Mapper {
     uint64_t padded_rows = 0, padded_row_weights = 0; // 0: no padding
     Layout layout = Layout::kRows;
     uint64_t head_rows = 0;
+    float plus = 0;                                   // added to every weight
   };
   bool Has(const std::string& source) const { return checkpoint_.Find(source) != nullptr; }
   void Matrix(std::string name, const std::string& source, Role role, int layer, Shape shape);
@@ -60,7 +61,8 @@ class Mapper {
 
 // One per architecture family.
 absl::StatusOr<Model> MapGpt2(const checkpoint::Checkpoint& checkpoint);
-absl::StatusOr<Model> MapLlama(const checkpoint::Checkpoint& checkpoint, std::string_view model_type);
+bool IsLlamaFamily(std::string_view model_type);
+absl::StatusOr<Model> MapLlama(const checkpoint::Checkpoint& checkpoint, std::string_view model_type);  // one of the family
 
 }  // namespace nashswarm::model
 

@@ -18,8 +18,15 @@ struct Chunk {
 // holds one chunk as floats, decoded floats and encoded bytes, so memory is a few MiB a thread.
 inline constexpr uint64_t kChunkWeights = 256u << 10;
 
-inline void AppendChunks(uint64_t tensor, uint64_t rows, uint64_t row_weights, std::vector<Chunk>* out) {
-  const uint64_t step = std::max<uint64_t>(1, kChunkWeights / std::max<uint64_t>(row_weights, 1));
+// Chunks are whole multiples of this many rows, since encoding with error feedback takes them together; a chunk of a wide
+// tensor is larger for it.
+inline constexpr uint64_t kRowsTogether = 128;
+
+// `weights`: how many a chunk has, nearly.
+inline void AppendChunks(uint64_t tensor, uint64_t rows, uint64_t row_weights, std::vector<Chunk>* out,
+                         uint64_t weights = kChunkWeights) {
+  const uint64_t fitting = weights / std::max<uint64_t>(row_weights, 1),
+                 step = std::max(fitting / kRowsTogether, uint64_t{1}) * kRowsTogether;
   for (uint64_t first = 0; first < rows; first += step) out->push_back({tensor, first, std::min(step, rows - first)});
 }
 

@@ -8,6 +8,7 @@
 #include "core/base/parallel.h"
 #include "core/base/status.h"
 #include "core/pipeline/chunks.h"
+#include "core/pipeline/objectives.h"
 #include "core/pipeline/prepared.h"
 #include "core/pipeline/progress.h"
 #include "core/pipeline/stages.h"
@@ -30,23 +31,23 @@ struct ChunkBuffers {
   std::vector<uint8_t> encoded;
 };
 
-absl::Status EncodeChunk(const model::MappedTensor& source, const PreparedTensor& tensor, const ShardTensor& target,
-                         const Chunk& chunk, bool zero_non_finite, AtomicFile* file, quant::RowError* error) {
+absl::Status EncodeChunk(const model::MappedTensor& source, const PreparedTensor& tensor,
+                         const calibrate::Objective& objective, const ShardTensor& target, const Chunk& chunk,
+                         bool zero_non_finite, AtomicFile* file, quant::RowError* error) {
   static thread_local ChunkBuffers buffers;
   auto& [values, decoded, encoded] = buffers;
-  values.resize(chunk.rows * tensor.row_weights);
-  decoded.resize(tensor.row_weights);
+  const uint64_t width = tensor.row_weights;
+  values.resize(chunk.rows * width);
+  decoded.resize(width);
   encoded.resize(chunk.rows * target.row_bytes);
   model::ReadRows(source, chunk.first, chunk.rows, values.data());
   if (zero_non_finite) {
     for (float& value : values) value = std::isfinite(value) ? value : 0.0f;
   }
+  objective.Encode(target.format, values.data(), chunk.rows, width, encoded.data());
   for (uint64_t r = 0; r < chunk.rows; ++r) {
-    const absl::Span<const float> row(&values[r * tensor.row_weights], tensor.row_weights);
-    uint8_t* out = &encoded[r * target.row_bytes];
-    quant::EncodeRow(target.format, row, {}, out);
-    quant::DecodeRow(target.format, out, absl::MakeSpan(decoded));
-    *error += quant::CompareRows(row, decoded, {});
+    quant::DecodeRow(target.format, &encoded[r * target.row_bytes], absl::MakeSpan(decoded));
+    *error += quant::CompareRows({&values[r * width], width}, decoded, {});
   }
   return file->WriteAt(target.offset + chunk.first * target.row_bytes, encoded);
 }
@@ -58,6 +59,8 @@ absl::StatusOr<Json> Encode(const Task& task) {
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
   NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(task.in_dir, "plan.json")));
   NS_ASSIGN_OR_RETURN(const Json plan, ParseJson(text, "plan.json"));
+  NS_ASSIGN_OR_RETURN(const Calibrated calibrated, ReadCalibrated(task));
+  Objectives objectives(open.model, calibrated.moments.get());
   const size_t first = prepared.shards.at(task.shard).first, last = prepared.shards.at(task.shard).second;
 
   std::vector<Chunk> chunks;
@@ -85,8 +88,8 @@ absl::StatusOr<Json> Encode(const Task& task) {
     const size_t t = chunks[c].tensor;
     const PreparedTensor& tensor = prepared.tensors[t];
     ShardTensor& target = targets[t - first];
-    NS_RETURN_IF_ERROR(EncodeChunk(open.model.tensors[t], tensor, target, chunks[c], task.spec.zero_non_finite, &file,
-                                   &errors[c]));
+    NS_RETURN_IF_ERROR(EncodeChunk(open.model.tensors[t], tensor, objectives.Of(t), target, chunks[c],
+                                   task.spec.zero_non_finite, &file, &errors[c]));
     progress.Add(chunks[c].rows * tensor.row_weights, tensor.source);
     if (target.chunks_left.fetch_sub(1) == 1) {  // the last chunk of the tensor sums up, in order
       quant::RowError& total = totals[t - first];

@@ -1,11 +1,18 @@
-// SOLVE: the game. Curves and a target in, a plan out.
+// SOLVE: the game. Curves and a target in, a plan out. A quality target becomes a size by trying plans out.
+#include <algorithm>
+#include <cmath>
+#include <map>
+
 #include "absl/strings/str_format.h"
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/game/game.h"
 #include "core/game/loss_weights.h"
+#include "core/pipeline/candidate.h"
+#include "core/pipeline/objectives.h"
 #include "core/pipeline/prepared.h"
+#include "core/pipeline/quality_search.h"
 #include "core/pipeline/stages.h"
 
 namespace nashswarm::pipeline {
@@ -14,11 +21,23 @@ namespace {
 // The plan is "at the target" when its file is within this share of it.
 constexpr double kClose = 0.001;
 
+// Measured loss weights where calibration has them, else the role's.
+std::vector<double> LossWeights(const model::Model& model, const calibrate::Calibration& calibration) {
+  std::map<std::string, double> measured;
+  for (const calibrate::LossWeight& weight : calibration.loss_weights) measured[weight.tensor] = weight.weight();
+  std::vector<double> weights;
+  for (const model::MappedTensor& tensor : model.tensors) {
+    const auto it = measured.find(tensor.name);
+    const bool defaults = measured.empty();
+    weights.push_back(defaults ? game::DefaultLossWeight(tensor, HasTiedHead(model)) : it != measured.end() ? it->second : 0);
+  }
+  return weights;
+}
+
 absl::StatusOr<std::vector<game::Player>> ReadPlayers(const Prepared& prepared, const model::Model& model,
-                                                      const std::string& in_dir) {
+                                                      const calibrate::Calibration& calibration, const std::string& in_dir) {
   std::vector<game::Player> players(prepared.tensors.size());
-  const bool tied = std::none_of(model.tensors.begin(), model.tensors.end(),
-                                 [](const model::MappedTensor& t) { return t.role == model::Role::kOutput; });
+  const std::vector<double> loss_weights = LossWeights(model, calibration);
   for (size_t shard = 0; shard < prepared.shards.size(); ++shard) {
     const std::string file = absl::StrCat("curves-", shard, ".json");
     NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(in_dir, file)));
@@ -27,7 +46,7 @@ absl::StatusOr<std::vector<game::Player>> ReadPlayers(const Prepared& prepared, 
       const size_t t = entry.at("tensor");
       game::Player& player = players.at(t);
       player.name = prepared.tensors[t].source;
-      player.loss_weight = game::DefaultLossWeight(model.tensors.at(t), tied);
+      player.loss_weight = loss_weights.at(t);
       for (const Json& point : entry.at("curve")) {
         // The file aligns every tensor, and the alignment is part of its price.
         player.strategies.push_back({AlignUp(point.at("bytes").get<uint64_t>(), checkpoint::kGgufAlignment),
@@ -52,6 +71,12 @@ absl::Status CheckFeasible(const Prepared& prepared, uint64_t target, uint64_t s
                    absl::StrFormat("nearest feasible target: --bpw %.3f or --size %d", ask, smallest));
 }
 
+std::string OptimumText(const game::Plan& plan) {
+  if (plan.proved_best) return "proved the best plan of its size";
+  return absl::StrFormat("loss at most %.3f %% above the best plan's",
+                         plan.loss > 0 ? 100 * plan.duality_gap() / plan.loss : 0.0);
+}
+
 std::string Summarize(const game::Plan& plan, uint64_t file_bytes, uint64_t target, uint64_t parameters) {
   const double below = 1 - static_cast<double>(file_bytes) / target;
   std::string where;
@@ -62,12 +87,62 @@ std::string Summarize(const game::Plan& plan, uint64_t file_bytes, uint64_t targ
   } else {
     where = "the nearest point where the formats lower the loss any more";
   }
-  const std::string optimum =
-      plan.proved_best ? "proved the best plan of its size"
-                       : absl::StrFormat("loss at most %.3f %% above the best plan's",
-                                         plan.loss > 0 ? 100 * plan.duality_gap() / plan.loss : 0.0);
   return absl::StrFormat("%.4f bits a weight, %.3f %% under the target: %s; %s", BitsPerWeight(file_bytes, parameters),
-                         100 * below, where, optimum);
+                         100 * below, where, OptimumText(plan));
+}
+
+// The equilibrium at sizes from the smallest to the largest, evenly spaced on a logarithmic scale.
+absl::StatusOr<std::vector<FrontierPoint>> Frontier(absl::Span<const game::Player> players, uint64_t header_bytes) {
+  constexpr int kPoints = 48;
+  uint64_t largest = 0;
+  for (const game::Player& player : players) {
+    uint64_t most = 0;
+    for (const game::Strategy& strategy : player.strategies) most = std::max(most, strategy.bytes);
+    largest += most;
+  }
+  const double low = static_cast<double>(game::SmallestBytes(players)), high = static_cast<double>(largest);
+  std::vector<FrontierPoint> frontier;
+  for (int i = 0; i < kPoints; ++i) {
+    const double bytes = low * std::pow(high / low, static_cast<double>(i) / (kPoints - 1));
+    NS_ASSIGN_OR_RETURN(const game::Plan plan, game::Solve(players, static_cast<uint64_t>(std::ceil(bytes))));
+    if (!frontier.empty() && plan.bytes + header_bytes == frontier.back().bytes) continue;
+    frontier.push_back({plan.bytes + header_bytes, plan.loss});
+  }
+  return frontier;
+}
+
+std::vector<quant::Format> FormatsOf(const Prepared& prepared, const game::Plan& plan) {
+  std::vector<quant::Format> formats;
+  for (size_t t = 0; t < prepared.tensors.size(); ++t) formats.push_back(prepared.tensors[t].formats[plan.choice[t]]);
+  return formats;
+}
+
+// The smallest plan that meets the quality target, by trying plans out.
+absl::StatusOr<QualityOutcome> SolveForQuality(const Task& task, const OpenModel& open, const Prepared& prepared,
+                                               const Calibrated& calibrated, absl::Span<const game::Player> players,
+                                               const std::vector<FrontierPoint>& frontier) {
+  CandidateEvaluator evaluator(open, prepared, *calibrated.moments, calibrate::EvaluationWindows(*calibrated.moments),
+                               task.threads);
+  const double checkpoint = calibrated.calibration.references.at(0).score.perplexity;
+  const bool by_perplexity = task.spec.target == Spec::Target::kMaxPerplexityIncrease;
+  const auto measure = [&](const game::Plan& plan) -> absl::StatusOr<Trial> {
+    NS_ASSIGN_OR_RETURN(const evaluate::Score score,
+                        evaluator.Evaluate(FormatsOf(prepared, plan), [&](uint64_t done, uint64_t total) {
+                          task.observer->Progress(done, total, "trying a plan");
+                          return absl::OkStatus();
+                        }));
+    Trial trial{plan.bytes + prepared.header_bytes, plan.loss, score.agreement->mean_kl, score.perplexity,
+                score.perplexity / checkpoint - 1, false};
+    trial.passed = (by_perplexity ? trial.perplexity_change : trial.mean_kl) <= task.spec.quality;
+    task.observer->Log("info", absl::StrFormat("tried %.4f bits a weight: perplexity %+.2f %%, KL %.5f: %s",
+                                               BitsPerWeight(trial.bytes, prepared.parameters), 100 * trial.perplexity_change,
+                                               trial.mean_kl, trial.passed ? "passes" : "fails"));
+    return trial;
+  };
+  const double tolerated = by_perplexity ? std::log1p(task.spec.quality) : task.spec.quality;
+  return FindSmallestPassing(frontier, tolerated, by_perplexity, [&](uint64_t bytes) {
+    return game::Solve(players, bytes - prepared.header_bytes);
+  }, measure);
 }
 
 }  // namespace
@@ -75,14 +150,28 @@ std::string Summarize(const game::Plan& plan, uint64_t file_bytes, uint64_t targ
 absl::StatusOr<Json> SolvePlan(const Task& task) {
   NS_ASSIGN_OR_RETURN(const Prepared prepared, ReadPrepared(task.in_dir));
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
-  NS_ASSIGN_OR_RETURN(const std::vector<game::Player> players, ReadPlayers(prepared, open.model, task.in_dir));
+  NS_ASSIGN_OR_RETURN(const Calibrated calibrated, ReadCalibrated(task));
+  NS_ASSIGN_OR_RETURN(const std::vector<game::Player> players,
+                      ReadPlayers(prepared, open.model, calibrated.calibration, task.in_dir));
+  NS_ASSIGN_OR_RETURN(const std::vector<FrontierPoint> frontier, Frontier(players, prepared.header_bytes));
 
-  const uint64_t target = task.spec.TargetBytes(prepared.parameters);
-  NS_RETURN_IF_ERROR(CheckFeasible(prepared, target, prepared.header_bytes + game::SmallestBytes(players)));
-  NS_ASSIGN_OR_RETURN(const game::Plan plan, game::Solve(players, target - prepared.header_bytes));
-
+  QualityOutcome outcome;
+  std::string summary;
+  uint64_t target = 0;
+  if (task.spec.has_quality_target()) {
+    NS_ASSIGN_OR_RETURN(outcome, SolveForQuality(task, open, prepared, calibrated, players, frontier));
+    target = prepared.header_bytes + outcome.plan.bytes;
+    summary = absl::StrFormat("%.4f bits a weight: the smallest of %d plans tried that keeps %s; %s",
+                              BitsPerWeight(target, prepared.parameters), static_cast<int>(outcome.trials.size()),
+                              task.spec.TargetText(), OptimumText(outcome.plan));
+  } else {
+    target = task.spec.TargetBytes(prepared.parameters);
+    NS_RETURN_IF_ERROR(CheckFeasible(prepared, target, prepared.header_bytes + game::SmallestBytes(players)));
+    NS_ASSIGN_OR_RETURN(outcome.plan, game::Solve(players, target - prepared.header_bytes));
+    summary = Summarize(outcome.plan, prepared.header_bytes + outcome.plan.bytes, target, prepared.parameters);
+  }
+  const game::Plan& plan = outcome.plan;
   const uint64_t file_bytes = prepared.header_bytes + plan.bytes;
-  const std::string summary = Summarize(plan, file_bytes, target, prepared.parameters);
   task.observer->Log("info", summary);
   Json tensors = Json::array();
   for (size_t t = 0; t < players.size(); ++t) {
@@ -96,6 +185,13 @@ absl::StatusOr<Json> SolvePlan(const Task& task) {
   for (const game::PriceStep& step : plan.path) {
     path.push_back({{"price", step.price}, {"bytes", step.bytes + prepared.header_bytes}, {"loss", step.loss}});
   }
+  Json points = Json::array(), trials = Json::array();
+  for (const FrontierPoint& point : frontier) points.push_back({{"bytes", point.bytes}, {"loss", point.loss}});
+  for (const Trial& trial : outcome.trials) {
+    trials.push_back({{"bytes", trial.bytes}, {"predicted_loss", trial.predicted_loss}, {"mean_kl", trial.mean_kl},
+                      {"perplexity", trial.perplexity}, {"perplexity_change", trial.perplexity_change},
+                      {"passed", trial.passed}});
+  }
   const Json json = {{"target_bytes", target},
                      {"file_bytes", file_bytes},
                      {"price", plan.price},
@@ -105,6 +201,8 @@ absl::StatusOr<Json> SolvePlan(const Task& task) {
                      {"proved_best", plan.proved_best},
                      {"summary", summary},
                      {"path", std::move(path)},
+                     {"frontier", std::move(points)},
+                     {"trials", std::move(trials)},
                      {"tensors", std::move(tensors)}};
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, "plan.json"), json.dump(1)));
   return Json{{"file_bytes", file_bytes}, {"summary", summary}};

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "absl/strings/str_format.h"
 #include "core/base/status.h"
 
 namespace nashswarm::pipeline {
@@ -13,7 +14,7 @@ absl::Status Invalid(const std::string& why, std::string_view hint = {}) {
 
 absl::Status ParseTarget(const Json& target, Spec* spec) {
   if (!target.is_object() || target.size() != 1) {
-    return Invalid("exactly one target is needed", "give one of --bpw, --size and --ratio");
+    return Invalid("exactly one target is needed", "give one of --bpw, --size, --ratio, --max-ppl-increase and --max-kl");
   }
   if (target.contains("bits_per_weight")) {
     spec->target = Spec::Target::kBitsPerWeight;
@@ -28,9 +29,35 @@ absl::Status ParseTarget(const Json& target, Spec* spec) {
     spec->target = Spec::Target::kRatio;
     spec->ratio = JsonDouble(target, "ratio", 0);
     if (!(spec->ratio > 0 && spec->ratio < 1)) return Invalid("the ratio must be in (0, 1): 0.9 keeps a tenth of FP32");
+  } else if (target.contains("max_ppl_increase") || target.contains("max_kl")) {
+    const bool perplexity = target.contains("max_ppl_increase");
+    spec->target = perplexity ? Spec::Target::kMaxPerplexityIncrease : Spec::Target::kMaxKl;
+    spec->quality = JsonDouble(target, perplexity ? "max_ppl_increase" : "max_kl", 0);
+    if (!(spec->quality > 0 && spec->quality <= 100)) return Invalid("the quality target must be positive");
   } else {
     return Invalid(absl::StrCat("unknown target '", target.begin().key(), "'"));
   }
+  return absl::OkStatus();
+}
+
+absl::Status ParseCalibration(const Json& json, Spec* spec) {
+  const std::string source = JsonString(json, "source");
+  if (source == "text") spec->calibration = Spec::Calibration::kText;
+  else if (source == "self") spec->calibration = Spec::Calibration::kSelf;
+  else if (source == "imatrix") spec->calibration = Spec::Calibration::kImatrix;
+  else return Invalid(absl::StrCat("unknown calibration source '", source, "'"), "text, self and imatrix are known");
+  const int64_t tokens = JsonInt(json, "tokens", 0);
+  if (tokens < 0) return Invalid("calibration tokens must not be negative");
+  spec->calibration_tokens = static_cast<uint64_t>(tokens);
+  return absl::OkStatus();
+}
+
+absl::Status ParseEvaluation(const Json& json, Spec* spec) {
+  spec->evaluation_text = JsonBool(json, "text", false);
+  const int64_t tokens = JsonInt(json, "tokens", 0), context = JsonInt(json, "context", 0);
+  if (tokens < 0 || context < 0) return Invalid("evaluation tokens and context must not be negative");
+  spec->evaluation_tokens = static_cast<uint64_t>(tokens);
+  spec->evaluation_context = static_cast<uint64_t>(context);
   return absl::OkStatus();
 }
 
@@ -43,10 +70,25 @@ uint64_t Spec::TargetBytes(uint64_t parameters) const {
       return size_bytes;
     case Target::kRatio:
       return static_cast<uint64_t>(std::floor((1 - ratio) * 4 * weights + 1e-6));
+    default:
+      return static_cast<uint64_t>(std::floor(bits_per_weight * weights / 8 + 1e-6));
+  }
+}
+
+std::string Spec::TargetText() const {
+  switch (target) {
+    case Target::kSizeBytes:
+      return absl::StrFormat("%d bytes", size_bytes);
+    case Target::kRatio:
+      return absl::StrFormat("%g %% smaller than FP32", 100 * ratio);
+    case Target::kMaxPerplexityIncrease:
+      return absl::StrFormat("perplexity at most %g %% higher", 100 * quality);
+    case Target::kMaxKl:
+      return absl::StrFormat("mean KL divergence at most %g nats", quality);
     case Target::kBitsPerWeight:
       break;
   }
-  return static_cast<uint64_t>(std::floor(bits_per_weight * weights / 8 + 1e-6));
+  return absl::StrFormat("%g bits a weight", bits_per_weight);
 }
 
 absl::StatusOr<Spec> ParseSpec(const Json& json) {
@@ -57,6 +99,11 @@ absl::StatusOr<Spec> ParseSpec(const Json& json) {
   if (spec.format != "gguf") return Invalid(absl::StrCat("unknown artifact format '", spec.format, "'"), "gguf is known");
   spec.seed = static_cast<uint64_t>(JsonInt(json, "seed", 0));
   spec.zero_non_finite = JsonBool(json, "zero_non_finite", false);
+  if (json.contains("calibration")) NS_RETURN_IF_ERROR(ParseCalibration(json["calibration"], &spec));
+  if (json.contains("evaluation")) NS_RETURN_IF_ERROR(ParseEvaluation(json["evaluation"], &spec));
+  if (spec.has_quality_target() && !spec.evaluates()) {
+    return Invalid("a quality target needs text to measure on", "give --evaluate FILE, --calibrate FILE or --calibrate self");
+  }
   if (json.contains("rules")) {
     for (const Json& rule : json["rules"]) spec.rules.push_back({JsonString(rule, "pattern"), JsonString(rule, "format")});
   }

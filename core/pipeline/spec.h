@@ -17,18 +17,35 @@ struct Rule {
 };
 
 struct Spec {
-  enum class Target { kBitsPerWeight, kSizeBytes, kRatio };
+  enum class Target { kBitsPerWeight, kSizeBytes, kRatio, kMaxPerplexityIncrease, kMaxKl };
+  enum class Calibration { kNone, kText, kSelf, kImatrix };
   Target target = Target::kBitsPerWeight;
   double bits_per_weight = 0;  // file bytes * 8 / parameters
   uint64_t size_bytes = 0;
   double ratio = 0;            // share of the FP32 bytes saved, in (0, 1)
+  double quality = 0;          // of the quality targets: a share (0.02 is 2 %), or nats a token
   std::string format = "gguf";
   uint64_t seed = 0;
   std::vector<Rule> rules;     // first match wins
   bool zero_non_finite = false;
 
-  // Bytes the whole weight file may have.
+  Calibration calibration = Calibration::kNone;
+  uint64_t calibration_tokens = 0;    // 0: the default
+  bool evaluation_text = false;       // a text of its own to measure on
+  uint64_t evaluation_tokens = 0, evaluation_context = 0;
+
+  // The size is what follows from a quality.
+  bool has_quality_target() const { return target == Target::kMaxPerplexityIncrease || target == Target::kMaxKl; }
+  // There is text to measure on: a text of its own, or a held-out part of what calibrates.
+  bool evaluates() const {
+    return evaluation_text || calibration == Calibration::kText || calibration == Calibration::kSelf;
+  }
+  bool calibrates() const { return evaluates() || calibration == Calibration::kImatrix; }
+
+  // Bytes the whole weight file may have. Not for a quality target.
   uint64_t TargetBytes(uint64_t parameters) const;
+  // As people ask for it: "3.5 bits a weight".
+  std::string TargetText() const;
 };
 
 // INVALID_ARGUMENT / SPEC_INVALID names the field.

@@ -1,4 +1,4 @@
-// The stages of a job: prepare, measure, solve, encode, publish. Each reads the files of earlier stages and writes its
+// The stages of a job: prepare, calibrate, measure, solve, encode, evaluate, publish. Each reads the files of earlier stages and writes its
 // own (names and flow: core/engine/README.md). The same inputs give the same bytes at any thread count.
 #ifndef NASHSWARM_CORE_PIPELINE_STAGES_H_
 #define NASHSWARM_CORE_PIPELINE_STAGES_H_
@@ -19,7 +19,8 @@ namespace nashswarm::pipeline {
 class Observer {
  public:
   virtual ~Observer() = default;
-  virtual void Progress(uint64_t weights_done, uint64_t weights_total, const std::string& tensor) = 0;
+  // Weights, or tokens in calibrate and evaluate; `what` is a tensor or what is being done.
+  virtual void Progress(uint64_t done, uint64_t total, const std::string& what) = 0;
   virtual void TensorDone(const std::string& tensor, const std::string& format, double bits_per_weight,
                           double relative_error) = 0;
   virtual void Log(const std::string& severity, const std::string& text) = 0;
@@ -34,14 +35,18 @@ struct Task {
   int threads = 0;            // 0: every core
   std::string source_digest;  // hex, of the model's manifest; goes into the artifact's manifest
   Observer* observer = nullptr;  // not owned
+  std::string calibration_path, evaluation_path;  // texts or an imatrix, as the spec says
+  Json history = Json::array();  // of publish: results of the earlier stages' tasks, [{"stage", "shard", "result"}]
 };
 
 // Each returns the fields of its "result" event.
 absl::StatusOr<Json> Validate(const Task& task);
 absl::StatusOr<Json> Prepare(const Task& task);
+absl::StatusOr<Json> Calibrate(const Task& task);
 absl::StatusOr<Json> Measure(const Task& task);
 absl::StatusOr<Json> SolvePlan(const Task& task);
 absl::StatusOr<Json> Encode(const Task& task);
+absl::StatusOr<Json> Evaluate(const Task& task);
 absl::StatusOr<Json> Publish(const Task& task);
 
 // By stage name; INVALID_ARGUMENT / STAGE_UNKNOWN.

@@ -8,11 +8,6 @@
 namespace nashswarm::quant {
 namespace {
 
-struct BlockFormat {
-  Grid grid;
-  Guesses guesses;
-};
-
 constexpr float kLevelsQ8[] = {127.0f, 126.2f, 125.4f, 124.6f, 123.8f};
 constexpr float kLevelsQ5[] = {-16.0f, -15.5f, -15.0f, -14.5f, -14.0f, -16.5f, 15.0f, 15.5f, 14.5f};
 constexpr float kClippedQ5[] = {-16.0f, -15.5f, -15.0f, -14.5f, -14.0f, -16.5f, -17.0f, -18.0f, -19.0f, -20.0f,
@@ -25,45 +20,34 @@ constexpr float kClippedQ4[] = {-8.0f, -7.5f, -7.0f, -6.5f, -8.5f, -9.0f, -9.5f,
 // block, 127 scales, would lie about as near to zero as to another level.
 constexpr float kLeastUsefulScale = 0x1p-28f;
 
-constexpr Lanes kNoMinimum = {};
+constexpr BlockShape Shape(float lo, float hi, bool codebook = false) { return {{lo, hi, codebook}, kBlock}; }
+constexpr BlockShape kShapeQ8 = Shape(-128.0f, 127.0f), kShapeQ5 = Shape(-16.0f, 15.0f), kShapeQ4 = Shape(-8.0f, 7.0f),
+                     kShapeIQ4 = Shape(-127.0f, 113.0f, true);
 
-// Encodes the row 16 blocks at a time; `write(q, block)` packs 32 rounded weights, q counted from the lowest level.
-template <typename Block, typename Write>
-void EncodeBlocks(const BlockFormat& format, const Row& row, uint8_t* out, Write write) {
+int FitBlocks(const Grid& grid, const Guesses& guesses, const Row& row, int first, BlockScales* scales) {
   const Kernels& kernels = ActiveKernels();
-  const int blocks = static_cast<int>(row.weights.size() / kBlock);
+  const int count = std::min(kLanes, static_cast<int>(row.weights.size() / kBlock) - first);
+  const size_t at = static_cast<size_t>(first) * kBlock;
   Group group;
-  for (int first = 0; first < blocks; first += kLanes) {
-    const int count = std::min(kLanes, blocks - first);
-    const float* weights = row.weights.data() + static_cast<size_t>(first) * kBlock;
-    kernels.load(weights, row.importance_at(static_cast<size_t>(first) * kBlock), count, kBlock, group);
-
-    Lanes scale = {};
-    kernels.fit_scale(group, format.grid, format.guesses.For(group.weighted), scale);
-    for (float& s : scale) s = std::fabs(s) < kLeastUsefulScale ? 0.0f : StorableScale(s);
-
-    uint8_t q[kLanes * kBlock];
-    kernels.round(weights, count, kBlock, format.grid, scale, kNoMinimum, q);
-    Block* block = reinterpret_cast<Block*>(out) + first;
-    for (int lane = 0; lane < count; ++lane) {
-      block[lane].d = FloatToHalf(scale[lane]);
-      write(q + lane * kBlock, block[lane]);
-    }
+  kernels.load(row.weights.data() + at, row.importance_at(at), count, kBlock, group);
+  Lanes scale = {};
+  kernels.fit_scale(group, grid, guesses.For(group.weighted), scale);
+  for (float& s : scale) s = std::fabs(s) < kLeastUsefulScale ? 0.0f : StorableScale(s);
+  for (int lane = 0; lane < count; ++lane) {
+    scales[lane].d = scale[lane];
+    scales[lane].scale[0] = 1;
   }
+  return count;
 }
 
-// Weights 0..15 in the low nibbles, 16..31 in the high ones.
-void PackNibbles(const uint8_t* q, uint8_t* out) {
-  for (int i = 0; i < 16; ++i) out[i] = static_cast<uint8_t>((q[i] & 15) | q[i + 16] << 4);
+int FitQ8_0(const Row& row, int first, BlockScales* scales) {
+  return FitBlocks(kShapeQ8.grid, {kLevelsQ8, kLevelsQ8}, row, first, scales);
 }
 
-}  // namespace
-
-void EncodeQ8_0(const Row& row, uint8_t* out) {
-  const BlockFormat format = {{-128.0f, 127.0f}, {kLevelsQ8, kLevelsQ8}};
-  EncodeBlocks<BlockQ8_0>(format, row, out, [](const uint8_t* q, BlockQ8_0& block) {
-    for (int i = 0; i < kBlock; ++i) block.q[i] = static_cast<int8_t>(q[i] - 128);
-  });
+void PackQ8_0(const BlockScales& scales, const uint8_t* q, uint8_t* out) {
+  BlockQ8_0& block = *reinterpret_cast<BlockQ8_0*>(out);
+  block.d = FloatToHalf(scales.d);
+  for (int i = 0; i < kBlock; ++i) block.q[i] = static_cast<int8_t>(q[i] - 128);
 }
 
 void DecodeQ8_0(const uint8_t* in, absl::Span<float> row) {
@@ -74,16 +58,15 @@ void DecodeQ8_0(const uint8_t* in, absl::Span<float> row) {
   }
 }
 
-void EncodeQ5_0(const Row& row, uint8_t* out) {
-  const BlockFormat format = {{-16.0f, 15.0f}, {kLevelsQ5, kClippedQ5}};
-  EncodeBlocks<BlockQ5_0>(format, row, out, [](const uint8_t* q, BlockQ5_0& block) {
-    PackNibbles(q, block.q);
-    for (int byte = 0; byte < 4; ++byte) {
-      int bits = 0;
-      for (int i = 0; i < 8; ++i) bits |= (q[8 * byte + i] >> 4) << i;
-      block.high[byte] = static_cast<uint8_t>(bits);
-    }
-  });
+int FitQ5_0(const Row& row, int first, BlockScales* scales) {
+  return FitBlocks(kShapeQ5.grid, {kLevelsQ5, kClippedQ5}, row, first, scales);
+}
+
+void PackQ5_0(const BlockScales& scales, const uint8_t* q, uint8_t* out) {
+  BlockQ5_0& block = *reinterpret_cast<BlockQ5_0*>(out);
+  block.d = FloatToHalf(scales.d);
+  PackNibbles(q, block.q);
+  PackFifthBits(q, block.high);
 }
 
 void DecodeQ5_0(const uint8_t* in, absl::Span<float> row) {
@@ -101,9 +84,16 @@ void DecodeQ5_0(const uint8_t* in, absl::Span<float> row) {
   }
 }
 
-void EncodeQ4_0(const Row& row, uint8_t* out) {
-  const BlockFormat format = {{-8.0f, 7.0f}, {kLevelsQ4, kClippedQ4}};
-  EncodeBlocks<BlockQ4_0>(format, row, out, [](const uint8_t* q, BlockQ4_0& block) { PackNibbles(q, block.q); });
+int FitQ4_0(const Row& row, int first, BlockScales* scales) {
+  return FitBlocks(kShapeQ4.grid, {kLevelsQ4, kClippedQ4}, row, first, scales);
+}
+
+// Q4_0 and IQ4_NL have the same layout.
+static_assert(sizeof(BlockQ4_0) == sizeof(BlockIQ4_NL));
+void PackQ4_0(const BlockScales& scales, const uint8_t* q, uint8_t* out) {
+  BlockQ4_0& block = *reinterpret_cast<BlockQ4_0*>(out);
+  block.d = FloatToHalf(scales.d);
+  PackNibbles(q, block.q);
 }
 
 void DecodeQ4_0(const uint8_t* in, absl::Span<float> row) {
@@ -118,9 +108,8 @@ void DecodeQ4_0(const uint8_t* in, absl::Span<float> row) {
   }
 }
 
-void EncodeIQ4_NL(const Row& row, uint8_t* out) {
-  const BlockFormat format = {{-127.0f, 113.0f, true}, {kLevelsIQ4, kClippedIQ4}};
-  EncodeBlocks<BlockIQ4_NL>(format, row, out, [](const uint8_t* q, BlockIQ4_NL& block) { PackNibbles(q, block.q); });
+int FitIQ4_NL(const Row& row, int first, BlockScales* scales) {
+  return FitBlocks(kShapeIQ4.grid, {kLevelsIQ4, kClippedIQ4}, row, first, scales);
 }
 
 void DecodeIQ4_NL(const uint8_t* in, absl::Span<float> row) {
@@ -134,5 +123,12 @@ void DecodeIQ4_NL(const uint8_t* in, absl::Span<float> row) {
     y += kBlock;
   }
 }
+
+}  // namespace
+
+constinit const Codec kQ8_0 = {DecodeQ8_0, nullptr, kShapeQ8, FitQ8_0, PackQ8_0};
+constinit const Codec kQ5_0 = {DecodeQ5_0, nullptr, kShapeQ5, FitQ5_0, PackQ5_0};
+constinit const Codec kQ4_0 = {DecodeQ4_0, nullptr, kShapeQ4, FitQ4_0, PackQ4_0};
+constinit const Codec kIQ4_NL = {DecodeIQ4_NL, nullptr, kShapeIQ4, FitIQ4_NL, PackQ4_0};
 
 }  // namespace nashswarm::quant

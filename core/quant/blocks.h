@@ -42,6 +42,21 @@ struct BlockIQ4_NL {
 };
 static_assert(sizeof(BlockIQ4_NL) == 18);
 
+// --- one scale and one minimum per 32 weights: w = d * q + m ---
+
+struct BlockQ4_1 {
+  uint16_t d, m;
+  uint8_t q[16];  // q, nibbles as in Q4_0
+};
+static_assert(sizeof(BlockQ4_1) == 20);
+
+struct BlockQ5_1 {
+  uint16_t d, m;
+  uint8_t high[4];  // as in Q5_0
+  uint8_t q[16];
+};
+static_assert(sizeof(BlockQ5_1) == 24);
+
 // --- super-blocks with one scale per sub-block: w = d * scale[j] * q ---
 
 struct BlockQ6_K {      // sub-blocks of 16

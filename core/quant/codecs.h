@@ -1,60 +1,39 @@
-// Encoders and decoders of each format, grouped by family; format.cc chooses between them. Internal to core/quant.
+// The codec of each format, grouped by family; format.cc chooses between them. Internal to core/quant.
 #ifndef NASHSWARM_CORE_QUANT_CODECS_H_
 #define NASHSWARM_CORE_QUANT_CODECS_H_
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 
 #include "absl/types/span.h"
 #include "core/base/half.h"
+#include "core/quant/kernels.h"
+#include "core/quant/scales.h"
 
 namespace nashswarm::quant {
 
-// A row to encode; `importance` is empty or as long as `weights`.
-struct Row {
-  absl::Span<const float> weights;
-  absl::Span<const float> importance;
-  const float* importance_at(size_t i) const { return importance.empty() ? nullptr : importance.data() + i; }
+// What a format does. Formats that store each weight by itself have `encode`; the others have the rest.
+struct Codec {
+  void (*decode)(const uint8_t* in, absl::Span<float> row) = nullptr;
+  void (*encode)(const Row& row, uint8_t* out) = nullptr;
+  BlockShape shape = {};
+  int (*choose_scales)(const Row& row, int first, BlockScales* scales) = nullptr;                // as ChooseScales
+  void (*pack)(const BlockScales& scales, const uint8_t* levels, uint8_t* out) = nullptr;  // as PackBlock
 };
 
-using Encoder = void (*)(const Row& row, uint8_t* out);
-using Decoder = void (*)(const uint8_t* in, absl::Span<float> row);
-
 // One number per weight (plain.cc).
-void EncodeF32(const Row& row, uint8_t* out);
-void EncodeF16(const Row& row, uint8_t* out);
-void EncodeBF16(const Row& row, uint8_t* out);
-void DecodeF32(const uint8_t* in, absl::Span<float> row);
-void DecodeF16(const uint8_t* in, absl::Span<float> row);
-void DecodeBF16(const uint8_t* in, absl::Span<float> row);
-
+extern const Codec kF32, kF16, kBF16;
 // One scale per 32 weights (block_scale.cc).
-void EncodeQ8_0(const Row& row, uint8_t* out);
-void EncodeQ5_0(const Row& row, uint8_t* out);
-void EncodeQ4_0(const Row& row, uint8_t* out);
-void EncodeIQ4_NL(const Row& row, uint8_t* out);
-void DecodeQ8_0(const uint8_t* in, absl::Span<float> row);
-void DecodeQ5_0(const uint8_t* in, absl::Span<float> row);
-void DecodeQ4_0(const uint8_t* in, absl::Span<float> row);
-void DecodeIQ4_NL(const uint8_t* in, absl::Span<float> row);
-
+extern const Codec kQ8_0, kQ5_0, kQ4_0, kIQ4_NL;
+// One scale and one minimum per 32 weights (block_affine.cc).
+extern const Codec kQ5_1, kQ4_1;
 // Super-blocks of 256 with a scale per sub-block (super_scale.cc).
-void EncodeQ6_K(const Row& row, uint8_t* out);
-void EncodeQ3_K(const Row& row, uint8_t* out);
-void EncodeIQ4_XS(const Row& row, uint8_t* out);
-void DecodeQ6_K(const uint8_t* in, absl::Span<float> row);
-void DecodeQ3_K(const uint8_t* in, absl::Span<float> row);
-void DecodeIQ4_XS(const uint8_t* in, absl::Span<float> row);
-
+extern const Codec kQ6_K, kQ3_K, kIQ4_XS;
 // Super-blocks of 256 with a scale and a minimum per sub-block (super_affine.cc).
-void EncodeQ5_K(const Row& row, uint8_t* out);
-void EncodeQ4_K(const Row& row, uint8_t* out);
-void EncodeQ2_K(const Row& row, uint8_t* out);
-void DecodeQ5_K(const uint8_t* in, absl::Span<float> row);
-void DecodeQ4_K(const uint8_t* in, absl::Span<float> row);
-void DecodeQ2_K(const uint8_t* in, absl::Span<float> row);
+extern const Codec kQ5_K, kQ4_K, kQ2_K;
 
 // First guesses of the scale. `levels`: where the weight of greatest magnitude may land, of either sign because the
 // grids are not symmetric. More guesses find luckier roundings; each list ends about where more stopped to pay. With
@@ -71,29 +50,38 @@ inline constexpr float kClippedIQ4[] = {-133.0f, -127.0f, -121.0f, -115.0f, -109
                                         -140.0f, -150.0f, -165.0f, 119.0f,  113.0f,  107.0f,  102.0f,
                                         97.0f,   126.0f,  135.0f,  145.0f,  160.0f};
 
+// First guesses: the range of the weights spans max + stretch levels, and the share `low` of what does not fit is cut
+// off at the lower end. More guesses find luckier roundings; these are about where more stopped to pay.
+template <size_t kStretches, size_t kLows>
+constexpr auto Windows(const float (&stretches)[kStretches], const float (&lows)[kLows]) {
+  std::array<Window, kStretches * kLows> windows{};
+  size_t i = 0;
+  for (const float stretch : stretches) {
+    for (const float low : lows) windows[i++] = {stretch, -stretch * low};
+  }
+  return windows;
+}
+
 // The `Block`s of `block_weights` weights at `in`, as many as fill a row.
 template <typename Block>
 absl::Span<const Block> BlocksAt(const uint8_t* in, size_t row_weights, size_t block_weights) {
   return absl::MakeConstSpan(reinterpret_cast<const Block*>(in), row_weights / block_weights);
 }
 
-constexpr float kGreatestHalf = 65504.0f;
-
 inline float Clamped(float value, float lo, float hi) { return value < lo ? lo : value > hi ? hi : value; }
 
-// A scale as it can be stored, still as a float: the nearest half for normal halves; below those, where halves are
-// coarse, the next one away from zero, so that a small scale neither vanishes nor shrinks by much. Saturates.
-// Without branches, so that a loop over lanes becomes vector code.
-inline float StorableScale(float value) {
-  constexpr float kLeastNormal = 0x1p-14f, kLeast = 0x1p-24f;
-  const float magnitude = std::fabs(value);
-  const uint32_t bits = std::bit_cast<uint32_t>(magnitude);
-  const float normal = std::bit_cast<float>((bits + 0xfff + (bits >> 13 & 1)) & 0xffffe000u);
-  const float steps = (magnitude < kLeastNormal ? magnitude : kLeastNormal) / kLeast;  // exact
-  const float whole = static_cast<float>(static_cast<int>(steps));
-  const float subnormal = (whole < steps ? whole + 1.0f : whole) * kLeast;
-  const float half = magnitude < kLeastNormal ? subnormal : normal;
-  return std::copysign(half < kGreatestHalf ? half : kGreatestHalf, value);
+// Weights 0..15 in the low nibbles, 16..31 in the high ones.
+inline void PackNibbles(const uint8_t* q, uint8_t* out) {
+  for (int i = 0; i < 16; ++i) out[i] = static_cast<uint8_t>((q[i] & 15) | q[i + 16] << 4);
+}
+
+// Bit i (little endian): the fifth bit of weight i of 32.
+inline void PackFifthBits(const uint8_t* q, uint8_t* out) {
+  for (int byte = 0; byte < 4; ++byte) {
+    int bits = 0;
+    for (int i = 0; i < 8; ++i) bits |= (q[8 * byte + i] >> 4) << i;
+    out[byte] = static_cast<uint8_t>(bits);
+  }
 }
 
 // Nearest integer, ties to even, for |value| < 2^22.

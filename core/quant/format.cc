@@ -6,14 +6,11 @@
 
 #include "core/quant/blocks.h"
 #include "core/quant/codecs.h"
+#include "core/quant/kernels.h"
+#include "core/quant/scales.h"
 
 namespace nashswarm::quant {
 namespace {
-
-struct Codec {
-  Encoder encode;
-  Decoder decode;
-};
 
 // Ascending in bits per weight, then in quality. kCodecs below has the same order.
 constexpr FormatInfo kInfos[] = {
@@ -23,8 +20,10 @@ constexpr FormatInfo kInfos[] = {
     {Format::kQ4_0, "Q4_0", kBlock, sizeof(BlockQ4_0)},
     {Format::kIQ4_NL, "IQ4_NL", kBlock, sizeof(BlockIQ4_NL)},
     {Format::kQ4_K, "Q4_K", kSuper, sizeof(BlockQ4_K)},
+    {Format::kQ4_1, "Q4_1", kBlock, sizeof(BlockQ4_1)},
     {Format::kQ5_0, "Q5_0", kBlock, sizeof(BlockQ5_0)},
     {Format::kQ5_K, "Q5_K", kSuper, sizeof(BlockQ5_K)},
+    {Format::kQ5_1, "Q5_1", kBlock, sizeof(BlockQ5_1)},
     {Format::kQ6_K, "Q6_K", kSuper, sizeof(BlockQ6_K)},
     {Format::kQ8_0, "Q8_0", kBlock, sizeof(BlockQ8_0)},
     {Format::kF16, "F16", 1, 2},
@@ -32,15 +31,39 @@ constexpr FormatInfo kInfos[] = {
     {Format::kF32, "F32", 1, 4},
 };
 
-constexpr Codec kCodecs[] = {
-    {EncodeQ2_K, DecodeQ2_K},     {EncodeQ3_K, DecodeQ3_K}, {EncodeIQ4_XS, DecodeIQ4_XS}, {EncodeQ4_0, DecodeQ4_0},
-    {EncodeIQ4_NL, DecodeIQ4_NL}, {EncodeQ4_K, DecodeQ4_K}, {EncodeQ5_0, DecodeQ5_0},     {EncodeQ5_K, DecodeQ5_K},
-    {EncodeQ6_K, DecodeQ6_K},     {EncodeQ8_0, DecodeQ8_0}, {EncodeF16, DecodeF16},       {EncodeBF16, DecodeBF16},
-    {EncodeF32, DecodeF32},
-};
+constexpr const Codec* kCodecs[] = {&kQ2_K, &kQ3_K, &kIQ4_XS, &kQ4_0, &kIQ4_NL, &kQ4_K, &kQ4_1, &kQ5_0,
+                                    &kQ5_K, &kQ5_1, &kQ6_K,   &kQ8_0, &kF16,    &kBF16, &kF32};
 static_assert(std::size(kCodecs) == std::size(kInfos));
 
-const Codec& CodecOf(Format format) { return kCodecs[&InfoOf(format) - kInfos]; }
+const Codec& CodecOf(Format format) { return *kCodecs[&InfoOf(format) - kInfos]; }
+
+constexpr int kMaxAtOnce = 512;  // weights of a group: 16 sub-blocks of 32
+
+void RoundBlocks(const BlockShape& shape, const float* weights, int blocks, const BlockScales* scales,
+                 uint8_t* levels) {
+  float scale[kLanes], min[kLanes];
+  for (int b = 0; b < blocks; ++b) {
+    for (int j = 0; j < shape.subs; ++j) {
+      scale[b * shape.subs + j] = scales[b].ScaleOf(j);
+      min[b * shape.subs + j] = scales[b].MinOf(j);
+    }
+  }
+  ActiveKernels().round(weights, blocks * shape.subs, shape.sub_weights(), shape.grid, scale, min, levels);
+}
+
+void EncodeBlocks(const FormatInfo& info, const Codec& codec, const Row& row, uint8_t* out) {
+  const int blocks = static_cast<int>(row.weights.size() / info.block_weights);
+  uint8_t levels[kMaxAtOnce];
+  for (int first = 0, count = 0; first < blocks; first += count) {
+    BlockScales scales[kMaxBlocksAtOnce];
+    count = codec.choose_scales(row, first, scales);
+    const float* weights = row.weights.data() + static_cast<size_t>(first) * info.block_weights;
+    RoundBlocks(codec.shape, weights, count, scales, levels);
+    for (int b = 0; b < count; ++b) {
+      codec.pack(scales[b], levels + b * info.block_weights, out + static_cast<size_t>(first + b) * info.block_bytes);
+    }
+  }
+}
 
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
@@ -86,9 +109,25 @@ std::optional<uint64_t> EncodedBytes(Format format, uint64_t rows, uint64_t row_
 }
 
 void EncodeRow(Format format, absl::Span<const float> row, absl::Span<const float> importance, uint8_t* out) {
-  CodecOf(format).encode({row, importance}, out);
+  const Codec& codec = CodecOf(format);
+  if (codec.encode != nullptr) return codec.encode({row, importance}, out);
+  EncodeBlocks(InfoOf(format), codec, {row, importance}, out);
 }
 
 void DecodeRow(Format format, const uint8_t* in, absl::Span<float> row) { CodecOf(format).decode(in, row); }
+
+const BlockShape& ShapeOf(Format format) { return CodecOf(format).shape; }
+
+int ChooseScales(Format format, const Row& row, int first, BlockScales* scales) {
+  return CodecOf(format).choose_scales(row, first, scales);
+}
+
+void ChooseLevels(Format format, const float* weights, int blocks, const BlockScales* scales, uint8_t* levels) {
+  RoundBlocks(CodecOf(format).shape, weights, blocks, scales, levels);
+}
+
+void PackBlock(Format format, const BlockScales& scales, const uint8_t* levels, uint8_t* out) {
+  CodecOf(format).pack(scales, levels, out);
+}
 
 }  // namespace nashswarm::quant

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "absl/types/span.h"
+#include "core/quant/scales.h"
 
 namespace nashswarm::quant {
 
@@ -27,16 +28,6 @@ struct Group {
   int size;
   bool weighted;
 };
-
-// Levels a scaled weight may take: the integers lo..hi, or the 16 values of kCodebook.
-struct Grid {
-  float lo, hi;
-  bool codebook = false;
-};
-
-// The non-uniform levels of IQ4_NL and IQ4_XS, part of the formats.
-inline constexpr int8_t kCodebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                         1,    13,   25,  38,  53,  69,  89,  113};
 
 // Where a first guess puts the range of a block's weights on the levels 0..max: weight = minimum lands on `shift`, and
 // the range spans max + stretch levels.

@@ -69,8 +69,6 @@ void Decode16(const uint8_t* in, absl::Span<float> row, Convert convert) {
   }
 }
 
-}  // namespace
-
 void EncodeF32(const Row& row, uint8_t* out) {
   if (!row.weights.empty()) std::memcpy(out, row.weights.data(), row.weights.size() * 4);
 }
@@ -94,5 +92,11 @@ void EncodeBF16(const Row& row, uint8_t* out) {
 void DecodeBF16(const uint8_t* in, absl::Span<float> row) {
   Decode16(in, row, [](uint16_t value) { return BFloat16ToFloat(value); });
 }
+
+}  // namespace
+
+constinit const Codec kF32 = {DecodeF32, EncodeF32};
+constinit const Codec kF16 = {DecodeF16, EncodeF16};
+constinit const Codec kBF16 = {DecodeBF16, EncodeBF16};
 
 }  // namespace nashswarm::quant

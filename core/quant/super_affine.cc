@@ -13,30 +13,17 @@
 namespace nashswarm::quant {
 namespace {
 
-// First guesses: the range of the weights spans max + stretch levels, and the share `low` of what does not fit is cut
-// off at the lower end. More guesses find luckier roundings; these are about where more stopped to pay.
-template <size_t kStretches, size_t kLows>
-constexpr auto Windows(const float (&stretches)[kStretches], const float (&lows)[kLows]) {
-  std::array<Window, kStretches * kLows> windows{};
-  size_t i = 0;
-  for (const float stretch : stretches) {
-    for (const float low : lows) windows[i++] = {stretch, -stretch * low};
-  }
-  return windows;
-}
 constexpr auto kFine = Windows({-0.75f, -0.25f, 0.25f, 0.75f, 1.25f, 1.75f}, {0.0f, 0.33f, 0.67f, 1.0f});
 constexpr auto kCoarse = Windows({-0.5f, 0.0f, 0.5f, 1.0f}, {0.0f, 0.5f, 1.0f});
 
-struct AffineFormat {
-  float max;                        // weights are 0..max
-  float greatest;                   // integer scales and minima are 0..greatest
-  int sub_weights;                  // 16 or 32
-  absl::Span<const Window> windows;
-  int subs() const { return kSuper / sub_weights; }
-};
+// Levels 0..max; integer scales and minima 0..greatest.
+constexpr BlockShape Shape(float max, int subs, int greatest) {
+  return {{0.0f, max}, kSuper, subs, 0, greatest, 0, greatest};
+}
+constexpr BlockShape kShapeQ5 = Shape(31.0f, 8, 63), kShapeQ4 = Shape(15.0f, 8, 63), kShapeQ2 = Shape(3.0f, 16, 15);
 
-// What is stored of a super-block beside the rounded weights.
-struct Scales {
+// The best choice for a super-block so far.
+struct Chosen {
   float d = 0.0f, dmin = 0.0f;         // halves
   float scale[16] = {}, min[16] = {};  // integers
   float error = -1.0f;                 // sum over sub-blocks; negative: nothing chosen yet
@@ -57,7 +44,7 @@ float Greatest(const float* values, int count) {
 
 // The d and dmin that minimise the error of a super-block given all integers: two linear equations.
 // `first` is the super-block's first lane.
-void SolveUnits(const AffineSums& sums, int first, int subs, const Scales& scales, float& d, float& dmin) {
+void SolveUnits(const AffineSums& sums, int first, int subs, const Chosen& scales, float& d, float& dmin) {
   double ss = 0.0, sm = 0.0, mm = 0.0, sx = 0.0, mx = 0.0;
   for (int j = 0; j < subs; ++j) {
     const double s = scales.scale[j], m = scales.min[j];
@@ -78,30 +65,33 @@ void SolveUnits(const AffineSums& sums, int first, int subs, const Scales& scale
 }
 
 // Chooses units and integers of the super-blocks that share a group.
-void FitSupers(const AffineFormat& format, const Kernels& kernels, const Group& group, float sign, Scales* scales) {
-  const int subs = format.subs(), supers = kLanes / subs;
+void FitGroup(const BlockShape& shape, absl::Span<const Window> windows, const Kernels& kernels, const Group& group,
+              float sign, Chosen* scales) {
+  const int subs = shape.subs, supers = kLanes / subs;
+  const float max = shape.grid.hi;
+  const auto greatest = static_cast<float>(shape.greatest_scale);
   Lanes ideal_scale = {}, ideal_min = {};
-  kernels.fit_affine(group, format.max, sign, format.windows, ideal_scale, ideal_min);
+  kernels.fit_affine(group, max, sign, windows, ideal_scale, ideal_min);
   float d[2] = {}, dmin[2] = {};
   for (int s = 0; s < supers; ++s) {
-    d[s] = StorableScale(Greatest(ideal_scale + s * subs, subs) / format.greatest);
-    dmin[s] = StorableScale(Greatest(ideal_min + s * subs, subs) / format.greatest);
+    d[s] = StorableScale(Greatest(ideal_scale + s * subs, subs) / greatest);
+    dmin[s] = StorableScale(Greatest(ideal_min + s * subs, subs) / greatest);
   }
 
   for (int round = 0; round < kRounds; ++round) {
     Lanes scale[kTries], min[kTries], tried_scale[kTries], tried_min[kTries], best = {}, error = {};
     for (int lane = 0; lane < kLanes; ++lane) {
       const float unit = d[lane / subs], unit_min = dmin[lane / subs];
-      const float s = NearestInteger(Clamped(Ratio(ideal_scale[lane], unit), 0.0f, format.greatest));
-      const float m = NearestInteger(Clamped(Ratio(ideal_min[lane], unit_min), 0.0f, format.greatest));
+      const float s = NearestInteger(Clamped(Ratio(ideal_scale[lane], unit), 0.0f, greatest));
+      const float m = NearestInteger(Clamped(Ratio(ideal_min[lane], unit_min), 0.0f, greatest));
       for (int k = 0; k < kTries; ++k) {
-        scale[k][lane] = Clamped(s + kScaleSteps[k], 0.0f, format.greatest);
-        min[k][lane] = Clamped(m + kMinSteps[k], 0.0f, format.greatest);
+        scale[k][lane] = Clamped(s + kScaleSteps[k], 0.0f, greatest);
+        min[k][lane] = Clamped(m + kMinSteps[k], 0.0f, greatest);
         tried_scale[k][lane] = unit * scale[k][lane];
         tried_min[k][lane] = unit_min * min[k][lane];
       }
     }
-    kernels.pick_affine(group, format.max, kTries, tried_scale, tried_min, best, error);
+    kernels.pick_affine(group, max, kTries, tried_scale, tried_min, best, error);
 
     bool improved = false;
     for (int s = 0; s < supers; ++s) {
@@ -122,12 +112,12 @@ void FitSupers(const AffineFormat& format, const Kernels& kernels, const Group& 
 
     Lanes chosen_scale, chosen_min;
     for (int lane = 0; lane < kLanes; ++lane) {
-      const Scales& super = scales[lane / subs];
+      const Chosen& super = scales[lane / subs];
       chosen_scale[lane] = super.d * super.scale[lane % subs];
       chosen_min[lane] = super.dmin * super.min[lane % subs];
     }
     AffineSums sums = {};
-    kernels.affine_sums(group, format.max, chosen_scale, chosen_min, sums);
+    kernels.affine_sums(group, max, chosen_scale, chosen_min, sums);
     for (int s = 0; s < supers; ++s) {
       d[s] = scales[s].d;
       dmin[s] = scales[s].dmin;
@@ -151,47 +141,39 @@ float MinimumSign(absl::Span<const float> super, int sub_weights) {
   return -1.0f;
 }
 
-// `write(q, scales, block)` packs 256 rounded weights and the integers; d and dmin are already there.
-template <typename Block, typename Write>
-void EncodeSupers(const AffineFormat& format, const Row& row, uint8_t* out, Write write) {
+int FitSupers(const BlockShape& shape, absl::Span<const Window> windows, const Row& row, int first,
+              BlockScales* scales) {
   const Kernels& kernels = ActiveKernels();
   const int supers = static_cast<int>(row.weights.size() / kSuper);
-  const int subs = format.subs(), at_once = kLanes / subs;
-  Group group;
-  for (int first = 0, count = 0; first < supers; first += count) {
-    const auto sign_of = [&](int s) {
-      return MinimumSign(row.weights.subspan(static_cast<size_t>(s) * kSuper, kSuper), format.sub_weights);
-    };
-    const float sign = sign_of(first);
-    count = 1;
-    while (count < std::min(at_once, supers - first) && sign_of(first + count) == sign) ++count;
+  const int subs = shape.subs, at_once = kLanes / subs;
+  const auto sign_of = [&](int s) {
+    return MinimumSign(row.weights.subspan(static_cast<size_t>(s) * kSuper, kSuper), shape.sub_weights());
+  };
+  const float sign = sign_of(first);
+  int count = 1;
+  while (count < std::min(at_once, supers - first) && sign_of(first + count) == sign) ++count;
 
-    const float* weights = row.weights.data() + static_cast<size_t>(first) * kSuper;
-    kernels.load(weights, row.importance_at(static_cast<size_t>(first) * kSuper), count * subs, format.sub_weights,
-                 group);
-    Scales scales[2];
-    FitSupers(format, kernels, group, sign, scales);
-    for (int s = 0; s < count; ++s) {
-      Lanes scale, min;
-      for (int j = 0; j < subs; ++j) {
-        scale[j] = scales[s].d * scales[s].scale[j];
-        min[j] = scales[s].dmin * scales[s].min[j];
-      }
-      uint8_t q[kSuper];
-      kernels.round(weights + s * kSuper, subs, format.sub_weights, {0.0f, format.max}, scale, min, q);
-      Block& block = reinterpret_cast<Block*>(out)[first + s];
-      block.d = FloatToHalf(scales[s].d);
-      block.dmin = FloatToHalf(scales[s].dmin);
-      write(q, scales[s], block);
+  const size_t at = static_cast<size_t>(first) * kSuper;
+  Group group;
+  kernels.load(row.weights.data() + at, row.importance_at(at), count * subs, shape.sub_weights(), group);
+  Chosen chosen[2];
+  FitGroup(shape, windows, kernels, group, sign, chosen);
+  for (int s = 0; s < count; ++s) {
+    scales[s].d = chosen[s].d;
+    scales[s].dmin = chosen[s].dmin;
+    for (int j = 0; j < subs; ++j) {
+      scales[s].scale[j] = static_cast<int8_t>(chosen[s].scale[j]);
+      scales[s].min[j] = static_cast<int8_t>(chosen[s].min[j]);
     }
   }
+  return count;
 }
 
 // The 12 bytes of six-bit scales and minima that Q4_K and Q5_K share; layout in blocks.h.
-void PackSixBits(const Scales& scales, uint8_t* out) {
+void PackSixBits(const BlockScales& scales, uint8_t* out) {
   for (int j = 0; j < 4; ++j) {
-    const int s0 = static_cast<int>(scales.scale[j]), s4 = static_cast<int>(scales.scale[j + 4]);
-    const int m0 = static_cast<int>(scales.min[j]), m4 = static_cast<int>(scales.min[j + 4]);
+    const int s0 = scales.scale[j], s4 = scales.scale[j + 4];
+    const int m0 = scales.min[j], m4 = scales.min[j + 4];
     out[j] = static_cast<uint8_t>(s0 | s4 >> 4 << 6);
     out[j + 4] = static_cast<uint8_t>(m0 | m4 >> 4 << 6);
     out[j + 8] = static_cast<uint8_t>((s4 & 15) | (m4 & 15) << 4);
@@ -220,14 +202,16 @@ void PackSubNibbles(const uint8_t* q, uint8_t* out) {
   }
 }
 
-}  // namespace
+int FitQ4_K(const Row& row, int first, BlockScales* scales) {
+  return FitSupers(kShapeQ4, kFine, row, first, scales);
+}
 
-void EncodeQ4_K(const Row& row, uint8_t* out) {
-  const AffineFormat format = {15.0f, 63.0f, 32, kFine};
-  EncodeSupers<BlockQ4_K>(format, row, out, [](const uint8_t* q, const Scales& scales, BlockQ4_K& block) {
-    PackSixBits(scales, block.scales);
-    PackSubNibbles(q, block.q);
-  });
+void PackQ4_K(const BlockScales& scales, const uint8_t* q, uint8_t* out) {
+  BlockQ4_K& block = *reinterpret_cast<BlockQ4_K*>(out);
+  block.d = FloatToHalf(scales.d);
+  block.dmin = FloatToHalf(scales.dmin);
+  PackSixBits(scales, block.scales);
+  PackSubNibbles(q, block.q);
 }
 
 void DecodeQ4_K(const uint8_t* in, absl::Span<float> row) {
@@ -244,17 +228,21 @@ void DecodeQ4_K(const uint8_t* in, absl::Span<float> row) {
   }
 }
 
-void EncodeQ5_K(const Row& row, uint8_t* out) {
-  const AffineFormat format = {31.0f, 63.0f, 32, kFine};
-  EncodeSupers<BlockQ5_K>(format, row, out, [](const uint8_t* q, const Scales& scales, BlockQ5_K& block) {
-    PackSixBits(scales, block.scales);
-    PackSubNibbles(q, block.q);
-    for (int l = 0; l < 32; ++l) {
-      int bits = 0;
-      for (int j = 0; j < 8; ++j) bits |= (q[32 * j + l] >> 4) << j;
-      block.high[l] = static_cast<uint8_t>(bits);
-    }
-  });
+int FitQ5_K(const Row& row, int first, BlockScales* scales) {
+  return FitSupers(kShapeQ5, kFine, row, first, scales);
+}
+
+void PackQ5_K(const BlockScales& scales, const uint8_t* q, uint8_t* out) {
+  BlockQ5_K& block = *reinterpret_cast<BlockQ5_K*>(out);
+  block.d = FloatToHalf(scales.d);
+  block.dmin = FloatToHalf(scales.dmin);
+  PackSixBits(scales, block.scales);
+  PackSubNibbles(q, block.q);
+  for (int l = 0; l < 32; ++l) {
+    int bits = 0;
+    for (int j = 0; j < 8; ++j) bits |= (q[32 * j + l] >> 4) << j;
+    block.high[l] = static_cast<uint8_t>(bits);
+  }
 }
 
 void DecodeQ5_K(const uint8_t* in, absl::Span<float> row) {
@@ -273,18 +261,22 @@ void DecodeQ5_K(const uint8_t* in, absl::Span<float> row) {
   }
 }
 
-void EncodeQ2_K(const Row& row, uint8_t* out) {
-  const AffineFormat format = {3.0f, 15.0f, 16, kCoarse};
-  EncodeSupers<BlockQ2_K>(format, row, out, [](const uint8_t* q, const Scales& scales, BlockQ2_K& block) {
-    for (int j = 0; j < 16; ++j) {
-      block.scales[j] = static_cast<uint8_t>(static_cast<int>(scales.scale[j]) | static_cast<int>(scales.min[j]) << 4);
+int FitQ2_K(const Row& row, int first, BlockScales* scales) {
+  return FitSupers(kShapeQ2, kCoarse, row, first, scales);
+}
+
+void PackQ2_K(const BlockScales& scales, const uint8_t* q, uint8_t* out) {
+  BlockQ2_K& block = *reinterpret_cast<BlockQ2_K*>(out);
+  block.d = FloatToHalf(scales.d);
+  block.dmin = FloatToHalf(scales.dmin);
+  for (int j = 0; j < 16; ++j) {
+    block.scales[j] = static_cast<uint8_t>(scales.scale[j] | scales.min[j] << 4);
+  }
+  for (int h = 0; h < 2; ++h, q += 128) {
+    for (int l = 0; l < 32; ++l) {
+      block.q[32 * h + l] = static_cast<uint8_t>(q[l] | q[l + 32] << 2 | q[l + 64] << 4 | q[l + 96] << 6);
     }
-    for (int h = 0; h < 2; ++h, q += 128) {
-      for (int l = 0; l < 32; ++l) {
-        block.q[32 * h + l] = static_cast<uint8_t>(q[l] | q[l + 32] << 2 | q[l + 64] << 4 | q[l + 96] << 6);
-      }
-    }
-  });
+  }
 }
 
 void DecodeQ2_K(const uint8_t* in, absl::Span<float> row) {
@@ -299,5 +291,11 @@ void DecodeQ2_K(const uint8_t* in, absl::Span<float> row) {
     }
   }
 }
+
+}  // namespace
+
+constinit const Codec kQ5_K = {DecodeQ5_K, nullptr, kShapeQ5, FitQ5_K, PackQ5_K};
+constinit const Codec kQ4_K = {DecodeQ4_K, nullptr, kShapeQ4, FitQ4_K, PackQ4_K};
+constinit const Codec kQ2_K = {DecodeQ2_K, nullptr, kShapeQ2, FitQ2_K, PackQ2_K};
 
 }  // namespace nashswarm::quant

@@ -17,53 +17,50 @@ constexpr float kLevelsQ3[] = {-4.0f, -3.75f, -3.5f, -3.25f, -3.0f, -4.5f, -5.0f
 constexpr float kClippedQ3[] = {-4.0f, -3.75f, -3.5f, -3.25f, -3.0f, -4.5f, -5.0f, -5.5f, -6.0f, -7.0f, -8.0f,
                                 3.0f,  3.5f,   4.0f,  4.5f,   5.0f,  5.5f,  6.0f,  7.0f};
 
-struct SuperFormat {
-  Grid grid;
-  Guesses guesses;
-  int sub_weights;        // 16 or 32
-  float least, greatest;  // of the integer scales
-  int subs() const { return kSuper / sub_weights; }
-};
+constexpr BlockShape kShapeQ6 = {{-32.0f, 31.0f}, kSuper, 16, -128, 127};
+constexpr BlockShape kShapeQ3 = {{-4.0f, 3.0f}, kSuper, 16, -32, 31};
+constexpr BlockShape kShapeIQ4 = {{-127.0f, 113.0f, true}, kSuper, 8, -32, 31};
 
-// What is stored of a super-block beside the rounded weights.
-struct Scales {
+// The best choice for a super-block so far.
+struct Chosen {
   float d = 0.0f;       // a half
   float sub[16] = {};   // integers
   float error = -1.0f;  // sum over sub-blocks; negative: nothing chosen yet
 };
 
-constexpr Lanes kNoMinimum = {};
 constexpr int kRounds = 2;                       // of (scales given d, d given scales)
 constexpr float kSteps[] = {0.0f, -1.0f, 1.0f};  // tried around an ideal integer scale
 
-float FirstD(const SuperFormat& format, const float* ideal) {
+float FirstD(const BlockShape& shape, const float* ideal) {
   float extreme = 0.0f;
-  for (int j = 0; j < format.subs(); ++j) {
+  for (int j = 0; j < shape.subs; ++j) {
     if (std::fabs(ideal[j]) > std::fabs(extreme)) extreme = ideal[j];
   }
-  return StorableScale(extreme / format.least);
+  return StorableScale(extreme / static_cast<float>(shape.least_scale));
 }
 
 // Chooses d and the integer scales of the super-blocks that share a group.
-void FitSupers(const SuperFormat& format, const Kernels& kernels, const Group& group, Scales* scales) {
-  const int subs = format.subs(), supers = kLanes / subs;
+void FitGroup(const BlockShape& shape, const Guesses& guesses, const Kernels& kernels, const Group& group,
+              Chosen* scales) {
+  const int subs = shape.subs, supers = kLanes / subs;
+  const auto least = static_cast<float>(shape.least_scale), greatest = static_cast<float>(shape.greatest_scale);
   Lanes ideal = {};
-  kernels.fit_scale(group, format.grid, format.guesses.For(group.weighted), ideal);
+  kernels.fit_scale(group, shape.grid, guesses.For(group.weighted), ideal);
   float d[kLanes];  // per super-block
-  for (int s = 0; s < supers; ++s) d[s] = FirstD(format, ideal + s * subs);
+  for (int s = 0; s < supers; ++s) d[s] = FirstD(shape, ideal + s * subs);
 
   for (int round = 0; round < kRounds; ++round) {
     constexpr int kTries = static_cast<int>(std::size(kSteps));
     Lanes integer[kTries], tried[kTries], best = {}, error = {}, chosen;
     for (int lane = 0; lane < kLanes; ++lane) {
       const float unit = d[lane / subs];
-      const float centre = NearestInteger(Clamped(Ratio(ideal[lane], unit), format.least, format.greatest));
+      const float centre = NearestInteger(Clamped(Ratio(ideal[lane], unit), least, greatest));
       for (int k = 0; k < kTries; ++k) {
-        integer[k][lane] = Clamped(centre + kSteps[k], format.least, format.greatest);
+        integer[k][lane] = Clamped(centre + kSteps[k], least, greatest);
         tried[k][lane] = unit * integer[k][lane];
       }
     }
-    kernels.pick_scale(group, format.grid, kTries, tried, best, error);
+    kernels.pick_scale(group, shape.grid, kTries, tried, best, error);
 
     bool improved = false;
     for (int s = 0; s < supers; ++s) {
@@ -81,7 +78,7 @@ void FitSupers(const SuperFormat& format, const Kernels& kernels, const Group& g
       chosen[lane] = scales[lane / subs].d * scales[lane / subs].sub[lane % subs];
     }
     ScaleSums sums = {};
-    kernels.scale_sums(group, format.grid, chosen, sums);
+    kernels.scale_sums(group, shape.grid, chosen, sums);
     for (int s = 0; s < supers; ++s) {
       double xq = 0.0, qq = 0.0;
       for (int j = 0; j < subs; ++j) {
@@ -97,49 +94,37 @@ void FitSupers(const SuperFormat& format, const Kernels& kernels, const Group& g
   }
 }
 
-// `write(q, scales, block)` packs 256 rounded weights (q counted from the lowest level) and the integer scales; d is
-// already there.
-template <typename Block, typename Write>
-void EncodeSupers(const SuperFormat& format, const Row& row, uint8_t* out, Write write) {
+int FitSupers(const BlockShape& shape, const Guesses& guesses, const Row& row, int first, BlockScales* scales) {
   const Kernels& kernels = ActiveKernels();
-  const int supers = static_cast<int>(row.weights.size() / kSuper);
-  const int subs = format.subs(), at_once = kLanes / subs;
+  const int subs = shape.subs;
+  const int count = std::min(kLanes / subs, static_cast<int>(row.weights.size() / kSuper) - first);
+  const size_t at = static_cast<size_t>(first) * kSuper;
   Group group;
-  for (int first = 0; first < supers; first += at_once) {
-    const int count = std::min(at_once, supers - first);
-    const float* weights = row.weights.data() + static_cast<size_t>(first) * kSuper;
-    kernels.load(weights, row.importance_at(static_cast<size_t>(first) * kSuper), count * subs, format.sub_weights,
-                 group);
-    Scales scales[2];
-    FitSupers(format, kernels, group, scales);
-    for (int s = 0; s < count; ++s) {
-      Lanes scale;
-      for (int j = 0; j < subs; ++j) scale[j] = scales[s].d * scales[s].sub[j];
-      uint8_t q[kSuper];
-      kernels.round(weights + s * kSuper, subs, format.sub_weights, format.grid, scale, kNoMinimum, q);
-      int integers[16];
-      for (int j = 0; j < subs; ++j) integers[j] = static_cast<int>(scales[s].sub[j]);
-      Block& block = reinterpret_cast<Block*>(out)[first + s];
-      block.d = FloatToHalf(scales[s].d);
-      write(q, integers, block);
-    }
+  kernels.load(row.weights.data() + at, row.importance_at(at), count * subs, shape.sub_weights(), group);
+  Chosen chosen[2];
+  FitGroup(shape, guesses, kernels, group, chosen);
+  for (int s = 0; s < count; ++s) {
+    scales[s].d = chosen[s].d;
+    for (int j = 0; j < subs; ++j) scales[s].scale[j] = static_cast<int8_t>(chosen[s].sub[j]);
   }
+  return count;
 }
 
-}  // namespace
+int FitQ6_K(const Row& row, int first, BlockScales* scales) {
+  return FitSupers(kShapeQ6, {kLevelsQ6, kClippedQ6}, row, first, scales);
+}
 
-void EncodeQ6_K(const Row& row, uint8_t* out) {
-  const SuperFormat format = {{-32.0f, 31.0f}, {kLevelsQ6, kClippedQ6}, 16, -128.0f, 127.0f};
-  EncodeSupers<BlockQ6_K>(format, row, out, [](const uint8_t* q, const int* scales, BlockQ6_K& block) {
-    for (int h = 0; h < 2; ++h, q += 128) {
-      for (int l = 0; l < 64; ++l) block.low[64 * h + l] = static_cast<uint8_t>((q[l] & 15) | q[l + 64] << 4);
-      for (int l = 0; l < 32; ++l) {
-        block.high[32 * h + l] = static_cast<uint8_t>(q[l] >> 4 | q[l + 32] >> 4 << 2 | q[l + 64] >> 4 << 4 |
-                                                      q[l + 96] >> 4 << 6);
-      }
+void PackQ6_K(const BlockScales& scales, const uint8_t* q, uint8_t* out) {
+  BlockQ6_K& block = *reinterpret_cast<BlockQ6_K*>(out);
+  block.d = FloatToHalf(scales.d);
+  for (int h = 0; h < 2; ++h, q += 128) {
+    for (int l = 0; l < 64; ++l) block.low[64 * h + l] = static_cast<uint8_t>((q[l] & 15) | q[l + 64] << 4);
+    for (int l = 0; l < 32; ++l) {
+      block.high[32 * h + l] = static_cast<uint8_t>(q[l] >> 4 | q[l + 32] >> 4 << 2 | q[l + 64] >> 4 << 4 |
+                                                    q[l + 96] >> 4 << 6);
     }
-    for (int j = 0; j < 16; ++j) block.scales[j] = static_cast<int8_t>(scales[j]);
-  });
+  }
+  for (int j = 0; j < 16; ++j) block.scales[j] = static_cast<int8_t>(scales.scale[j]);
 }
 
 void DecodeQ6_K(const uint8_t* in, absl::Span<float> row) {
@@ -169,28 +154,32 @@ void DecodeQ6_K(const uint8_t* in, absl::Span<float> row) {
   }
 }
 
-void EncodeQ3_K(const Row& row, uint8_t* out) {
-  const SuperFormat format = {{-4.0f, 3.0f}, {kLevelsQ3, kClippedQ3}, 16, -32.0f, 31.0f};
-  EncodeSupers<BlockQ3_K>(format, row, out, [](const uint8_t* q, const int* scales, BlockQ3_K& block) {
-    for (int h = 0; h < 2; ++h) {
-      for (int l = 0; l < 32; ++l) {
-        const uint8_t* p = q + 128 * h + l;
-        block.low[32 * h + l] =
-            static_cast<uint8_t>((p[0] & 3) | (p[32] & 3) << 2 | (p[64] & 3) << 4 | (p[96] & 3) << 6);
-      }
-    }
+int FitQ3_K(const Row& row, int first, BlockScales* scales) {
+  return FitSupers(kShapeQ3, {kLevelsQ3, kClippedQ3}, row, first, scales);
+}
+
+void PackQ3_K(const BlockScales& scales, const uint8_t* q, uint8_t* out) {
+  BlockQ3_K& block = *reinterpret_cast<BlockQ3_K*>(out);
+  block.d = FloatToHalf(scales.d);
+  for (int h = 0; h < 2; ++h) {
     for (int l = 0; l < 32; ++l) {
-      int bits = 0;
-      for (int k = 0; k < 8; ++k) bits |= (q[32 * k + l] >> 2) << k;
-      block.high[l] = static_cast<uint8_t>(bits);
+      const uint8_t* p = q + 128 * h + l;
+      block.low[32 * h + l] =
+          static_cast<uint8_t>((p[0] & 3) | (p[32] & 3) << 2 | (p[64] & 3) << 4 | (p[96] & 3) << 6);
     }
-    for (int j = 0; j < 4; ++j) {
-      const int a = scales[j] + 32, b = scales[j + 4] + 32, c = scales[j + 8] + 32, e = scales[j + 12] + 32;
-      block.scales[j] = static_cast<uint8_t>((a & 15) | (c & 15) << 4);
-      block.scales[j + 4] = static_cast<uint8_t>((b & 15) | (e & 15) << 4);
-      block.scales[j + 8] = static_cast<uint8_t>(a >> 4 | b >> 4 << 2 | c >> 4 << 4 | e >> 4 << 6);
-    }
-  });
+  }
+  for (int l = 0; l < 32; ++l) {
+    int bits = 0;
+    for (int k = 0; k < 8; ++k) bits |= (q[32 * k + l] >> 2) << k;
+    block.high[l] = static_cast<uint8_t>(bits);
+  }
+  for (int j = 0; j < 4; ++j) {
+    const int a = scales.scale[j] + 32, b = scales.scale[j + 4] + 32;
+    const int c = scales.scale[j + 8] + 32, e = scales.scale[j + 12] + 32;
+    block.scales[j] = static_cast<uint8_t>((a & 15) | (c & 15) << 4);
+    block.scales[j + 4] = static_cast<uint8_t>((b & 15) | (e & 15) << 4);
+    block.scales[j + 8] = static_cast<uint8_t>(a >> 4 | b >> 4 << 2 | c >> 4 << 4 | e >> 4 << 6);
+  }
 }
 
 void DecodeQ3_K(const uint8_t* in, absl::Span<float> row) {
@@ -217,21 +206,24 @@ void DecodeQ3_K(const uint8_t* in, absl::Span<float> row) {
   }
 }
 
-void EncodeIQ4_XS(const Row& row, uint8_t* out) {
-  const SuperFormat format = {{-127.0f, 113.0f, true}, {kLevelsIQ4, kClippedIQ4}, 32, -32.0f, 31.0f};
-  EncodeSupers<BlockIQ4_XS>(format, row, out, [](const uint8_t* q, const int* scales, BlockIQ4_XS& block) {
-    int high = 0;
-    for (int j = 0; j < 8; ++j) high |= (scales[j] + 32) >> 4 << 2 * j;
-    block.scales_high = static_cast<uint16_t>(high);
-    for (int j = 0; j < 4; ++j) {
-      block.scales_low[j] =
-          static_cast<uint8_t>(((scales[2 * j] + 32) & 15) | ((scales[2 * j + 1] + 32) & 15) << 4);
-    }
-    for (int j = 0; j < 8; ++j) {
-      const uint8_t* p = q + 32 * j;
-      for (int i = 0; i < 16; ++i) block.q[16 * j + i] = static_cast<uint8_t>(p[i] | p[i + 16] << 4);
-    }
-  });
+int FitIQ4_XS(const Row& row, int first, BlockScales* scales) {
+  return FitSupers(kShapeIQ4, {kLevelsIQ4, kClippedIQ4}, row, first, scales);
+}
+
+void PackIQ4_XS(const BlockScales& scales, const uint8_t* q, uint8_t* out) {
+  BlockIQ4_XS& block = *reinterpret_cast<BlockIQ4_XS*>(out);
+  block.d = FloatToHalf(scales.d);
+  int high = 0;
+  for (int j = 0; j < 8; ++j) high |= (scales.scale[j] + 32) >> 4 << 2 * j;
+  block.scales_high = static_cast<uint16_t>(high);
+  for (int j = 0; j < 4; ++j) {
+    block.scales_low[j] =
+        static_cast<uint8_t>(((scales.scale[2 * j] + 32) & 15) | ((scales.scale[2 * j + 1] + 32) & 15) << 4);
+  }
+  for (int j = 0; j < 8; ++j) {
+    const uint8_t* p = q + 32 * j;
+    for (int i = 0; i < 16; ++i) block.q[16 * j + i] = static_cast<uint8_t>(p[i] | p[i + 16] << 4);
+  }
 }
 
 void DecodeIQ4_XS(const uint8_t* in, absl::Span<float> row) {
@@ -248,5 +240,11 @@ void DecodeIQ4_XS(const uint8_t* in, absl::Span<float> row) {
     }
   }
 }
+
+}  // namespace
+
+constinit const Codec kQ6_K = {DecodeQ6_K, nullptr, kShapeQ6, FitQ6_K, PackQ6_K};
+constinit const Codec kQ3_K = {DecodeQ3_K, nullptr, kShapeQ3, FitQ3_K, PackQ3_K};
+constinit const Codec kIQ4_XS = {DecodeIQ4_XS, nullptr, kShapeIQ4, FitIQ4_XS, PackIQ4_XS};
 
 }  // namespace nashswarm::quant

@@ -1,6 +1,7 @@
 #include "server/metrics/metrics.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "prometheus/client_metric.h"
 #include "prometheus/metric_family.h"
@@ -12,6 +13,9 @@ namespace {
 const prometheus::Histogram::BucketBoundaries kRpcBuckets = {.001, .005, .01, .05, .1, .5, 1, 5, 30, 120, 600, 3600};
 // Tasks and jobs: from a small test model to a large one.
 const prometheus::Histogram::BucketBoundaries kWorkBuckets = {.05, .1, .5, 1, 5, 15, 60, 300, 900, 3600, 14400};
+
+// Nats a token: below 1e-3 nobody sees a difference, above 1 the text is another one.
+const prometheus::Histogram::BucketBoundaries kKlBuckets = {1e-4, 3e-4, .001, .003, .01, .03, .1, .3, 1, 3, 10};
 
 // A label value comes from the engine: bound what it can be.
 std::string SafeReason(const std::string& reason) {
@@ -56,6 +60,10 @@ Metrics::Metrics(const std::string& version)
       task_failures_(CounterFamily("nashswarm_task_failures_total", "Failed attempts, by stage and reason.")),
       tensors_(CounterFamily("nashswarm_tensors_encoded_total", "Tensors written, by format.")),
       weights_(CounterFamily("nashswarm_weights_processed_total", "Weights the engine has worked on, by stage.")),
+      tokens_(
+          CounterFamily("nashswarm_tokens_processed_total", "Tokens the engine has run through a model, by stage.")),
+      mean_kl_(HistogramFamily("nashswarm_job_mean_kl",
+                               "Mean KL divergence of succeeded jobs that were measured, nats a token.")),
       compressed_in_(CounterFamily("nashswarm_compressed_input_bytes_total", "Weight bytes of succeeded jobs' models.")),
       compressed_out_(
           CounterFamily("nashswarm_compressed_output_bytes_total", "Weight bytes of succeeded jobs' artifacts.")),
@@ -93,6 +101,12 @@ void Metrics::TensorEncoded(const std::string& format) {
 }
 void Metrics::WeightsProcessed(const std::string& stage, int64_t weights) {
   if (weights > 0) weights_.Add({{"stage", stage}}).Increment(static_cast<double>(weights));
+}
+void Metrics::TokensProcessed(const std::string& stage, int64_t tokens) {
+  if (tokens > 0) tokens_.Add({{"stage", stage}}).Increment(static_cast<double>(tokens));
+}
+void Metrics::QualityMeasured(double mean_kl) {
+  if (std::isfinite(mean_kl)) mean_kl_.Add({}, kKlBuckets).Observe(mean_kl);
 }
 void Metrics::ModelCompressed(int64_t bytes_in, int64_t bytes_out) {
   if (bytes_in > 0) compressed_in_.Add({}).Increment(static_cast<double>(bytes_in));

@@ -43,6 +43,9 @@ class Metrics {
   void TaskFailed(const std::string& stage, const std::string& reason);
   void TensorEncoded(const std::string& format);
   void WeightsProcessed(const std::string& stage, int64_t weights);
+  void TokensProcessed(const std::string& stage, int64_t tokens);
+  // The mean KL divergence of a succeeded job's artifact, in nats a token.
+  void QualityMeasured(double mean_kl);
   void ModelCompressed(int64_t bytes_in, int64_t bytes_out);
   void SetWorkers(int workers);
   void WorkerBusy(int change);
@@ -73,6 +76,8 @@ class Metrics {
   Counters& task_failures_;
   Counters& tensors_;
   Counters& weights_;
+  Counters& tokens_;
+  Histograms& mean_kl_;
   Counters& compressed_in_;
   Counters& compressed_out_;
   Gauges& workers_;

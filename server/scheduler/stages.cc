@@ -5,6 +5,7 @@
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
+#include "server/store/job_spec.h"
 
 namespace nashswarm::server {
 namespace {
@@ -19,22 +20,57 @@ std::vector<std::string> ExpectedOutputs(Stage stage, int shard) {
   switch (stage) {
     case v1::Job::PREPARE:
       return {"prepared.json"};
+    case v1::Job::CALIBRATE:
+      return {"calibration.json", "moments.safetensors"};
     case v1::Job::MEASURE:
       return {absl::StrCat("curves-", shard, ".json")};
     case v1::Job::SOLVE:
       return {"plan.json"};
     case v1::Job::ENCODE:
       return {absl::StrCat("shard-", shard, ".bin"), absl::StrCat("shard-", shard, ".json")};
+    case v1::Job::EVALUATE:
+      return {"evaluation.json"};
     default:
       return {};
   }
+}
+
+// What the stage reads of the spec. The data files stand in it by their content, so that a text under another name is
+// the same text, and another text under the same name is not.
+void AddSpecPart(const ClaimedTask& task, Json* key) {
+  const Stage stage = task.lease.key.stage;
+  Json& spec = (*key)["spec"] = SpecToJson(task.spec);
+  if (stage < v1::Job::SOLVE) spec.erase("target");
+  if (stage == v1::Job::PREPARE) {
+    spec.erase("calibration");
+    spec.erase("evaluation");
+    return;
+  }
+  Json& data = (*key)["data"] = Json::object();
+  for (const DataFile& file : task.data) data[file.purpose] = ToHex(file.digest.sha256);
+}
+
+Json CalibrationToJson(const v1::Calibration& calibration) {
+  const auto source = calibration.source_case();
+  const char* name = source == v1::Calibration::kText ? "text" : source == v1::Calibration::kSelf ? "self" : "imatrix";
+  return {{"source", name}, {"tokens", calibration.tokens()}};
+}
+
+void ReadQuality(const Json& json, v1::Job::Quality* quality) {
+  quality->set_perplexity(JsonDouble(json, "perplexity", 0));
+  quality->set_source_perplexity(JsonDouble(json, "source_perplexity", 0));
+  quality->set_mean_kl(JsonDouble(json, "mean_kl", 0));
+  quality->set_mean_kl_stderr(JsonDouble(json, "mean_kl_stderr", 0));
+  quality->set_p99_kl(JsonDouble(json, "p99_kl", 0));
+  quality->set_same_top1(JsonDouble(json, "same_top1", 0));
+  quality->set_tokens(JsonInt(json, "tokens", 0));
 }
 
 }  // namespace
 
 NewTask FirstTask() { return {v1::Job::PREPARE, 0}; }
 
-std::vector<NewTask> NextTasks(Stage stage, int shards) {
+std::vector<NewTask> NextTasks(Stage stage, int shards, const v1::CompressionSpec& spec) {
   const auto fan_out = [shards](Stage next) {
     std::vector<NewTask> tasks;
     for (int shard = 0; shard < shards; ++shard) tasks.push_back({next, shard});
@@ -42,31 +78,45 @@ std::vector<NewTask> NextTasks(Stage stage, int shards) {
   };
   switch (stage) {
     case v1::Job::PREPARE:
+      if (Calibrates(spec)) return {{v1::Job::CALIBRATE, 0}};
+      return fan_out(v1::Job::MEASURE);
+    case v1::Job::CALIBRATE:
       return fan_out(v1::Job::MEASURE);
     case v1::Job::MEASURE:
       return {{v1::Job::SOLVE, 0}};
     case v1::Job::SOLVE:
       return fan_out(v1::Job::ENCODE);
     case v1::Job::ENCODE:
+      return {{Evaluates(spec) ? v1::Job::EVALUATE : v1::Job::PUBLISH, 0}};
+    case v1::Job::EVALUATE:
       return {{v1::Job::PUBLISH, 0}};
     default:
       return {};
   }
 }
 
-std::vector<Stage> InputStages(Stage stage) {
+std::vector<Stage> InputStages(Stage stage, const v1::CompressionSpec& spec) {
+  std::vector<Stage> stages;
+  if (stage > v1::Job::PREPARE) stages.push_back(v1::Job::PREPARE);
+  if (stage > v1::Job::CALIBRATE && Calibrates(spec)) stages.push_back(v1::Job::CALIBRATE);
   switch (stage) {
-    case v1::Job::MEASURE:
-      return {v1::Job::PREPARE};
     case v1::Job::SOLVE:
-      return {v1::Job::PREPARE, v1::Job::MEASURE};
+      stages.push_back(v1::Job::MEASURE);
+      break;
     case v1::Job::ENCODE:
-      return {v1::Job::PREPARE, v1::Job::SOLVE};
+      stages.push_back(v1::Job::SOLVE);
+      break;
+    case v1::Job::EVALUATE:
+      stages.insert(stages.end(), {v1::Job::SOLVE, v1::Job::ENCODE});
+      break;
     case v1::Job::PUBLISH:
-      return {v1::Job::PREPARE, v1::Job::MEASURE, v1::Job::SOLVE, v1::Job::ENCODE};
+      stages.insert(stages.end(), {v1::Job::MEASURE, v1::Job::SOLVE, v1::Job::ENCODE});
+      if (Evaluates(spec)) stages.push_back(v1::Job::EVALUATE);
+      break;
     default:
-      return {};
+      break;
   }
+  return stages;
 }
 
 std::string StageName(Stage stage) {
@@ -75,8 +125,11 @@ std::string StageName(Stage stage) {
   return name;
 }
 
+bool CountsTokens(Stage stage) { return stage == v1::Job::CALIBRATE || stage == v1::Job::EVALUATE; }
+
 bool KeepsResult(Stage stage) {
-  return stage == v1::Job::PREPARE || stage == v1::Job::MEASURE || stage == v1::Job::SOLVE;
+  return stage == v1::Job::PREPARE || stage == v1::Job::CALIBRATE || stage == v1::Job::MEASURE ||
+         stage == v1::Job::SOLVE;
 }
 
 Json SpecToJson(const v1::CompressionSpec& spec) {
@@ -91,6 +144,12 @@ Json SpecToJson(const v1::CompressionSpec& spec) {
     case v1::CompressionSpec::kRatio:
       json["target"] = {{"ratio", spec.ratio()}};
       break;
+    case v1::CompressionSpec::kMaxPplIncrease:
+      json["target"] = {{"max_ppl_increase", spec.max_ppl_increase()}};
+      break;
+    case v1::CompressionSpec::kMaxKl:
+      json["target"] = {{"max_kl", spec.max_kl()}};
+      break;
     case v1::CompressionSpec::TARGET_NOT_SET:
       break;
   }
@@ -99,18 +158,23 @@ Json SpecToJson(const v1::CompressionSpec& spec) {
   json["rules"] = Json::array();
   for (const auto& rule : spec.rules()) json["rules"].push_back({{"pattern", rule.pattern()}, {"format", rule.format()}});
   json["zero_non_finite"] = spec.zero_non_finite();
+  if (spec.has_calibration()) json["calibration"] = CalibrationToJson(spec.calibration());
+  if (spec.has_evaluation()) {
+    const v1::Evaluation& evaluation = spec.evaluation();
+    json["evaluation"] = {
+        {"text", !evaluation.text().empty()}, {"tokens", evaluation.tokens()}, {"context", evaluation.context()}};
+  }
   return json;
 }
 
-std::string TaskCacheKey(const std::string& engine_digest, Stage stage, int shard, const std::string& model_manifest,
-                         const v1::CompressionSpec& spec, const std::vector<TaskOutput>& inputs) {
+std::string TaskCacheKey(const std::string& engine_digest, const ClaimedTask& task,
+                         const std::vector<TaskOutput>& inputs) {
   Json key;  // its keys are sorted, so equal content is equal text
   key["engine"] = ToHex(engine_digest);
-  key["stage"] = StageName(stage);
-  key["shard"] = shard;
-  key["model"] = ToHex(model_manifest);
-  key["spec"] = SpecToJson(spec);
-  if (stage == v1::Job::PREPARE || stage == v1::Job::MEASURE) key["spec"].erase("target");
+  key["stage"] = StageName(task.lease.key.stage);
+  key["shard"] = task.lease.key.shard;
+  key["model"] = ToHex(task.model_manifest.sha256);
+  AddSpecPart(task, &key);
   key["inputs"] = Json::object();
   for (const TaskOutput& input : inputs) key["inputs"][input.name] = ToHex(input.digest.sha256);
   return Sha256Of(key.dump(-1, ' ', false, Json::error_handler_t::replace));
@@ -154,6 +218,9 @@ absl::Status ReadStageResult(Stage stage, int shard, const Json& result, const s
     for (const Json& warning : *warnings) {
       if (warning.is_string()) success.result.add_warnings(warning.get<std::string>());
     }
+  }
+  if (const auto quality = result.find("quality"); quality != result.end() && quality->is_object()) {
+    ReadQuality(*quality, success.result.mutable_quality());
   }
   finish->success = std::move(success);
   return absl::OkStatus();

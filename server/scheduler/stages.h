@@ -1,6 +1,7 @@
 // The stage machine: which stage feeds which, what follows, and what the engine is told. Pure functions; the table in
 // core/engine/README.md is their specification.
-//   PREPARE -> MEASURE x N -> SOLVE -> ENCODE x N -> PUBLISH
+//   PREPARE -> [CALIBRATE] -> MEASURE x N -> SOLVE -> ENCODE x N -> [EVALUATE] -> PUBLISH
+// The spec decides about the stages in brackets.
 #ifndef NASHSWARM_SERVER_SCHEDULER_STAGES_H_
 #define NASHSWARM_SERVER_SCHEDULER_STAGES_H_
 
@@ -18,22 +19,24 @@ inline constexpr int kMaxShards = 4096;
 
 NewTask FirstTask();
 // The tasks that follow once every task of `stage` has succeeded; none after PUBLISH.
-std::vector<NewTask> NextTasks(Stage stage, int shards);
+std::vector<NewTask> NextTasks(Stage stage, int shards, const v1::CompressionSpec& spec);
 // The stages whose outputs `stage` reads.
-std::vector<Stage> InputStages(Stage stage);
+std::vector<Stage> InputStages(Stage stage, const v1::CompressionSpec& spec);
 // As the engine and the metrics call it: "prepare".
 std::string StageName(Stage stage);
+// Whether its progress counts tokens; the others count weights.
+bool CountsTokens(Stage stage);
 // Whether another job's identical task may reuse the outputs. ENCODE and PUBLISH are as large as the artifact, and
-// keeping them would mean that deleting an artifact frees nothing.
+// keeping them would mean that deleting an artifact frees nothing; EVALUATE is about one artifact.
 bool KeepsResult(Stage stage);
 
 // The spec as the engine reads it.
 Json SpecToJson(const v1::CompressionSpec& spec);
 
 // What identifies the outputs of a task (raw SHA-256): engine, stage, shard, model content, inputs, and the parts of
-// the spec that the stage reads.
-std::string TaskCacheKey(const std::string& engine_digest, Stage stage, int shard, const std::string& model_manifest,
-                         const v1::CompressionSpec& spec, const std::vector<TaskOutput>& inputs);
+// the spec and the content of the data files that the stage reads. No name of anything is part of it.
+std::string TaskCacheKey(const std::string& engine_digest, const ClaimedTask& task,
+                         const std::vector<TaskOutput>& inputs);
 
 // Checks the engine's result line and its output names for `stage` and fills in what the store needs.
 // INTERNAL / ENGINE_PROTOCOL when they are not what the protocol promises.

@@ -16,6 +16,10 @@
 
 namespace nashswarm::server {
 
+// A data file is a text or an importance matrix. Texts beyond this are cut to far fewer tokens anyway, and the engine
+// reads them whole.
+inline constexpr int64_t kMaxDataBytes = 1LL << 30;
+
 struct Limits {
   // Below gRPC's customary 4 MiB message limit with room for the rest of the message.
   int64_t max_chunk_bytes = 2 << 20;

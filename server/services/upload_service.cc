@@ -47,6 +47,7 @@ absl::StatusOr<v1::Upload> UploadService::Create(const v1::CreateUploadRequest& 
   NS_RETURN_IF_ERROR(ValidateLabels(request.labels()));
   NS_RETURN_IF_ERROR(ValidateUploadFiles(request, context_.limits));
   NewUpload upload;
+  NS_ASSIGN_OR_RETURN(upload.kind, ValidateUploadKind(request));
   upload.model_id = request.model_id();
   upload.request_id = request.request_id();
   upload.request_digest = RequestDigest(request);
@@ -124,13 +125,26 @@ grpc::Status UploadService::WriteFile(grpc::ServerContext* call, grpc::ServerRea
   return ToGrpcStatus(Receive(call, reader, response));
 }
 
-absl::StatusOr<std::string> UploadService::ChooseModelId(const v1::Upload& upload, const BlobDigest& manifest) {
-  NS_ASSIGN_OR_RETURN(const std::string requested, context_.jobs->RequestedModelId(upload.name().substr(8)));
-  if (!requested.empty()) return requested;
+absl::StatusOr<std::string> UploadService::ChooseModelId(const UploadIntent& intent, const BlobDigest& manifest) {
+  if (!intent.model_id.empty()) return intent.model_id;
   // Without a name the same content is the same model.
-  NS_ASSIGN_OR_RETURN(const std::optional<v1::Model> same, context_.jobs->FindModelByManifest(manifest.sha256));
-  if (same.has_value()) return same->name().substr(7);
-  return absl::StrCat("m-", ToHex(manifest.sha256).substr(0, 16));
+  NS_ASSIGN_OR_RETURN(const std::optional<v1::Model> same,
+                      context_.jobs->FindModelByManifest(manifest.sha256, intent.kind));
+  if (same.has_value()) return IdOf(same->name());
+  return absl::StrCat(intent.kind == v1::Model::DATA ? "d-" : "m-", ToHex(manifest.sha256).substr(0, 16));
+}
+
+absl::Status UploadService::ValidateCheckpoint(grpc::ServerContext* call, const std::string& upload_id,
+                                               const std::vector<ModelFile>& files, NewModel* model) {
+  NS_ASSIGN_OR_RETURN(const int64_t now_us, context_.jobs->NowMicros());
+  NS_ASSIGN_OR_RETURN(const Json result,
+                      context_.runner->Validate(absl::StrCat("validate-", upload_id, "-", NewId(now_us)), files,
+                                                [call] { return call->IsCancelled(); }));
+  model->architecture = JsonString(result, "architecture");
+  model->parameter_count = JsonInt(result, "parameters", 0);
+  model->tensor_count = JsonInt(result, "tensors", 0);
+  model->weight_bytes = JsonInt(result, "weight_bytes", 0);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::Model> UploadService::Complete(grpc::ServerContext* call, const std::string& id) {
@@ -145,14 +159,11 @@ absl::StatusOr<v1::Model> UploadService::Complete(grpc::ServerContext* call, con
     files.push_back({file.entry().path(), {file.entry().digest().sha256(), file.entry().digest().size_bytes()}});
   }
   model.manifest = ManifestDigest(files);
-  NS_ASSIGN_OR_RETURN(model.id, ChooseModelId(upload, model.manifest));
-  NS_ASSIGN_OR_RETURN(const int64_t now_us, context_.jobs->NowMicros());
-  NS_ASSIGN_OR_RETURN(const Json result, context_.runner->Validate(absl::StrCat("validate-", id, "-", NewId(now_us)), files,
-                                                                   [call] { return call->IsCancelled(); }));
-  model.architecture = JsonString(result, "architecture");
-  model.parameter_count = JsonInt(result, "parameters", 0);
-  model.tensor_count = JsonInt(result, "tensors", 0);
-  model.weight_bytes = JsonInt(result, "weight_bytes", 0);
+  NS_ASSIGN_OR_RETURN(const UploadIntent intent, context_.jobs->GetUploadIntent(id));
+  model.kind = intent.kind;
+  NS_ASSIGN_OR_RETURN(model.id, ChooseModelId(intent, model.manifest));
+  // What a data file holds is for the job that reads it to judge: it alone knows what it wants.
+  if (model.kind == v1::Model::CHECKPOINT) NS_RETURN_IF_ERROR(ValidateCheckpoint(call, id, files, &model));
   return context_.jobs->PublishModel(id, model);
 }
 

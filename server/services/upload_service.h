@@ -26,7 +26,10 @@ class UploadService : public v1::UploadService::Service {
   absl::Status Receive(grpc::ServerContext* call, grpc::ServerReader<v1::WriteFileRequest>* reader,
                        v1::WriteFileResponse* response);
   absl::StatusOr<v1::Model> Complete(grpc::ServerContext* call, const std::string& id);
-  absl::StatusOr<std::string> ChooseModelId(const v1::Upload& upload, const BlobDigest& manifest);
+  absl::StatusOr<std::string> ChooseModelId(const UploadIntent& intent, const BlobDigest& manifest);
+  // The engine's word on the files, and what it says about them into `model`.
+  absl::Status ValidateCheckpoint(grpc::ServerContext* call, const std::string& upload_id,
+                                  const std::vector<ModelFile>& files, NewModel* model);
 
   const ServiceContext& context_;
 };

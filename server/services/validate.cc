@@ -12,6 +12,7 @@
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "re2/re2.h"
+#include "server/store/job_spec.h"
 
 namespace nashswarm::server {
 namespace {
@@ -24,6 +25,10 @@ constexpr size_t kMaxPatternBytes = 1024;
 // RE2 needs memory in proportion to its program: this is ample for 1 KiB of pattern, and bounded.
 constexpr int64_t kMaxPatternMemory = 1 << 20;
 constexpr int kMaxThreads = 1024;
+// Beyond these a "bound on the quality" bounds nothing.
+constexpr double kMaxPplIncrease = 10, kMaxKl = 100;
+// A window must hold something to predict from; the upper end is beyond every model's.
+constexpr int kMinContext = 8, kMaxContext = 1 << 20;
 
 absl::Status Invalid(std::string_view reason, const std::string& message, std::string_view hint = {}) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason, message, hint);
@@ -61,6 +66,11 @@ absl::Status ValidateRule(v1::CompressionSpec::TensorRule* rule) {
   return absl::OkStatus();
 }
 
+absl::Status CheckBound(const char* name, double value, double most, std::string_view hint) {
+  if (std::isfinite(value) && value > 0 && value <= most) return absl::OkStatus();
+  return Invalid("BAD_TARGET", absl::StrCat(name, " is ", value, ", not in (0, ", most, "]"), hint);
+}
+
 absl::Status ValidateTarget(const v1::CompressionSpec& spec) {
   switch (spec.target_case()) {
     case v1::CompressionSpec::kBitsPerWeight:
@@ -75,10 +85,67 @@ absl::Status ValidateTarget(const v1::CompressionSpec& spec) {
       if (spec.ratio() > 0 && spec.ratio() < 1) return absl::OkStatus();
       return Invalid("BAD_TARGET", absl::StrCat("ratio is ", spec.ratio(), ", not in (0, 1)"),
                      "0.9 means a tenth of the FP32 size");
+    case v1::CompressionSpec::kMaxPplIncrease:
+      return CheckBound("max_ppl_increase", spec.max_ppl_increase(), kMaxPplIncrease, "0.02 means 2 % more perplexity");
+    case v1::CompressionSpec::kMaxKl:
+      return CheckBound("max_kl", spec.max_kl(), kMaxKl, "it is in nats a token; 0.01 is hard to notice");
     case v1::CompressionSpec::TARGET_NOT_SET:
       break;
   }
-  return Invalid("NO_TARGET", "the spec has no target", "set one of bits_per_weight, size_bytes, ratio");
+  return Invalid("NO_TARGET", "the spec has no target",
+                 "set one of bits_per_weight, size_bytes, ratio, max_ppl_increase, max_kl");
+}
+
+absl::Status ValidateTokens(const char* what, int64_t tokens) {
+  if (tokens >= 0) return absl::OkStatus();
+  return Invalid("BAD_TOKENS", absl::StrCat(what, ".tokens is ", tokens, ", which is negative"),
+                 "0 means the engine's default");
+}
+
+absl::Status ValidateCalibration(const v1::Calibration& calibration) {
+  const auto source = calibration.source_case();
+  if (source == v1::Calibration::SOURCE_NOT_SET || (calibration.has_self() && !calibration.self())) {
+    return Invalid("NO_CALIBRATION_SOURCE", "the calibration has no source",
+                   "set one of text, self, imatrix (nashswarm: --calibrate FILE, --calibrate self, --imatrix FILE)");
+  }
+  return ValidateTokens("calibration", calibration.tokens());
+}
+
+absl::Status ValidateEvaluation(const v1::Evaluation& evaluation) {
+  const int context = evaluation.context();
+  if (context != 0 && (context < kMinContext || context > kMaxContext)) {
+    return Invalid("BAD_CONTEXT", absl::StrCat("evaluation.context is ", context, ", neither 0 nor ", kMinContext,
+                                               " to ", kMaxContext),
+                   "0 means the engine's default");
+  }
+  return ValidateTokens("evaluation", evaluation.tokens());
+}
+
+absl::Status ValidateMeasuring(const v1::CompressionSpec& spec) {
+  if (spec.has_calibration()) NS_RETURN_IF_ERROR(ValidateCalibration(spec.calibration()));
+  if (spec.has_evaluation()) NS_RETURN_IF_ERROR(ValidateEvaluation(spec.evaluation()));
+  for (const DataReference& reference : DataReferences(spec)) {
+    NS_RETURN_IF_ERROR(ParseName("models", reference.model).status());
+  }
+  if ((!HasQualityTarget(spec) && !spec.has_evaluation()) || Evaluates(spec)) return absl::OkStatus();
+  return Invalid("NO_EVALUATION_TEXT",
+                 absl::StrCat(HasQualityTarget(spec) ? "a quality target" : "an evaluation",
+                              " needs a text to measure on, and the spec has none"),
+                 "name one: --evaluate FILE, or --calibrate FILE or self, part of which is held out for it");
+}
+
+absl::Status ValidateDataUpload(const v1::CreateUploadRequest& request) {
+  if (request.files_size() != 1) {
+    return Invalid("NOT_ONE_FILE", absl::StrCat("data is one file, not ", request.files_size()),
+                   "upload each file by itself");
+  }
+  const int64_t size = request.files(0).digest().size_bytes();
+  if (size == 0) return Invalid("EMPTY_FILE", absl::StrCat("'", request.files(0).path(), "' is empty"));
+  if (size <= kMaxDataBytes) return absl::OkStatus();
+  return Invalid("FILE_TOO_LARGE",
+                 absl::StrCat("'", request.files(0).path(), "' has ", size, " bytes; a data file has at most ",
+                              kMaxDataBytes),
+                 "cut the text: a few megabytes are more than a calibration reads");
 }
 
 }  // namespace
@@ -116,6 +183,19 @@ absl::Status ValidateLabels(const google::protobuf::Map<std::string, std::string
                    absl::StrCat("keys have 1 to ", kMaxLabelKey, " bytes, values up to ", kMaxLabelValue));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Model::Kind> ValidateUploadKind(const v1::CreateUploadRequest& request) {
+  switch (request.kind()) {
+    case v1::Model::KIND_UNSPECIFIED:
+    case v1::Model::CHECKPOINT:
+      return v1::Model::CHECKPOINT;
+    case v1::Model::DATA:
+      NS_RETURN_IF_ERROR(ValidateDataUpload(request));
+      return v1::Model::DATA;
+    default:
+      return Invalid("BAD_KIND", absl::StrCat("there is no kind of model ", static_cast<int>(request.kind())));
+  }
 }
 
 absl::Status ValidateUploadFiles(const v1::CreateUploadRequest& request, const Limits& limits) {
@@ -171,6 +251,7 @@ absl::Status ValidateSpec(v1::CompressionSpec* spec) {
     return Invalid("TOO_MANY_RULES", absl::StrCat(spec->rules_size(), " rules; at most ", kMaxRules, " are allowed"));
   }
   for (auto& rule : *spec->mutable_rules()) NS_RETURN_IF_ERROR(ValidateRule(&rule));
+  NS_RETURN_IF_ERROR(ValidateMeasuring(*spec));
   return absl::OkStatus();
 }
 

@@ -17,6 +17,8 @@ absl::Status ValidateModelId(const std::string& id);          // BAD_MODEL_ID; "
 absl::Status ValidateRequestId(const std::string& id);        // BAD_REQUEST_ID; "" is fine
 absl::Status ValidateLabels(const google::protobuf::Map<std::string, std::string>& labels);  // BAD_LABELS
 absl::Status ValidateUploadFiles(const v1::CreateUploadRequest& request, const Limits& limits);
+// What the files are to become; NOT_ONE_FILE, EMPTY_FILE, FILE_TOO_LARGE for data. After ValidateUploadFiles.
+absl::StatusOr<v1::Model::Kind> ValidateUploadKind(const v1::CreateUploadRequest& request);
 // Also fills in defaults and writes format names as ServerInfo spells them.
 absl::Status ValidateSpec(v1::CompressionSpec* spec);
 absl::Status ValidatePriority(int priority);

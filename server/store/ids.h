@@ -13,6 +13,8 @@ std::string NewId(int64_t now_us);
 // "models/abc" from its collection and id.
 inline std::string NameOf(const char* collection, const std::string& id) { return std::string(collection) + "/" + id; }
 
+inline std::string IdOf(const std::string& name) { return name.substr(name.find('/') + 1); }
+
 }  // namespace nashswarm::server
 
 #endif  // NASHSWARM_SERVER_STORE_IDS_H_

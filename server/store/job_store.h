@@ -62,11 +62,17 @@ struct NewUploadFile {
 };
 struct NewUpload {
   std::string model_id;    // may be empty
+  v1::Model::Kind kind = v1::Model::CHECKPOINT;
   std::string request_id;  // may be empty
   std::string request_digest;  // of the whole request: the same id with another request is refused
   Labels labels;
   std::vector<NewUploadFile> files;
   int64_t ttl_us = 0;
+};
+// What an upload is to become.
+struct UploadIntent {
+  std::string model_id;  // as asked for, may be empty
+  v1::Model::Kind kind = v1::Model::CHECKPOINT;
 };
 // What a writer of one upload file holds.
 struct UploadWriter {
@@ -81,6 +87,7 @@ struct UploadWriter {
 };
 struct NewModel {
   std::string id;
+  v1::Model::Kind kind = v1::Model::CHECKPOINT;
   BlobDigest manifest;
   std::string architecture;
   int64_t parameter_count = 0, tensor_count = 0, weight_bytes = 0;
@@ -106,6 +113,11 @@ struct ModelFile {
   std::string path;
   BlobDigest digest;
 };
+// A file a job reads beside its checkpoint.
+struct DataFile {
+  std::string purpose;  // see job_spec.h
+  BlobDigest digest;
+};
 struct ClaimedTask {
   TaskLease lease;
   int attempt = 0;  // 1 for the first
@@ -115,6 +127,7 @@ struct ClaimedTask {
   std::string model_id;
   BlobDigest model_manifest;
   std::vector<ModelFile> model_files;
+  std::vector<DataFile> data;  // by purpose
 };
 struct NewTask {
   Stage stage;
@@ -150,6 +163,12 @@ struct TaskFailure {
   bool retriable = false;
   int64_t backoff_us = 0;  // before the next attempt
 };
+// How a finished task of a job ended.
+struct TaskRecord {
+  Stage stage = v1::Job::STAGE_UNSPECIFIED;
+  int shard = 0;
+  std::string result_json;
+};
 struct CachedResult {
   std::vector<TaskOutput> outputs;
   std::string result_json;
@@ -173,8 +192,7 @@ class JobStore {
   // Idempotent on request_id; another request under the same id: INVALID_ARGUMENT / REQUEST_ID_REUSED.
   virtual absl::StatusOr<v1::Upload> CreateUpload(const NewUpload& upload) = 0;
   virtual absl::StatusOr<v1::Upload> GetUpload(const std::string& id) = 0;
-  // NewUpload::model_id of the upload.
-  virtual absl::StatusOr<std::string> RequestedModelId(const std::string& id) = 0;
+  virtual absl::StatusOr<UploadIntent> GetUploadIntent(const std::string& id) = 0;
   // Fences the file's earlier writer. ABORTED / OFFSET_MISMATCH (metadata committed_size), NOT_FOUND /
   // FILE_NOT_IN_UPLOAD, FAILED_PRECONDITION / UPLOAD_NOT_ACTIVE.
   virtual absl::StatusOr<UploadWriter> OpenUploadFile(const std::string& id, const std::string& path,
@@ -188,7 +206,7 @@ class JobStore {
   virtual absl::Status ResetUploadFile(const UploadWriter& writer) = 0;
   // Makes the model of a whole upload visible and ends the upload. Idempotent: a completed upload returns its model,
   // and a model of the same id and content is returned as it is. ALREADY_EXISTS / MODEL_EXISTS when the id names
-  // other content; FAILED_PRECONDITION / UPLOAD_INCOMPLETE, UPLOAD_NOT_ACTIVE.
+  // other content or another kind; FAILED_PRECONDITION / UPLOAD_INCOMPLETE, UPLOAD_NOT_ACTIVE.
   virtual absl::StatusOr<v1::Model> PublishModel(const std::string& upload_id, const NewModel& model) = 0;
   // ok when it has ended already, except FAILED_PRECONDITION / UPLOAD_COMPLETED.
   virtual absl::Status AbortUpload(const std::string& id) = 0;
@@ -196,9 +214,11 @@ class JobStore {
   // ---- models. Unknown id: NOT_FOUND / MODEL_NOT_FOUND.
 
   virtual absl::StatusOr<v1::Model> GetModel(const std::string& id) = 0;
-  virtual absl::StatusOr<std::optional<v1::Model>> FindModelByManifest(const std::string& manifest_sha256) = 0;
+  virtual absl::StatusOr<std::optional<v1::Model>> FindModelByManifest(const std::string& manifest_sha256,
+                                                                      v1::Model::Kind kind) = 0;
   virtual absl::StatusOr<Page<v1::Model>> ListModels(const PageRequest& page) = 0;
-  virtual absl::Status DeleteModel(const std::string& id) = 0;  // FAILED_PRECONDITION / MODEL_IN_USE
+  // FAILED_PRECONDITION / MODEL_IN_USE while an unfinished job works on it or reads it as data.
+  virtual absl::Status DeleteModel(const std::string& id) = 0;
 
   // ---- jobs. Unknown id: NOT_FOUND / JOB_NOT_FOUND.
 
@@ -212,13 +232,15 @@ class JobStore {
     int max_queued_jobs = 0;
     NewTask first_task;
   };
-  // Idempotent on request_id. NOT_FOUND / MODEL_NOT_FOUND, RESOURCE_EXHAUSTED / QUEUE_FULL.
+  // Idempotent on request_id. NOT_FOUND / MODEL_NOT_FOUND, INVALID_ARGUMENT / NOT_A_CHECKPOINT (the model) or NOT_DATA
+  // (what the spec's calibration or evaluation names), RESOURCE_EXHAUSTED / QUEUE_FULL.
   virtual absl::StatusOr<v1::Job> CreateJob(const NewJob& job) = 0;
   virtual absl::StatusOr<v1::Job> GetJob(const std::string& id) = 0;
   virtual absl::StatusOr<Page<v1::Job>> ListJobs(const PageRequest& page, v1::Job::State state) = 0;
   // Waiting tasks end at once; running ones when their worker notices. FAILED_PRECONDITION / JOB_ENDED.
   virtual absl::StatusOr<v1::Job> CancelJob(const std::string& id) = 0;
-  // FAILED_PRECONDITION / JOB_NOT_RETRIABLE unless FAILED or CANCELLED.
+  // FAILED_PRECONDITION / JOB_NOT_RETRIABLE unless FAILED or CANCELLED; NOT_FOUND / MODEL_NOT_FOUND when the model or a
+  // data file is gone, FAILED_PRECONDITION / DATA_CHANGED when a data file's name has other content by now.
   virtual absl::StatusOr<v1::Job> RetryJob(const std::string& id) = 0;
   virtual absl::Status DeleteJob(const std::string& id) = 0;  // FAILED_PRECONDITION / JOB_NOT_ENDED
   // Stored events with sequence > after, in order, at most `limit`.
@@ -231,6 +253,8 @@ class JobStore {
   // Outputs of the job's finished tasks of `stages`, by name.
   virtual absl::StatusOr<std::vector<TaskOutput>> TaskOutputs(const std::string& job_id,
                                                               const std::vector<Stage>& stages) = 0;
+  // Of the job's finished tasks, by stage and shard.
+  virtual absl::StatusOr<std::vector<TaskRecord>> TaskHistory(const std::string& job_id) = 0;
   // Renews the lease and stores progress and events (whose sequence and time are set here). Returns whether the task
   // must stop: its job was cancelled or has ended.
   virtual absl::StatusOr<bool> ReportTask(const TaskLease& lease, int64_t lease_us, const TaskProgress& progress,

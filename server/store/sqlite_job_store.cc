@@ -91,7 +91,7 @@ absl::StatusOr<v1::Model> LoadModel(Connection& db, const std::string& id) {
   {
     Query query = db.Select(
         "SELECT manifest_sha, manifest_size, architecture, parameters, tensors, total_bytes, weight_bytes, labels, "
-        "created_us FROM models WHERE id = ?",
+        "created_us, kind FROM models WHERE id = ?",
         id);
     if (!query.Next()) return query.status().ok() ? NotFound("models", id) : query.status();
     model.set_name(NameOf("models", id));
@@ -104,6 +104,7 @@ absl::StatusOr<v1::Model> LoadModel(Connection& db, const std::string& id) {
     model.set_weight_bytes(query.Int(6));
     LabelsFromJson(query.Text(7), model.mutable_labels());
     SetTime(query.Int(8), model.mutable_create_time());
+    model.set_kind(static_cast<v1::Model::Kind>(query.Int(9)));
   }
   NS_RETURN_IF_ERROR(LoadFiles(db, model.name(), model.mutable_files()));
   return model;
@@ -118,13 +119,15 @@ absl::StatusOr<v1::Model> SqliteJobStore::GetModel(const std::string& id) {
   return model;
 }
 
-absl::StatusOr<std::optional<v1::Model>> SqliteJobStore::FindModelByManifest(const std::string& manifest_sha256) {
+absl::StatusOr<std::optional<v1::Model>> SqliteJobStore::FindModelByManifest(const std::string& manifest_sha256,
+                                                                              v1::Model::Kind kind) {
   std::optional<v1::Model> model;
   NS_RETURN_IF_ERROR(database_->Read([&](Connection& db) -> absl::Status {
     std::string id;
     {
-      Query query =
-          db.Select("SELECT id FROM models WHERE manifest_sha = ? ORDER BY created_us, id LIMIT 1", Blob{manifest_sha256});
+      Query query = db.Select(
+          "SELECT id FROM models WHERE manifest_sha = ? AND kind = ? ORDER BY created_us, id LIMIT 1",
+          Blob{manifest_sha256}, static_cast<int>(kind));
       if (!query.Next()) return query.status();
       id = query.Text(0);
     }
@@ -148,7 +151,11 @@ absl::Status SqliteJobStore::DeleteModel(const std::string& id) {
   return database_->Write([&](Connection& db) -> absl::Status {
     NS_ASSIGN_OR_RETURN(const v1::Model model, LoadModel(db, id));
     {
-      Query query = db.Select("SELECT id FROM jobs WHERE model_id = ? AND state IN (1, 2) LIMIT 1", id);
+      Query query = db.Select(
+          "SELECT id FROM jobs WHERE model_id = ? AND state IN (1, 2) UNION ALL "
+          "SELECT j.id FROM job_data d JOIN jobs j ON j.id = d.job_id WHERE d.model_id = ? AND j.state IN (1, 2) "
+          "LIMIT 1",
+          id, id);
       if (query.Next()) {
         const std::string job = query.Text(0);
         return MakeError(absl::StatusCode::kFailedPrecondition, "MODEL_IN_USE",

@@ -24,7 +24,7 @@ class SqliteJobStore : public JobStore {
 
   absl::StatusOr<v1::Upload> CreateUpload(const NewUpload& upload) override;
   absl::StatusOr<v1::Upload> GetUpload(const std::string& id) override;
-  absl::StatusOr<std::string> RequestedModelId(const std::string& id) override;
+  absl::StatusOr<UploadIntent> GetUploadIntent(const std::string& id) override;
   absl::StatusOr<UploadWriter> OpenUploadFile(const std::string& id, const std::string& path,
                                               int64_t write_offset) override;
   absl::Status CommitUploadPart(const UploadWriter& writer, const StagedPart& part, int64_t part_start,
@@ -35,7 +35,8 @@ class SqliteJobStore : public JobStore {
   absl::Status AbortUpload(const std::string& id) override;
 
   absl::StatusOr<v1::Model> GetModel(const std::string& id) override;
-  absl::StatusOr<std::optional<v1::Model>> FindModelByManifest(const std::string& manifest_sha256) override;
+  absl::StatusOr<std::optional<v1::Model>> FindModelByManifest(const std::string& manifest_sha256,
+                                                              v1::Model::Kind kind) override;
   absl::StatusOr<Page<v1::Model>> ListModels(const PageRequest& page) override;
   absl::Status DeleteModel(const std::string& id) override;
 
@@ -50,6 +51,7 @@ class SqliteJobStore : public JobStore {
   absl::StatusOr<std::optional<ClaimedTask>> ClaimTask(const std::string& owner, int64_t lease_us) override;
   absl::StatusOr<std::vector<TaskOutput>> TaskOutputs(const std::string& job_id,
                                                       const std::vector<Stage>& stages) override;
+  absl::StatusOr<std::vector<TaskRecord>> TaskHistory(const std::string& job_id) override;
   absl::StatusOr<bool> ReportTask(const TaskLease& lease, int64_t lease_us, const TaskProgress& progress,
                                   const std::vector<v1::JobEvent>& events) override;
   absl::StatusOr<bool> MustStop(const TaskLease& lease) override;

@@ -1,8 +1,8 @@
 // SqliteJobStore: jobs as their users see them.
 #include <algorithm>
 
-#include "google/protobuf/duration.pb.h"
 #include "server/store/ids.h"
+#include "server/store/job_spec.h"
 #include "server/store/sqlite_job_store.h"
 #include "server/store/sqlite_rows.h"
 
@@ -15,54 +15,6 @@ using sqlite::MaybeText;
 using sqlite::Query;
 
 namespace {
-
-// Below this share of the work a remaining time would be a guess.
-constexpr double kMinShareForEta = 0.05;
-
-// Progress follows from the tasks. The current stage is the first that has an unfinished task.
-absl::Status LoadProgress(Connection& db, const std::string& id, int64_t shards, int64_t stage_weights,
-                          int64_t running_us, v1::Job::Progress* progress) {
-  int64_t last_stage = 0, total = 0, partial_done = 0, partial_total = 0;
-  {
-    Query query = db.Select(
-        "SELECT stage, count(*), sum(state = 'succeeded'), sum(weights_done), sum(weights_total) FROM tasks "
-        "WHERE job_id = ? GROUP BY stage ORDER BY stage",
-        id);
-    while (query.Next()) {
-      last_stage = query.Int(0);
-      total += query.Int(1);
-      progress->set_tasks_done(progress->tasks_done() + query.Int(2));
-      partial_done = query.Int(3);
-      partial_total = query.Int(4);
-    }
-    NS_RETURN_IF_ERROR(query.status());
-  }
-  if (last_stage == 0) return absl::OkStatus();
-  progress->set_stage(static_cast<Stage>(last_stage));
-  if (shards > 0) progress->set_tasks_total(std::max(total, 3 + 2 * shards));  // prepare, solve and publish are one each
-  const bool fans_out = last_stage == v1::Job::MEASURE || last_stage == v1::Job::ENCODE;
-  progress->set_weights_total(std::max(partial_total, fans_out ? stage_weights : 0));
-  progress->set_weights_done(partial_done);
-  {
-    Query query = db.Select(
-        "SELECT tensor FROM tasks WHERE job_id = ? AND state = 'running' AND tensor <> '' "
-        "ORDER BY updated_us DESC LIMIT 1",
-        id);
-    if (query.Next()) progress->set_current_tensor(query.Text(0));
-    NS_RETURN_IF_ERROR(query.status());
-  }
-  // Both passes over the weights (measure, encode) are nearly all of the time.
-  if (stage_weights > 0 && running_us > 0 && last_stage < v1::Job::PUBLISH) {
-    double passes = last_stage > v1::Job::MEASURE ? 1 : 0;
-    if (fans_out) passes += static_cast<double>(partial_done) / static_cast<double>(progress->weights_total());
-    const double share = passes / 2;
-    if (share >= kMinShareForEta) {
-      const double left_us = static_cast<double>(running_us) * (1 - share) / share;
-      progress->mutable_eta()->set_seconds(static_cast<int64_t>(left_us / 1e6) + 1);
-    }
-  }
-  return absl::OkStatus();
-}
 
 absl::Status JobError(const char* reason, const std::string& id, const v1::Job& job, const std::string& hint) {
   return MakeError(absl::StatusCode::kFailedPrecondition, reason,
@@ -82,16 +34,63 @@ absl::Status CheckQueueLimit(Connection& db, int max_queued_jobs) {
                    "try again when some have started, or cancel some");
 }
 
+// The data file that a job's spec names: its content, if it is there and is data.
+absl::StatusOr<std::string> FindData(Connection& db, const DataReference& reference) {
+  const absl::StatusOr<v1::Model> model = LoadModel(db, IdOf(reference.model));
+  if (absl::IsNotFound(model.status())) {
+    return MakeError(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",
+                     absl::StrCat("there is no ", reference.model, ", which the job names for its ", reference.purpose),
+                     "push the file first: nashswarm push --data FILE");
+  }
+  NS_RETURN_IF_ERROR(model.status());
+  if (model->kind() == v1::Model::DATA && model->files_size() == 1) return model->files(0).digest().sha256();
+  return MakeError(absl::StatusCode::kInvalidArgument, "NOT_DATA",
+                   absl::StrCat(reference.model, " is a checkpoint; the ", reference.purpose, " needs a data file"),
+                   "push the file by itself: nashswarm push --data FILE");
+}
+
+absl::Status CheckIsCheckpoint(Connection& db, const std::string& id) {
+  NS_ASSIGN_OR_RETURN(const v1::Model model, LoadModel(db, id));
+  if (model.kind() != v1::Model::DATA) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, "NOT_A_CHECKPOINT",
+                   absl::StrCat(model.name(), " is a data file, and a job works on a checkpoint"),
+                   "name a checkpoint; nashswarm models list shows the kind of each");
+}
+
+absl::Status InsertData(Connection& db, const std::string& job_id, const v1::CompressionSpec& spec) {
+  for (const DataReference& reference : DataReferences(spec)) {
+    NS_ASSIGN_OR_RETURN(const std::string sha256, FindData(db, reference));
+    NS_RETURN_IF_ERROR(db.Execute("INSERT INTO job_data (job_id, purpose, model_id, sha256) VALUES (?, ?, ?, ?)", job_id,
+                                  reference.purpose, IdOf(reference.model), Blob{sha256})
+                           .status());
+  }
+  return absl::OkStatus();
+}
+
+// Finished tasks are kept over a retry, so the data they have read must still be what it was.
+absl::Status CheckDataUnchanged(Connection& db, const std::string& job_id, const v1::CompressionSpec& spec) {
+  for (const DataReference& reference : DataReferences(spec)) {
+    NS_ASSIGN_OR_RETURN(const std::string now, FindData(db, reference));
+    Query query = db.Select("SELECT sha256 FROM job_data WHERE job_id = ? AND purpose = ?", job_id, reference.purpose);
+    if (query.Next() && query.Bytes(0) == now) continue;
+    NS_RETURN_IF_ERROR(query.status());
+    return MakeError(absl::StatusCode::kFailedPrecondition, "DATA_CHANGED",
+                     absl::StrCat(reference.model, ", the ", reference.purpose, " data of jobs/", job_id,
+                                  ", has other content than when the job was made"),
+                     "submit a new job instead");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<v1::Job> LoadJob(Connection& db, const std::string& id) {
   v1::Job job;
-  int64_t shards = 0, stage_weights = 0, running_us = 0;
+  JobPlan plan;
   {
     Query query = db.Select(
         "SELECT model_id, spec, state, cancel_requested, priority, result, error, created_us, started_us, finished_us, "
-        "labels, shards, stage_weights, CASE WHEN state = 2 THEN now_us() - started_us ELSE 0 END "
-        "FROM jobs WHERE id = ?",
+        "labels, shards, stage_weights FROM jobs WHERE id = ?",
         id);
     if (!query.Next()) return query.status().ok() ? NotFound("jobs", id) : query.status();
     job.set_name(NameOf("jobs", id));
@@ -109,11 +108,13 @@ absl::StatusOr<v1::Job> LoadJob(Connection& db, const std::string& id) {
     if (!query.IsNull(8)) SetTime(query.Int(8), job.mutable_start_time());
     if (!query.IsNull(9)) SetTime(query.Int(9), job.mutable_end_time());
     LabelsFromJson(query.Text(10), job.mutable_labels());
-    shards = query.Int(11);
-    stage_weights = query.Int(12);
-    running_us = query.Int(13);
+    if (job.state() == v1::Job::RUNNING && !query.IsNull(8)) plan.started_us = query.Int(8);
+    plan.shards = query.Int(11);
+    plan.stage_weights = query.Int(12);
+    plan.calibrates = Calibrates(job.spec());
+    plan.evaluates = Evaluates(job.spec());
   }
-  NS_RETURN_IF_ERROR(LoadProgress(db, id, shards, stage_weights, running_us, job.mutable_progress()));
+  NS_RETURN_IF_ERROR(LoadProgress(db, id, plan, job.mutable_progress()));
   return job;
 }
 
@@ -126,7 +127,7 @@ absl::StatusOr<v1::Job> SqliteJobStore::CreateJob(const NewJob& request) {
       NS_ASSIGN_OR_RETURN(job, LoadJob(db, known));
       return absl::OkStatus();
     }
-    NS_RETURN_IF_ERROR(LoadModel(db, request.model_id).status());
+    NS_RETURN_IF_ERROR(CheckIsCheckpoint(db, request.model_id));
     NS_RETURN_IF_ERROR(CheckQueueLimit(db, request.max_queued_jobs));
     const std::string id = NewId(now_us_());
     NS_RETURN_IF_ERROR(
@@ -136,6 +137,7 @@ absl::StatusOr<v1::Job> SqliteJobStore::CreateJob(const NewJob& request) {
                    MaybeBlob{request.request_digest}, request.priority, request.max_attempts,
                    LabelsToJson(request.labels))
             .status());
+    NS_RETURN_IF_ERROR(InsertData(db, id, request.spec));
     NS_RETURN_IF_ERROR(
         db.Execute("INSERT INTO tasks (job_id, stage, shard, not_before_us, updated_us) VALUES (?, ?, ?, now_us(), "
                    "now_us())",
@@ -196,7 +198,8 @@ absl::StatusOr<v1::Job> SqliteJobStore::RetryJob(const std::string& id) {
     if (job.state() != v1::Job::FAILED && job.state() != v1::Job::CANCELLED) {
       return JobError("JOB_NOT_RETRIABLE", id, job, "only a FAILED or CANCELLED job can be retried");
     }
-    NS_RETURN_IF_ERROR(LoadModel(db, job.model().substr(7)).status());  // deleted meanwhile: nothing to retry on
+    NS_RETURN_IF_ERROR(LoadModel(db, IdOf(job.model())).status());  // deleted meanwhile: nothing to retry on
+    NS_RETURN_IF_ERROR(CheckDataUnchanged(db, id, job.spec()));
     // A worker of the old run may not have stopped yet: a new epoch fences it.
     NS_RETURN_IF_ERROR(
         db.Execute("UPDATE tasks SET state = 'pending', attempt = 0, losses = 0, not_before_us = now_us(), "

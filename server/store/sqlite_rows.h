@@ -27,6 +27,17 @@ absl::Status NotFound(const char* what, const std::string& id);
 absl::Status FencedError(const TaskLease& lease);
 
 absl::StatusOr<v1::Job> LoadJob(sqlite::Connection& db, const std::string& id);
+
+// What a job's row says about the work to come.
+struct JobPlan {
+  bool calibrates = false, evaluates = false;
+  int64_t shards = 0, stage_weights = 0;  // 0 before PREPARE has ended
+  int64_t started_us = 0;                 // 0 unless the job runs
+};
+// Progress follows from the tasks.
+absl::Status LoadProgress(sqlite::Connection& db, const std::string& id, const JobPlan& plan,
+                          v1::Job::Progress* progress);
+
 absl::StatusOr<v1::Model> LoadModel(sqlite::Connection& db, const std::string& id);
 absl::Status LoadFiles(sqlite::Connection& db, const std::string& owner,
                        google::protobuf::RepeatedPtrField<v1::FileEntry>* out);

@@ -181,12 +181,34 @@ CREATE TABLE files (                       -- the files of models and artifacts
 ) WITHOUT ROWID;
 CREATE INDEX files_blob ON files (blob);
 )sql",
+
+    // Stages got numbers with room between them, data files came beside checkpoints.
+    R"sql(
+PRAGMA defer_foreign_keys = ON;            -- task_outputs follows tasks below; checked at the commit
+UPDATE tasks SET stage =
+  CASE stage WHEN 1 THEN 10 WHEN 2 THEN 30 WHEN 3 THEN 40 WHEN 4 THEN 50 WHEN 5 THEN 70 ELSE stage END;
+UPDATE task_outputs SET stage =
+  CASE stage WHEN 1 THEN 10 WHEN 2 THEN 30 WHEN 3 THEN 40 WHEN 4 THEN 50 WHEN 5 THEN 70 ELSE stage END;
+
+ALTER TABLE models ADD COLUMN kind INTEGER NOT NULL DEFAULT 1;   -- Model.Kind; what was there are checkpoints
+ALTER TABLE uploads ADD COLUMN kind INTEGER NOT NULL DEFAULT 1;
+
+CREATE TABLE job_data (                    -- the data files a job reads beside its checkpoint
+  job_id   TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+  purpose  TEXT NOT NULL,                  -- 'calibration' | 'evaluation'
+  model_id TEXT NOT NULL,                  -- no foreign key: a finished job outlives its data
+  sha256   BLOB NOT NULL,                  -- of the file when the job was made: a retry must find the same
+  PRIMARY KEY (job_id, purpose)
+) WITHOUT ROWID;
+CREATE INDEX job_data_model ON job_data (model_id);
+)sql",
 };
+static_assert(std::size(kMigrations) == kSchemaVersion);
 
 }  // namespace
 
-absl::Status MigrateSchema(sqlite::Database& database) {
-  return database.Write([](sqlite::Connection& db) -> absl::Status {
+absl::Status MigrateSchema(sqlite::Database& database, int to_version) {
+  return database.Write([to_version](sqlite::Connection& db) -> absl::Status {
     NS_RETURN_IF_ERROR(db.Script(
         "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, applied_us INTEGER NOT NULL)"));
     int64_t version = 0;
@@ -195,14 +217,13 @@ absl::Status MigrateSchema(sqlite::Database& database) {
       if (query.Next()) version = query.Int(0);
       NS_RETURN_IF_ERROR(query.status());
     }
-    constexpr int64_t kLatest = std::size(kMigrations);
-    if (version > kLatest) {
+    if (version > to_version) {
       return MakeError(absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
                        absl::StrCat("the data directory has schema version ", version, ", this nashswarmd knows ",
-                                    kLatest),
+                                    to_version),
                        "run the newer nashswarmd");
     }
-    for (; version < kLatest; ++version) {
+    for (; version < to_version; ++version) {
       NS_RETURN_IF_ERROR(db.Script(kMigrations[version]));
       NS_RETURN_IF_ERROR(db.Execute("INSERT INTO schema_version VALUES (?, now_us())", version + 1).status());
     }

@@ -7,8 +7,11 @@
 
 namespace nashswarm::server {
 
-// Creates or upgrades the tables. FAILED_PRECONDITION / SCHEMA_TOO_NEW when a newer nashswarmd wrote the file.
-absl::Status MigrateSchema(sqlite::Database& database);
+inline constexpr int kSchemaVersion = 2;
+
+// Creates or upgrades the tables. FAILED_PRECONDITION / SCHEMA_TOO_NEW when a newer nashswarmd wrote the file. A test
+// stops at an earlier `to_version` to have something to upgrade.
+absl::Status MigrateSchema(sqlite::Database& database, int to_version = kSchemaVersion);
 
 }  // namespace nashswarm::server
 

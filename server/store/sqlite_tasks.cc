@@ -56,6 +56,14 @@ absl::StatusOr<std::optional<ClaimedTask>> SqliteJobStore::ClaimTask(const std::
       NS_RETURN_IF_ERROR(query.status());
     }
     const TaskKey& key = task.lease.key;
+    {
+      Query query = db.Select(
+          "SELECT d.purpose, f.blob, b.size_bytes FROM job_data d JOIN files f ON f.owner = 'models/' || d.model_id "
+          "JOIN blobs b ON b.sha256 = f.blob WHERE d.job_id = ? ORDER BY d.purpose",
+          key.job_id);
+      while (query.Next()) task.data.push_back({query.Text(0), {query.Bytes(1), query.Int(2)}});
+      NS_RETURN_IF_ERROR(query.status());
+    }
     NS_ASSIGN_OR_RETURN(
         const int64_t updated,
         db.Execute("UPDATE tasks SET state = 'running', attempt = ?, lease_owner = ?, lease_epoch = ?, "
@@ -91,6 +99,20 @@ absl::StatusOr<std::vector<TaskOutput>> SqliteJobStore::TaskOutputs(const std::s
   std::sort(outputs.begin(), outputs.end(),
             [](const TaskOutput& a, const TaskOutput& b) { return a.name < b.name; });
   return outputs;
+}
+
+absl::StatusOr<std::vector<TaskRecord>> SqliteJobStore::TaskHistory(const std::string& job_id) {
+  std::vector<TaskRecord> history;
+  NS_RETURN_IF_ERROR(database_->Read([&](Connection& db) -> absl::Status {
+    Query query = db.Select(
+        "SELECT stage, shard, result FROM tasks WHERE job_id = ? AND state = 'succeeded' ORDER BY stage, shard",
+        job_id);
+    while (query.Next()) {
+      history.push_back({static_cast<Stage>(query.Int(0)), static_cast<int>(query.Int(1)), query.Text(2)});
+    }
+    return query.status();
+  }));
+  return history;
 }
 
 absl::StatusOr<bool> SqliteJobStore::ReportTask(const TaskLease& lease, int64_t lease_us, const TaskProgress& progress,

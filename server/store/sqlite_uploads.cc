@@ -82,10 +82,10 @@ absl::StatusOr<v1::Upload> SqliteJobStore::CreateUpload(const NewUpload& request
     }
     const std::string id = NewId(now_us_());
     NS_RETURN_IF_ERROR(
-        db.Execute("INSERT INTO uploads (id, state, model_id, request_id, request_digest, labels, created_us, "
-                   "expires_us) VALUES (?, 1, ?, ?, ?, ?, now_us(), now_us() + ?)",
-                   id, MaybeText{request.model_id}, MaybeText{request.request_id}, MaybeBlob{request.request_digest},
-                   LabelsToJson(request.labels), request.ttl_us)
+        db.Execute("INSERT INTO uploads (id, state, model_id, kind, request_id, request_digest, labels, created_us, "
+                   "expires_us) VALUES (?, 1, ?, ?, ?, ?, ?, now_us(), now_us() + ?)",
+                   id, MaybeText{request.model_id}, static_cast<int>(request.kind), MaybeText{request.request_id},
+                   MaybeBlob{request.request_digest}, LabelsToJson(request.labels), request.ttl_us)
             .status());
     int ordinal = 0;
     for (const NewUploadFile& file : request.files) {
@@ -112,15 +112,15 @@ absl::StatusOr<v1::Upload> SqliteJobStore::GetUpload(const std::string& id) {
   return upload;
 }
 
-absl::StatusOr<std::string> SqliteJobStore::RequestedModelId(const std::string& id) {
-  std::string model_id;
+absl::StatusOr<UploadIntent> SqliteJobStore::GetUploadIntent(const std::string& id) {
+  UploadIntent intent;
   NS_RETURN_IF_ERROR(database_->Read([&](Connection& db) -> absl::Status {
-    Query query = db.Select("SELECT model_id FROM uploads WHERE id = ?", id);
+    Query query = db.Select("SELECT model_id, kind FROM uploads WHERE id = ?", id);
     if (!query.Next()) return query.status().ok() ? NotFound("uploads", id) : query.status();
-    model_id = query.Text(0);
+    intent = {query.Text(0), static_cast<v1::Model::Kind>(query.Int(1))};
     return absl::OkStatus();
   }));
-  return model_id;
+  return intent;
 }
 
 absl::StatusOr<UploadWriter> SqliteJobStore::OpenUploadFile(const std::string& id, const std::string& path,
@@ -237,9 +237,10 @@ absl::StatusOr<v1::Model> SqliteJobStore::PublishModel(const std::string& upload
     }
     absl::StatusOr<v1::Model> known = LoadModel(db, model.id);
     if (known.ok()) {
-      if (known->manifest_digest().sha256() != model.manifest.sha256) {
+      if (known->manifest_digest().sha256() != model.manifest.sha256 || known->kind() != model.kind) {
         return MakeError(absl::StatusCode::kAlreadyExists, "MODEL_EXISTS",
-                         absl::StrCat("models/", model.id, " exists and has other content"),
+                         absl::StrCat("models/", model.id, " exists and has other content",
+                                      known->kind() == model.kind ? "" : " (it is of another kind)"),
                          "choose another model id, or delete the old model first");
       }
       published = *std::move(known);
@@ -247,11 +248,11 @@ absl::StatusOr<v1::Model> SqliteJobStore::PublishModel(const std::string& upload
     }
     if (!absl::IsNotFound(known.status())) return known.status();
     NS_RETURN_IF_ERROR(
-        db.Execute("INSERT INTO models (id, manifest_sha, manifest_size, architecture, parameters, tensors, "
+        db.Execute("INSERT INTO models (id, kind, manifest_sha, manifest_size, architecture, parameters, tensors, "
                    "total_bytes, weight_bytes, labels, created_us) "
-                   "SELECT ?, ?, ?, ?, ?, ?, ?, ?, labels, now_us() FROM uploads WHERE id = ?",
-                   model.id, Blob{model.manifest.sha256}, model.manifest.size_bytes, model.architecture,
-                   model.parameter_count, model.tensor_count, total_bytes, model.weight_bytes, upload_id)
+                   "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, labels, now_us() FROM uploads WHERE id = ?",
+                   model.id, static_cast<int>(model.kind), Blob{model.manifest.sha256}, model.manifest.size_bytes,
+                   model.architecture, model.parameter_count, model.tensor_count, total_bytes, model.weight_bytes, upload_id)
             .status());
     for (const v1::Upload::File& file : upload.files()) {
       NS_RETURN_IF_ERROR(

@@ -14,7 +14,7 @@
 namespace nashswarm::server {
 
 struct EngineProgress {
-  int64_t done = 0, total = 0;  // weights
+  int64_t done = 0, total = 0;  // weights, or tokens in calibrate and evaluate
   std::string tensor;
 };
 struct EngineTensor {

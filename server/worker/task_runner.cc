@@ -10,6 +10,7 @@
 #include "server/log/log.h"
 #include "server/scheduler/stages.h"
 #include "server/store/error_proto.h"
+#include "server/store/job_spec.h"
 #include "server/worker/task_session.h"
 #include "server/worker/work_directory.h"
 
@@ -76,6 +77,26 @@ absl::StatusOr<std::optional<TaskFinish>> TaskRunner::Reuse(const ClaimedTask& t
   return finish;
 }
 
+absl::StatusOr<Json> TaskRunner::DescribeTask(const ClaimedTask& task, const WorkDirectory& directory) {
+  const TaskKey& key = task.lease.key;
+  Json json = TaskJson(directory, StageName(key.stage), key.shard);
+  json["spec"] = SpecToJson(task.spec);
+  json["threads"] = task.spec.threads() > 0 ? task.spec.threads() : options_.threads;
+  json["source"] = {{"model", absl::StrCat("models/", task.model_id)}, {"digest", ToHex(task.model_manifest.sha256)}};
+  json["data"] = Json::object();
+  for (const DataFile& file : task.data) json["data"][file.purpose] = directory.data_path(file.purpose);
+  if (key.stage != v1::Job::PUBLISH) return json;
+  json["history"] = Json::array();
+  NS_ASSIGN_OR_RETURN(const std::vector<TaskRecord> history, jobs_->TaskHistory(key.job_id));
+  for (const TaskRecord& record : history) {
+    const absl::StatusOr<Json> result = ParseJson(record.result_json, "task result");
+    json["history"].push_back({{"stage", StageName(record.stage)},
+                               {"shard", record.shard},
+                               {"result", result.ok() ? *result : Json::object()}});
+  }
+  return json;
+}
+
 absl::StatusOr<TaskFinish> TaskRunner::Execute(const ClaimedTask& task, const std::vector<TaskOutput>& inputs,
                                                TaskSession* session) {
   const TaskKey& key = task.lease.key;
@@ -83,10 +104,8 @@ absl::StatusOr<TaskFinish> TaskRunner::Execute(const ClaimedTask& task, const st
   NS_ASSIGN_OR_RETURN(WorkDirectory directory, WorkDirectory::Create(options_.work_root, name));
   NS_RETURN_IF_ERROR(directory.AddModel(*blobs_, task.model_files));
   NS_RETURN_IF_ERROR(directory.AddInputs(*blobs_, inputs));
-  Json json = TaskJson(directory, StageName(key.stage), key.shard);
-  json["spec"] = SpecToJson(task.spec);
-  json["threads"] = task.spec.threads() > 0 ? task.spec.threads() : options_.threads;
-  json["source"] = {{"model", absl::StrCat("models/", task.model_id)}, {"digest", ToHex(task.model_manifest.sha256)}};
+  NS_RETURN_IF_ERROR(directory.AddData(*blobs_, task.data));
+  NS_ASSIGN_OR_RETURN(const Json json, DescribeTask(task, directory));
   NS_RETURN_IF_ERROR(directory.WriteTask(json));
 
   EngineRunner::Outcome outcome =
@@ -106,9 +125,12 @@ absl::StatusOr<TaskFinish> TaskRunner::Work(const ClaimedTask& task, TaskSession
     return MakeError(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",
                      absl::StrCat("models/", task.model_id, " is gone"));
   }
-  NS_ASSIGN_OR_RETURN(const std::vector<TaskOutput> inputs, jobs_->TaskOutputs(key.job_id, InputStages(key.stage)));
-  const std::string cache_key = TaskCacheKey(options_.engine_digest, key.stage, key.shard, task.model_manifest.sha256,
-                                             task.spec, inputs);
+  if (task.data.size() != DataReferences(task.spec).size()) {
+    return MakeError(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND", "a data file of the job is gone");
+  }
+  NS_ASSIGN_OR_RETURN(const std::vector<TaskOutput> inputs,
+                      jobs_->TaskOutputs(key.job_id, InputStages(key.stage, task.spec)));
+  const std::string cache_key = TaskCacheKey(options_.engine_digest, task, inputs);
   TaskFinish finish;
   std::optional<TaskFinish> kept;
   if (KeepsResult(key.stage)) {
@@ -124,7 +146,7 @@ absl::StatusOr<TaskFinish> TaskRunner::Work(const ClaimedTask& task, TaskSession
       finish.cache_model = task.model_manifest.sha256;
     }
   }
-  finish.next = NextTasks(key.stage, key.stage == v1::Job::PREPARE ? finish.shards : task.shards);
+  finish.next = NextTasks(key.stage, key.stage == v1::Job::PREPARE ? finish.shards : task.shards, task.spec);
   NS_RETURN_IF_ERROR(session->Flush());
   return finish;
 }
@@ -198,7 +220,9 @@ void TaskRunner::Run(const ClaimedTask& task) {
       if (!end.ok() && ReasonOf(end.status()) != "FENCED") end = Fail(task, end.status(), &outcome);
       if (end.ok() && end->job_ended && finish->success.has_value()) {
         const absl::StatusOr<v1::Model> model = jobs_->GetModel(task.model_id);
-        if (model.ok()) metrics_->ModelCompressed(model->weight_bytes(), finish->success->result.output_bytes());
+        const v1::Job::Result& result = finish->success->result;
+        if (model.ok()) metrics_->ModelCompressed(model->weight_bytes(), result.output_bytes());
+        if (result.has_quality()) metrics_->QualityMeasured(result.quality().mean_kl());
       }
     } else {
       // What the engine said before it failed is worth showing, if the task is still ours.

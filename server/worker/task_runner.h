@@ -29,6 +29,7 @@ struct WorkerOptions {
 };
 
 class TaskSession;
+class WorkDirectory;
 
 // Thread-safe: each worker thread calls Run with its own task.
 class TaskRunner {
@@ -51,6 +52,7 @@ class TaskRunner {
  private:
   // nullopt when nothing identical is kept.
   absl::StatusOr<std::optional<TaskFinish>> Reuse(const ClaimedTask& task, const std::string& cache_key);
+  absl::StatusOr<Json> DescribeTask(const ClaimedTask& task, const WorkDirectory& directory);
   absl::StatusOr<TaskFinish> Execute(const ClaimedTask& task, const std::vector<TaskOutput>& inputs, TaskSession* session);
   absl::StatusOr<TaskFinish> Work(const ClaimedTask& task, TaskSession* session, bool* reused);
   absl::StatusOr<TaskEnd> Fail(const ClaimedTask& task, const absl::Status& error, std::string* outcome);

@@ -50,7 +50,12 @@ TaskSession::~TaskSession() {
 
 void TaskSession::OnProgress(const EngineProgress& progress) {
   std::lock_guard<std::mutex> lock(mutex_);
-  metrics_->WeightsProcessed(stage_, progress.done - progress_.weights_done);
+  const int64_t more = progress.done - progress_.weights_done;
+  if (CountsTokens(task_.lease.key.stage)) {
+    metrics_->TokensProcessed(stage_, more);
+  } else {
+    metrics_->WeightsProcessed(stage_, more);
+  }
   progress_ = {progress.done, progress.total, progress.tensor};
   dirty_ = true;
 }

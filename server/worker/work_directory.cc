@@ -73,6 +73,15 @@ absl::Status WorkDirectory::AddInputs(BlobStore& blobs, const std::vector<TaskOu
   return absl::OkStatus();
 }
 
+std::string WorkDirectory::data_path(const std::string& purpose) const {
+  return JoinPath(JoinPath(path_, "data"), purpose);
+}
+
+absl::Status WorkDirectory::AddData(BlobStore& blobs, const std::vector<DataFile>& data) {
+  for (const DataFile& file : data) NS_RETURN_IF_ERROR(Link(blobs, file.digest.sha256, data_path(file.purpose)));
+  return absl::OkStatus();
+}
+
 absl::Status WorkDirectory::WriteTask(const Json& task) {
   return WriteFileDurably(JoinPath(path_, "task.json"), task.dump(2, ' ', false, Json::error_handler_t::replace));
 }

@@ -1,4 +1,4 @@
-// The directory one engine task sees: task.json, in/, out/ and model/ (see core/engine/README.md).
+// The directory one engine task sees: task.json, in/, out/, model/ and data/ (see core/engine/README.md).
 #ifndef NASHSWARM_SERVER_WORKER_WORK_DIRECTORY_H_
 #define NASHSWARM_SERVER_WORKER_WORK_DIRECTORY_H_
 
@@ -26,6 +26,9 @@ class WorkDirectory {
   // Blobs appear as files; nothing is copied where the store can link. A blob that is gone is DATA_LOSS / BLOB_MISSING.
   absl::Status AddModel(BlobStore& blobs, const std::vector<ModelFile>& files);
   absl::Status AddInputs(BlobStore& blobs, const std::vector<TaskOutput>& inputs);
+  // Each file appears under its purpose in data/.
+  absl::Status AddData(BlobStore& blobs, const std::vector<DataFile>& data);
+  std::string data_path(const std::string& purpose) const;
   absl::Status WriteTask(const Json& task);
 
   // Moves every file below out/ into the store. Anything but plain files is INTERNAL / ENGINE_PROTOCOL. `between` is

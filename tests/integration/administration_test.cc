@@ -208,6 +208,16 @@ TEST(AdministrationTest, DeletingFreesSpaceAndNothingThatLives) {
   EXPECT_TRUE(WaitFor([&] { return StoredBytes(server) == 0; })) << StoredBytes(server) << " bytes left";
 }
 
+// Once no worker is busy: a job's end is seen a moment before its last task is counted.
+std::string MetricsAtRest(const ServerHarness& server) {
+  std::string text;
+  EXPECT_TRUE(WaitFor([&] {
+    text = HttpGet(server.info()["metrics"].get<std::string>(), "/metrics");
+    return text.find("nashswarm_workers_busy 0") != std::string::npos;
+  }));
+  return text;
+}
+
 TEST(AdministrationTest, MetricsCountCallsAndWork) {
   ServerHarness server;
   server.Start();
@@ -216,7 +226,7 @@ TEST(AdministrationTest, MetricsCountCallsAndWork) {
   grpc::ClientContext context;
   v1::Job job;
   server.jobs().GetJob(&context, Named<v1::GetJobRequest>("jobs/none"), &job);
-  const std::string metrics = HttpGet(server.info()["metrics"].get<std::string>(), "/metrics");
+  const std::string metrics = MetricsAtRest(server);
   for (const char* line :
        {"grpc_server_started_total{grpc_method=\"WriteFile\",grpc_service=\"nashswarm.v1.UploadService\","
         "grpc_type=\"client_stream\"} 2",
@@ -231,6 +241,29 @@ TEST(AdministrationTest, MetricsCountCallsAndWork) {
         "nashswarm_build_info{version="}) {
     EXPECT_THAT(metrics, HasSubstr(line));
   }
+}
+
+TEST(AdministrationTest, MetricsOfACalibratedJobCountTokensAndQuality) {
+  ServerHarness server;
+  server.Start();
+  v1::CompressionSpec spec;
+  spec.set_bits_per_weight(4);
+  spec.mutable_calibration()->set_self(true);
+  const v1::Model model = server.Push({server.FakePlan(2)});
+  ASSERT_EQ(server.WaitForEnd(server.Submit(model.name()).name()).state(), v1::Job::SUCCEEDED);
+  EXPECT_THAT(MetricsAtRest(server), ::testing::Not(HasSubstr("nashswarm_job_mean_kl_count"))) << "nothing was measured";
+  ASSERT_EQ(server.WaitForEnd(server.Submit(model.name(), spec).name()).state(), v1::Job::SUCCEEDED);
+  const std::string text = MetricsAtRest(server);
+  for (const char* line :
+       {"nashswarm_job_mean_kl_count 1", "nashswarm_tasks_total{outcome=\"succeeded\",stage=\"calibrate\"} 1",
+        "nashswarm_tasks_total{outcome=\"succeeded\",stage=\"evaluate\"} 1",
+        "nashswarm_task_duration_seconds_count{stage=\"calibrate\"} 1",
+        "nashswarm_tokens_processed_total{stage=\"evaluate\"} 100",
+        "nashswarm_job_mean_kl_bucket{le=\"0.01\"} 0", "nashswarm_job_mean_kl_bucket{le=\"0.03\"} 1",
+        "nashswarm_job_mean_kl_sum 0.02"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("nashswarm_weights_processed_total{stage=\"evaluate\"}")));
 }
 
 TEST(AdministrationTest, HealthIsServing) {

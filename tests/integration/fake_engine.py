@@ -3,6 +3,8 @@
 
 Instructions come with the model, in fake.json:
   runs    file to which every run appends "stage:shard"
+  record  directory that receives, as "stage-shard.json", the task.json of each run and the text of its data files;
+          may be absent
   shards  N
   steps   {"stage:shard": [what the first attempt does, what the second does, ...]}; the default, and what follows
           the last entry, is {"do": "ok"}. See act() for the others.
@@ -71,6 +73,59 @@ def write(directory, name, content):
         f.write(content)
 
 
+def record(directory, task):
+    data = {}
+    for purpose, path in task["data"].items():
+        assert os.path.dirname(path) == os.path.join(os.path.dirname(task["model"]), "data"), path
+        with open(path, newline="") as f:  # every byte as it is
+            data[purpose] = f.read()
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, "%s-%d.json" % (task["stage"], task["shard"])), "w") as f:
+        json.dump({"task": task, "data": data}, f)
+
+
+def expected_inputs(stage, spec, shards):
+    """The table of core/engine/README.md."""
+    every = range(shards)
+    prepared = ["prepared.json"]
+    calibration = ["calibration.json", "moments.safetensors"] if calibrates(spec) else []
+    curves = ["curves-%d.json" % s for s in every]
+    encoded = ["shard-%d.%s" % (s, kind) for s in every for kind in ("bin", "json")]
+    evaluation = ["evaluation.json"] if evaluates(spec) else []
+    return sorted({
+        "validate": [],
+        "prepare": [],
+        "calibrate": prepared,
+        "measure": prepared + calibration,
+        "solve": prepared + calibration + curves,
+        "encode": prepared + calibration + ["plan.json"],
+        "evaluate": prepared + calibration + ["plan.json"] + encoded,
+        "publish": prepared + calibration + curves + ["plan.json"] + encoded + evaluation,
+    }[stage])
+
+
+def calibrates(spec):
+    return "calibration" in spec or "evaluation" in spec or bool({"max_kl", "max_ppl_increase"} & set(spec.get("target", {})))
+
+
+def evaluates(spec):
+    return spec.get("evaluation", {}).get("text") or spec.get("calibration", {}).get("source") in ("text", "self")
+
+
+QUALITY = {"perplexity": 12.5, "source_perplexity": 12.25, "mean_kl": 0.02, "mean_kl_stderr": 0.001, "p99_kl": 0.3,
+           "same_top1": 0.95, "tokens": 4096}
+
+
+def report(task, size):
+    row = {"name": "nashswarm", "is_artifact": True, "bytes": size, "bits_per_weight": 4.5}
+    if evaluates(task["spec"]):
+        row["quality"] = {k: v for k, v in QUALITY.items() if k != "source_perplexity"}
+    costs = [{"stage": e["stage"], "tasks": 1, "seconds": e["result"]["seconds"]} for e in task["history"]]
+    return {"schema": "nashswarm.report/1", "engine": "fake", "model_name": task["source"]["model"],
+            "target": json.dumps(task["spec"]["target"]), "plan_summary": "near enough", "headline": [row],
+            "costs": costs}
+
+
 def main():
     directory = sys.argv[2]
     with open(os.path.join(directory, "task.json")) as f:
@@ -89,6 +144,10 @@ def main():
     say(event="progress", done=0, total=100, tensor="t%d" % shard)
     act(step)
     inputs = sorted(os.listdir(os.path.join(directory, "in")))
+    assert inputs == expected_inputs(stage, task["spec"], shards), inputs
+    if "record" in plan and stage != "validate":
+        record(plan["record"], task)
+    cost = {"seconds": 0.5, "peak_bytes": 1 << 20}
     if stage == "validate":
         say(event="result", architecture="gpt2", parameters=1000, tensors=7, weight_bytes=4000)
         return
@@ -102,33 +161,40 @@ def main():
     if stage == "prepare":
         write(directory, "prepared.json", json.dumps({"shards": shards, "seed": task["spec"]["seed"]}))
         say(event="result", shards=step.get("shards", shards), architecture="gpt2", parameters=1000, tensors=7,
-            weights=100 * shards)
+            weights=100 * shards, **cost)
         return
-    if stage == "measure":
-        assert inputs == ["prepared.json"], inputs
+    if stage == "calibrate":
+        assert calibrates(task["spec"])
+        write(directory, "calibration.json", json.dumps(task["spec"].get("calibration", {})))
+        write(directory, "moments.safetensors", "moments")
+    elif stage == "measure":
         write(directory, "curves-%d.json" % shard, "curves %d" % shard)
     elif stage == "solve":
-        assert inputs == sorted(["prepared.json"] + ["curves-%d.json" % s for s in range(shards)]), inputs
         write(directory, "plan.json", json.dumps(task["spec"]["target"]))
     elif stage == "encode":
-        assert inputs == ["plan.json", "prepared.json"], inputs
         say(event="tensor", tensor="t%d" % shard, format="Q4_K", bits_per_weight=4.5, relative_error=0.01)
         write(directory, "shard-%d.bin" % shard, "bytes of shard %d " % shard * 100)
         write(directory, "shard-%d.json" % shard, "{}")
+    elif stage == "evaluate":
+        assert evaluates(task["spec"])
+        write(directory, "evaluation.json", json.dumps(QUALITY))
     elif stage == "publish":
-        assert len(inputs) == 2 + shards * 3, inputs
         content = ""
         for s in range(shards):
             with open(os.path.join(directory, "in", "shard-%d.bin" % s)) as f:
                 content += f.read()
         write(directory, "artifact/model.gguf", content)
-        write(directory, "artifact/report/report.json", json.dumps(task["source"]))
+        write(directory, "artifact/deep/source.json", json.dumps(task["source"]))
+        write(directory, "artifact/report.json", json.dumps(report(task, len(content))))
+        write(directory, "artifact/report.html", "<!doctype html>")
         say(event="log", severity="warning", text="a fallback was used")
+        quality = {"quality": QUALITY} if evaluates(task["spec"]) else {}
         say(event="result", output_bytes=len(content), bits_per_weight=4.5, ratio_fp32=0.86, ratio_source=0.72,
-            relative_error=0.01, parameters=1000, warnings=["a fallback was used"], plan_summary="near enough")
+            relative_error=0.01, parameters=1000, warnings=["a fallback was used"], plan_summary="near enough",
+            **quality, **cost)
         return
     say(event="progress", done=100, total=100, tensor="t%d" % shard)
-    say(event="result")
+    say(event="result", **cost)
 
 
 main()

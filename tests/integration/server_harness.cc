@@ -171,7 +171,14 @@ int ServerHarness::WaitForExit() {
 std::string ServerHarness::log() const { return ReadText(root_ + "/server.log"); }
 
 TestFile ServerHarness::FakePlan(int shards, const nlohmann::json& steps) const {
-  return {"fake.json", nlohmann::json{{"runs", root_ + "/runs"}, {"shards", shards}, {"steps", steps}}.dump()};
+  return {"fake.json", nlohmann::json{
+                           {"runs", root_ + "/runs"}, {"record", root_ + "/record"}, {"shards", shards}, {"steps", steps}}
+                           .dump()};
+}
+
+nlohmann::json ServerHarness::Recorded(const std::string& stage, int shard) const {
+  const std::string text = ReadText(root_ + "/record/" + stage + "-" + std::to_string(shard) + ".json");
+  return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 
 std::map<std::string, int> ServerHarness::Runs() const {
@@ -182,8 +189,10 @@ std::map<std::string, int> ServerHarness::Runs() const {
   return runs;
 }
 
-v1::Upload ServerHarness::CreateUpload(const std::vector<TestFile>& files, const std::string& model_id) {
+v1::Upload ServerHarness::CreateUpload(const std::vector<TestFile>& files, const std::string& model_id,
+                                       v1::Model::Kind kind) {
   v1::CreateUploadRequest request;
+  request.set_kind(kind);
   request.set_model_id(model_id);
   for (const TestFile& file : files) {
     v1::FileEntry* entry = request.add_files();
@@ -225,8 +234,8 @@ grpc::Status ServerHarness::Write(const std::string& upload, const std::string& 
   return writer->Finish();
 }
 
-v1::Model ServerHarness::Push(const std::vector<TestFile>& files, const std::string& model_id) {
-  const v1::Upload upload = CreateUpload(files, model_id);
+v1::Model ServerHarness::Push(const std::vector<TestFile>& files, const std::string& model_id, v1::Model::Kind kind) {
+  const v1::Upload upload = CreateUpload(files, model_id, kind);
   for (int i = 0; i < upload.files_size(); ++i) {
     if (upload.files(i).complete()) continue;
     const grpc::Status written = Write(upload.name(), files[i].path, files[i].content, 0, true);
@@ -243,9 +252,15 @@ v1::Model ServerHarness::Push(const std::vector<TestFile>& files, const std::str
 }
 
 v1::Job ServerHarness::Submit(const std::string& model, double bits_per_weight) {
+  v1::CompressionSpec spec;
+  spec.set_bits_per_weight(bits_per_weight);
+  return Submit(model, spec);
+}
+
+v1::Job ServerHarness::Submit(const std::string& model, const v1::CompressionSpec& spec) {
   v1::CreateJobRequest request;
   request.set_model(model);
-  request.mutable_spec()->set_bits_per_weight(bits_per_weight);
+  *request.mutable_spec() = spec;
   grpc::ClientContext context;
   SetDeadline(&context);
   v1::Job job;

@@ -60,15 +60,23 @@ class ServerHarness {
 
   // ---- the fake engine's instructions, as a model file
   TestFile FakePlan(int shards, const nlohmann::json& steps = nlohmann::json::object()) const;
+  // What a task of a model with FakePlan got: {"task": its task.json, "data": {purpose: text}}.
+  nlohmann::json Recorded(const std::string& stage, int shard = 0) const;
   // How often the engine ran each "stage:shard".
   std::map<std::string, int> Runs() const;
 
   // ---- steps most tests need; they fail the test when the call fails
-  v1::Upload CreateUpload(const std::vector<TestFile>& files, const std::string& model_id = "");
+  v1::Upload CreateUpload(const std::vector<TestFile>& files, const std::string& model_id = "",
+                          v1::Model::Kind kind = v1::Model::CHECKPOINT);
   grpc::Status Write(const std::string& upload, const std::string& path, const std::string& content, int64_t offset,
                      bool finish, v1::WriteFileResponse* response = nullptr);
-  v1::Model Push(const std::vector<TestFile>& files, const std::string& model_id = "");
+  v1::Model Push(const std::vector<TestFile>& files, const std::string& model_id = "",
+                 v1::Model::Kind kind = v1::Model::CHECKPOINT);
+  v1::Model PushData(const TestFile& file, const std::string& model_id = "") {
+    return Push({file}, model_id, v1::Model::DATA);
+  }
   v1::Job Submit(const std::string& model, double bits_per_weight = 4);
+  v1::Job Submit(const std::string& model, const v1::CompressionSpec& spec);
   v1::Job Get(const std::string& job);
   v1::Job WaitForEnd(const std::string& job);
   grpc::Status Read(const std::string& name, const std::string& path, int64_t offset, int64_t limit,

@@ -1,20 +1,42 @@
 #!/usr/bin/env bash
-# Reads our artifacts with software we did not write: the gguf Python package and llama.cpp (from the xllamacpp wheel).
-# Prints SKIPPED and why when these packages cannot be installed here. Usage: run.sh BIN_DIR
-set -euo pipefail
-bin=$(realpath "$1")
+# Reads our artifacts with software we did not write: the gguf Python package and llama.cpp (from the xllamacpp wheel), and
+# compares our forward pass with that of transformers. Prints SKIPPED and why when these packages cannot be installed here.
+# Usage: run.sh BIN_DIR
+#   NASHSWARM_FORWARD_PYTHON   a Python that has torch and transformers, to be used instead of installing them
+set -uo pipefail
+bin=$(realpath "$1") || exit 1
 root=$(cd "$(dirname "$0")/../.." && pwd)
-venv=$root/build/interop-venv
-stamp=$venv/installed-$(sha256sum "$root/tests/interop/requirements.txt" | cut -c1-16)
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 
-if [[ ! -f $stamp ]]; then
-  log=$(mktemp)
-  trap 'rm -f "$log"' EXIT
-  if ! { "$root/deploy/install-packages.sh" interop && rm -rf "$venv" && /usr/bin/python3 -m venv "$venv" &&
-         "$venv/bin/pip" install -q --disable-pip-version-check -r "$root/tests/interop/requirements.txt"; } >"$log" 2>&1; then
-    echo "SKIPPED interop: its Python packages cannot be installed here: $(tail -n 1 "$log")"
-    exit 77
+# make_venv NAME REQUIREMENTS: prints the Python of build/NAME with these packages; on failure the log says why.
+make_venv() {
+  local venv=$root/build/$1 requirements=$root/tests/interop/$2
+  local stamp=$venv/installed-$(sha256sum "$requirements" | cut -c1-16)
+  if [[ ! -f $stamp ]]; then
+    { "$root/deploy/install-packages.sh" interop && rm -rf "$venv" && /usr/bin/python3 -m venv "$venv" &&
+      "$venv/bin/pip" install -q --disable-pip-version-check -r "$requirements"; } >"$log" 2>&1 || return 1
+    touch "$stamp"
   fi
-  touch "$stamp"
-fi
-exec "$venv/bin/python" "$root/tests/interop/interop_test.py" --bin "$bin" --root "$root"
+  echo "$venv/bin/python"
+}
+
+failed=0 ran=0
+# check NAME SCRIPT PYTHON: runs the script; without a Python, says why it cannot.
+check() {
+  if [[ -z $3 ]]; then
+    echo "SKIPPED $1: its Python packages cannot be installed here: $(tail -n 1 "$log")"
+    return
+  fi
+  ran=1
+  "$3" "$root/tests/interop/$2" --bin "$bin" --root "$root" || failed=1
+}
+python=$(make_venv interop-venv requirements.txt)
+check interop interop_test.py "$python"
+check "tokenizer interop" tokenizer_interop.py "$python"
+python=${NASHSWARM_FORWARD_PYTHON:-$(make_venv forward-venv forward_requirements.txt)}
+check "forward interop" forward_interop.py "$python"
+check "eval interop" eval_interop.py "$python"
+
+((failed == 0)) || exit 1
+((ran == 1)) || exit 77

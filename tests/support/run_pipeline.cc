@@ -13,16 +13,18 @@ void RecordingObserver::TensorDone(const std::string& tensor, const std::string&
 void RecordingObserver::Log(const std::string& severity, const std::string& text) { logs.push_back(severity + ": " + text); }
 
 absl::StatusOr<Json> RunPipeline(const std::string& model_dir, const std::string& work, const pipeline::Spec& spec,
-                                 int threads, RecordingObserver* observer) {
+                                 int threads, RecordingObserver* observer, const Texts& texts) {
   NS_RETURN_IF_ERROR(MakeDirectories(work));
-  pipeline::Task task{model_dir, work, work, spec, 0, threads, "00", observer};
+  pipeline::Task task{model_dir, work, work, spec, 0, threads, "00", observer, texts.calibration, texts.evaluation};
   NS_ASSIGN_OR_RETURN(const Json prepared, pipeline::Prepare(task));
   const int shards = prepared.at("shards");
+  if (spec.calibrates()) NS_RETURN_IF_ERROR(pipeline::Calibrate(task).status());
   for (task.shard = 0; task.shard < shards; ++task.shard) NS_RETURN_IF_ERROR(pipeline::Measure(task).status());
   task.shard = 0;
   NS_RETURN_IF_ERROR(pipeline::SolvePlan(task).status());
   for (task.shard = 0; task.shard < shards; ++task.shard) NS_RETURN_IF_ERROR(pipeline::Encode(task).status());
   task.shard = 0;
+  if (spec.evaluates()) NS_RETURN_IF_ERROR(pipeline::Evaluate(task).status());
   return pipeline::Publish(task);
 }
 

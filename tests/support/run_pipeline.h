@@ -19,9 +19,14 @@ class RecordingObserver : public pipeline::Observer {
   uint64_t last_done = 0, last_total = 0;
 };
 
+// Paths of the texts a spec asks for.
+struct Texts {
+  std::string calibration, evaluation;
+};
+
 // Outputs land in `work`; the artifact in `work`/artifact. Returns publish's result.
 absl::StatusOr<Json> RunPipeline(const std::string& model_dir, const std::string& work, const pipeline::Spec& spec,
-                                 int threads, RecordingObserver* observer);
+                                 int threads, RecordingObserver* observer, const Texts& texts = {});
 
 pipeline::Spec BitsPerWeight(double bits);
 

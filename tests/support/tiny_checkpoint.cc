@@ -27,14 +27,32 @@ std::string Encode(const std::vector<float>& values, DType dtype) {
 }
 
 // A BPE over single letters: enough for a reader to load.
+// The character that stands for `byte` in byte-level BPE: printable Latin-1 as it is, the others from U+0100 on.
+std::string ByteCharacter(int byte) {
+  const auto printable = [](int b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; };
+  int code = byte;
+  if (!printable(byte)) {
+    code = 256;
+    for (int b = 0; b < byte; ++b) code += printable(b) ? 0 : 1;
+  }
+  if (code < 128) return std::string(1, static_cast<char>(code));
+  return {static_cast<char>(0xC0 | (code >> 6)), static_cast<char>(0x80 | (code & 63))};
+}
+
+// Every byte, then pairs of letters, then one special token at the end.
 Json TinyTokenizer(uint64_t size) {
-  Json vocab = Json::object();
-  for (uint64_t id = 0; id + 1 < size; ++id) vocab["t" + std::to_string(id)] = id;
+  Json vocab = Json::object(), merges = Json::array();
+  for (int byte = 0; byte < 256; ++byte) vocab[ByteCharacter(byte)] = byte;
+  for (uint64_t id = 256; id + 1 < size; ++id) {
+    const std::string left(1, static_cast<char>('a' + (id - 256) / 26)), right(1, static_cast<char>('a' + (id - 256) % 26));
+    vocab[left + right] = id;
+    merges.push_back(left + " " + right);
+  }
   return {{"version", "1.0"},
           {"added_tokens", {{{"id", size - 1}, {"content", "<|end|>"}, {"special", true}}}},
           {"pre_tokenizer", {{"type", "ByteLevel"}, {"use_regex", true}}},
           {"decoder", {{"type", "ByteLevel"}}},
-          {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", {"t 1"}}}}};
+          {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", merges}}}};
 }
 
 }  // namespace
@@ -73,6 +91,12 @@ TinyCheckpoint TinyLlama(const std::string& model_type, bool tied) {
                 {"num_attention_heads", 4}, {"num_key_value_heads", 2}, {"intermediate_size", kFfn},
                 {"vocab_size", kVocabulary}, {"max_position_embeddings", 32}, {"rms_norm_eps", 1e-5},
                 {"rope_theta", 10000.0}, {"hidden_act", "silu"}, {"tie_word_embeddings", tied}};
+  const bool gemma = model_type == "gemma3_text";
+  if (gemma) {
+    out.config.update({{"hidden_activation", "gelu_pytorch_tanh"}, {"head_dim", 16}, {"query_pre_attn_scalar", 16},
+                       {"sliding_window", 8}, {"rope_local_base_freq", 10000.0}});
+    out.config.erase("hidden_act");
+  }
   out.Add("model.embed_tokens.weight", {kVocabulary, kWidth});
   if (!tied) out.Add("lm_head.weight", {kVocabulary, kWidth});
   out.Add("model.norm.weight", {kWidth});
@@ -84,6 +108,14 @@ TinyCheckpoint TinyLlama(const std::string& model_type, bool tied) {
     out.Add(layer + "self_attn.k_proj.weight", {kKv, kWidth});
     out.Add(layer + "self_attn.v_proj.weight", {kKv, kWidth});
     out.Add(layer + "self_attn.o_proj.weight", {kWidth, kWidth});
+    if (model_type == "qwen3" || gemma) {
+      out.Add(layer + "self_attn.q_norm.weight", {16});
+      out.Add(layer + "self_attn.k_norm.weight", {16});
+    }
+    if (gemma) {
+      out.Add(layer + "pre_feedforward_layernorm.weight", {kWidth});
+      out.Add(layer + "post_feedforward_layernorm.weight", {kWidth});
+    }
     if (model_type == "qwen2") {
       out.Add(layer + "self_attn.q_proj.bias", {kWidth});
       out.Add(layer + "self_attn.k_proj.bias", {kKv});

@@ -28,8 +28,8 @@ struct TinyCheckpoint {
   void Write(const std::string& directory) const;
 };
 
-// Two layers, width 64, feed-forward 96, 4 heads (2 of keys and values), vocabulary 300. `model_type`: llama, mistral
-// or qwen2.
+// Two layers, width 64, feed-forward 96, 4 heads (2 of keys and values), vocabulary 300. `model_type`: llama, mistral,
+// qwen2, qwen3 or gemma3_text.
 TinyCheckpoint TinyLlama(const std::string& model_type, bool tied);
 // Two layers, width 64, 4 heads, context 32, vocabulary 300.
 TinyCheckpoint TinyGpt2();

@@ -40,14 +40,19 @@ absl::Status ListModels(App& app, const Session& session, const CatalogFlags& fl
     return absl::OkStatus();
   }
   Table table({{"MODEL"},
+               {"KIND"},
                {"ARCHITECTURE"},
                {"PARAMETERS", Table::Align::kRight},
                {"TENSORS", Table::Align::kRight},
-               {"WEIGHTS", Table::Align::kRight},
+               {"SIZE", Table::Align::kRight},
                {"CREATED"}});
   for (const v1::Model& model : models) {
-    table.AddRow({model.name(), model.architecture(), FormatCount(static_cast<double>(model.parameter_count())),
-                  std::to_string(model.tensor_count()), FormatBytes(static_cast<double>(model.weight_bytes())),
+    const bool is_data = model.kind() == v1::Model::DATA;
+    const auto known = [is_data](const std::string& text) { return is_data ? "-" : text; };
+    table.AddRow({model.name(), KindName(model.kind()), known(model.architecture()),
+                  known(FormatCount(static_cast<double>(model.parameter_count()))),
+                  known(std::to_string(model.tensor_count())),
+                  FormatBytes(static_cast<double>(is_data ? model.total_bytes() : model.weight_bytes())),
                   FormatTime(model.create_time())});
   }
   app.PrintText(table.Render(app.out_color()));
@@ -65,10 +70,15 @@ absl::Status GetModel(App& app, const Session& session, const CatalogFlags& flag
   }
   Table table({{""}, {""}});
   table.AddRow({"model", model.name()});
-  table.AddRow({"architecture", model.architecture()});
-  table.AddRow({"parameters", FormatCount(static_cast<double>(model.parameter_count()))});
-  table.AddRow({"tensors", std::to_string(model.tensor_count())});
-  table.AddRow({"weight files", FormatBytes(static_cast<double>(model.weight_bytes()))});
+  table.AddRow({"kind", KindName(model.kind())});
+  if (model.kind() == v1::Model::DATA) {
+    table.AddRow({"size", FormatBytes(static_cast<double>(model.total_bytes()))});
+  } else {
+    table.AddRow({"architecture", model.architecture()});
+    table.AddRow({"parameters", FormatCount(static_cast<double>(model.parameter_count()))});
+    table.AddRow({"tensors", std::to_string(model.tensor_count())});
+    table.AddRow({"weight files", FormatBytes(static_cast<double>(model.weight_bytes()))});
+  }
   table.AddRow({"digest", ToHex(model.manifest_digest().sha256())});
   table.AddRow({"created", FormatTime(model.create_time())});
   for (const auto& [key, value] : model.labels()) table.AddRow({"label", key + "=" + value});
@@ -167,7 +177,7 @@ void AddGroup(App& app, const std::string& name, const std::string& one, const s
 }  // namespace
 
 void AddModels(App& app) {
-  AddGroup(app, "models", "model", "Look at and delete pushed models", ListModels, GetModel, DeleteModel);
+  AddGroup(app, "models", "model", "Look at and delete pushed models and data files", ListModels, GetModel, DeleteModel);
 }
 
 void AddArtifacts(App& app) {

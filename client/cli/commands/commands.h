@@ -20,6 +20,7 @@ void AddPush(App& app);
 void AddSubmit(App& app);
 void AddJobs(App& app);
 void AddPull(App& app);
+void AddReport(App& app);
 void AddModels(App& app);
 void AddArtifacts(App& app);
 void AddEngineCommands(App& app);
@@ -34,6 +35,8 @@ absl::StatusOr<v1::Job> CreateJob(const Session& session, const std::string& mod
                                   const std::map<std::string, std::string>& labels);
 absl::StatusOr<v1::Job> GetJob(const Session& session, const std::string& name);
 absl::StatusOr<v1::Artifact> GetArtifact(const Session& session, const std::string& name);
+// The artifact, or that of the job, which `name` or bare id names.
+absl::StatusOr<v1::Artifact> FindArtifact(const Session& session, const std::string& name);
 // Follows the job, and says on Ctrl-C how to come back.
 absl::StatusOr<v1::Job> WatchOrDetach(const Session& session, const std::string& job);
 // Facts about a job, one a line.

@@ -7,6 +7,7 @@
 #include "client/cli/digest.h"
 #include "client/cli/json_format.h"
 #include "client/cli/output.h"
+#include "client/cli/quality.h"
 #include "client/cli/sizes.h"
 #include "client/cli/watch.h"
 
@@ -53,6 +54,28 @@ absl::StatusOr<v1::Artifact> GetArtifact(const Session& session, const std::stri
   return artifact;
 }
 
+namespace {
+
+absl::StatusOr<v1::Artifact> ArtifactOfJob(const Session& session, const std::string& name) {
+  NS_ASSIGN_OR_RETURN(const v1::Job job, GetJob(session, name));
+  NS_RETURN_IF_ERROR(OutcomeOf(job, session.server.address()));
+  return GetArtifact(session, job.result().artifact());
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Artifact> FindArtifact(const Session& session, const std::string& name) {
+  if (name.rfind("jobs/", 0) == 0) return ArtifactOfJob(session, name);
+  auto artifact = GetArtifact(session, QualifiedName("artifacts", name));
+  if (artifact.ok() || artifact.status().code() != absl::StatusCode::kNotFound || name.rfind("artifacts/", 0) == 0) {
+    return artifact;
+  }
+  auto of_job = ArtifactOfJob(session, "jobs/" + name);
+  if (of_job.status().code() != absl::StatusCode::kNotFound) return of_job;
+  return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND", "there is neither an artifact nor a job '" + name + "'",
+                   "list them with: nashswarm artifacts list --server " + session.server.address());
+}
+
 absl::StatusOr<v1::Job> WatchOrDetach(const Session& session, const std::string& job) {
   auto ended = WatchJob(session, job);
   if (ended.ok() || ExitCodeOf(ended.status()) != kExitInterrupted) return ended;
@@ -81,6 +104,7 @@ std::string DescribeJob(const v1::Job& job, bool color) {
     table.AddRow({"saved", FormatPercent(result.ratio_fp32()) + " of FP32, " + FormatPercent(result.ratio_source()) +
                                " of the checkpoint"});
     table.AddRow({"relative error", FormatError(result.relative_error())});
+    if (result.has_quality()) AddQualityRows(result.quality(), &table);
     if (!result.plan_summary().empty()) table.AddRow({"plan", result.plan_summary()});
     for (const auto& warning : result.warnings()) table.AddRow({"warning", warning});
   }

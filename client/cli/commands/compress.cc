@@ -5,9 +5,12 @@
 #include "client/cli/app.h"
 #include "client/cli/checkpoint_files.h"
 #include "client/cli/commands/commands.h"
+#include "client/cli/data_files.h"
 #include "client/cli/download.h"
 #include "client/cli/private_server.h"
 #include "client/cli/programs.h"
+#include "client/cli/quality.h"
+#include "client/cli/report_text.h"
 #include "client/cli/sizes.h"
 #include "client/cli/target.h"
 #include "client/cli/upload.h"
@@ -48,16 +51,24 @@ void CancelQuietly(const Session& session, const std::string& job) {
   (void)session.server.jobs()->CancelJob(&context, request, &ignored);
 }
 
-absl::StatusOr<Outcome> RunSteps(const Session& session, const CompressFlags& flags, const v1::CompressionSpec& spec,
+// Sends what the job needs: the data files, which are small, before the checkpoint.
+absl::StatusOr<v1::Model> PushEverything(const Session& session, const std::string& directory,
+                                         v1::CompressionSpec* spec) {
+  NS_RETURN_IF_ERROR(PushDataFiles(session, DataNames::kFilesOnly, spec));
+  NS_ASSIGN_OR_RETURN(PushResult pushed, Push(session, {.directory = directory}));
+  return std::move(pushed.model);
+}
+
+absl::StatusOr<Outcome> RunSteps(const Session& session, const CompressFlags& flags, v1::CompressionSpec spec,
                                  bool is_private) {
   Outcome outcome;
-  auto pushed = Push(session, {.directory = flags.directory});
+  auto pushed = PushEverything(session, flags.directory, &spec);
   if (!pushed.ok()) {
     if (is_private || ExitCodeOf(pushed.status()) != kExitInterrupted) return pushed.status();
     return InterruptedError("interrupted; what was sent is kept on the server",
                             "run the same command again to go on from there");
   }
-  outcome.model = std::move(pushed->model);
+  outcome.model = *std::move(pushed);
   NS_ASSIGN_OR_RETURN(const v1::Job created, CreateJob(session, outcome.model.name(), spec, {}));
 
   auto ended = WatchJob(session, created.name());
@@ -124,25 +135,35 @@ std::string GgufOf(const std::vector<std::string>& paths) {
   return "";
 }
 
+// "out/report.html", or "a.report.html" beside a single file.
+std::string ReportPageOf(const Outcome& outcome) {
+  for (size_t i = 0; i < outcome.paths.size(); ++i) {
+    if (outcome.artifact.files(static_cast<int>(i)).path() == kReportPage) return outcome.paths[i];
+  }
+  return "";
+}
+
 nlohmann::json Summary(const Outcome& outcome, double seconds) {
   const auto& result = outcome.job.result();
   nlohmann::json warnings = nlohmann::json::array();
   for (const auto& warning : result.warnings()) warnings.push_back(warning);
-  return {{"job", outcome.job.name()},
-          {"artifact", outcome.artifact.name()},
-          {"model", outcome.model.name()},
-          {"architecture", outcome.model.architecture()},
-          {"parameters", result.parameter_count()},
-          {"paths", outcome.paths},
-          {"bytes", result.output_bytes()},
-          {"source_bytes", outcome.model.weight_bytes()},
-          {"bits_per_weight", result.bits_per_weight()},
-          {"ratio_fp32", result.ratio_fp32()},
-          {"ratio_source", result.ratio_source()},
-          {"relative_error", result.relative_error()},
-          {"plan_summary", result.plan_summary()},
-          {"warnings", warnings},
-          {"seconds", seconds}};
+  nlohmann::json summary = {{"job", outcome.job.name()},
+                            {"artifact", outcome.artifact.name()},
+                            {"model", outcome.model.name()},
+                            {"architecture", outcome.model.architecture()},
+                            {"parameters", result.parameter_count()},
+                            {"paths", outcome.paths},
+                            {"bytes", result.output_bytes()},
+                            {"source_bytes", outcome.model.weight_bytes()},
+                            {"bits_per_weight", result.bits_per_weight()},
+                            {"ratio_fp32", result.ratio_fp32()},
+                            {"ratio_source", result.ratio_source()},
+                            {"relative_error", result.relative_error()},
+                            {"plan_summary", result.plan_summary()},
+                            {"warnings", warnings},
+                            {"seconds", seconds}};
+  if (result.has_quality()) summary["quality"] = ToJson(result.quality());
+  return summary;
 }
 
 std::string SummaryText(const Outcome& outcome, double seconds, bool color) {
@@ -156,6 +177,7 @@ std::string SummaryText(const Outcome& outcome, double seconds, bool color) {
   table.AddRow({"saved", FormatPercent(result.ratio_fp32()) + " of FP32, " + FormatPercent(result.ratio_source()) +
                              " of the checkpoint"});
   table.AddRow({"relative error", FormatError(result.relative_error())});
+  if (result.has_quality()) AddQualityRows(result.quality(), &table);
   if (!result.plan_summary().empty()) table.AddRow({"plan", result.plan_summary()});
   table.AddRow({"time", FormatDuration(seconds)});
   for (const std::string& path : outcome.paths) table.AddRow({"file", path});
@@ -166,6 +188,9 @@ std::string SummaryText(const Outcome& outcome, double seconds, bool color) {
   if (const std::string gguf = GgufOf(outcome.paths); !gguf.empty()) {
     text += "run it: llama-completion -m " + gguf + " -p \"Once upon a time\"   (llama.cpp; Ollama reads it too)\n";
   }
+  if (const std::string page = ReportPageOf(outcome); !page.empty()) {
+    text += "report: open " + page + "\n";
+  }
   return text;
 }
 
@@ -174,6 +199,7 @@ absl::Status RunCompress(App& app, const CompressFlags& flags) {
   NS_ASSIGN_OR_RETURN(const v1::CompressionSpec spec, BuildSpec(flags.target));
   // What can be refused at once is refused before any work.
   NS_RETURN_IF_ERROR(SelectFiles(flags.directory).status());
+  NS_RETURN_IF_ERROR(CheckDataFiles(spec, DataNames::kFilesOnly));
   NS_RETURN_IF_ERROR(CheckOutput(flags.out, flags.force));
   if (!app.flags().server.empty() && !flags.keep_server_data.empty()) {
     return UsageError("--keep-server-data is for a private server, and --server is given", "leave out one of them");
@@ -207,6 +233,8 @@ void AddCompress(App& app) {
                      "  nashswarm compress ./gpt2 -o out --bpw 4.5\n"
                      "  nashswarm compress ./gpt2 -o gpt2.gguf --size 50MB\n"
                      "  nashswarm compress ./gpt2 -o out --ratio 90% --rule '.*wte.*=Q8_0'\n"
+                     "  nashswarm compress ./gpt2 -o out --bpw 3.5 --calibrate train.txt --evaluate test.txt\n"
+                     "  nashswarm compress ./gpt2 -o out --max-ppl-increase 2% --calibrate self\n"
                      "  nashswarm compress ./gpt2 -o out --bpw 3.5 --json --server host:port");
   command->add_option("DIR", flags->directory, "Directory with config.json, tokenizer and *.safetensors")
       ->required()

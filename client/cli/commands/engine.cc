@@ -8,10 +8,11 @@ namespace nashswarm::cli {
 namespace {
 
 // Everything after the command's name is the engine's. Only what came before it was read here.
-absl::Status Run(App& app, const CLI::App& command) {
+absl::Status Run(App& app, const CLI::App& command, const EngineCommand& entry) {
   std::vector<std::string> arguments = command.remaining();
   const bool has_json = std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
-  if (app.flags().json && !has_json) arguments.push_back("--json");
+  const bool knows_json = std::string(entry.usage).find("--json") != std::string::npos;
+  if (app.flags().json && knows_json && !has_json) arguments.push_back("--json");
   return ExecEngine(command.get_name(), arguments);
 }
 
@@ -24,7 +25,8 @@ void AddEngineCommands(App& app) {
                        std::string(entry.examples) + "\n\nRuns nashswarm-engine, which must be installed.");
     command->fallthrough(false);
     command->prefix_command();
-    command->callback([&app, command] { app.SetAction([&app, command] { return Run(app, *command); }); });
+    command->callback(
+        [&app, command, &entry] { app.SetAction([&app, command, &entry] { return Run(app, *command, entry); }); });
   }
 }
 

@@ -3,8 +3,6 @@
 #include "client/cli/app.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/download.h"
-#include "client/cli/sizes.h"
-#include "client/cli/watch.h"
 
 namespace nashswarm::cli {
 namespace {
@@ -15,27 +13,9 @@ struct PullFlags {
   bool force = false;
 };
 
-absl::StatusOr<v1::Artifact> ArtifactOfJob(const Session& session, const std::string& name) {
-  NS_ASSIGN_OR_RETURN(const v1::Job job, GetJob(session, name));
-  NS_RETURN_IF_ERROR(OutcomeOf(job, session.server.address()));
-  return GetArtifact(session, job.result().artifact());
-}
-
-absl::StatusOr<v1::Artifact> Find(const Session& session, const std::string& name) {
-  if (name.rfind("jobs/", 0) == 0) return ArtifactOfJob(session, name);
-  auto artifact = GetArtifact(session, QualifiedName("artifacts", name));
-  if (artifact.ok() || artifact.status().code() != absl::StatusCode::kNotFound || name.rfind("artifacts/", 0) == 0) {
-    return artifact;
-  }
-  auto of_job = ArtifactOfJob(session, "jobs/" + name);
-  if (of_job.status().code() != absl::StatusCode::kNotFound) return of_job;
-  return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND", "there is neither an artifact nor a job '" + name + "'",
-                   "list them with: nashswarm artifacts list --server " + session.server.address());
-}
-
 absl::Status RunPull(App& app, const PullFlags& flags) {
   return app.WithServer([&](const Session& session) -> absl::Status {
-    NS_ASSIGN_OR_RETURN(const v1::Artifact artifact, Find(session, flags.name));
+    NS_ASSIGN_OR_RETURN(const v1::Artifact artifact, FindArtifact(session, flags.name));
     const auto paths = Pull(session, artifact, flags.out, flags.force);
     if (!paths.ok()) {
       if (ExitCodeOf(paths.status()) != kExitInterrupted) return paths.status();

@@ -217,7 +217,7 @@ TEST(App, UsageErrorsAre2) {
 
 TEST(App, HelpStandsAlone) {
   for (const char* command : {"compress", "push", "submit", "pull", "jobs", "models", "artifacts", "inspect", "verify",
-                              "schemes", "server", "completion"}) {
+                              "schemes", "eval", "calibrate", "report", "server", "completion"}) {
     const RunResult r = RunCli({command, "--help"});
     EXPECT_EQ(r.exit_code, 0) << command;
     EXPECT_THAT(r.out, HasSubstr("Example")) << command;

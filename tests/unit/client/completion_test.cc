@@ -57,10 +57,20 @@ TEST_F(CompletionTest, BashCompletesCommandsOptionsChoicesAndFiles) {
   EXPECT_EQ(Bash("nashswarm completion ''"), "bash zsh fish\n");
   EXPECT_EQ(Bash("nashswarm compress --bpw ''"), "\n");
   EXPECT_EQ(Bash("nashswarm inspect --"), "--help --json\n");
+  EXPECT_EQ(Bash("nashswarm rep"), "report\n");
+  EXPECT_EQ(Bash("nashswarm compress --cal"), "--calibrate --calibration-tokens\n");
+  EXPECT_EQ(Bash("nashswarm eval --"),
+            "--help --text --against --ctx --stride --max-tokens --protocol --json\n");
+  EXPECT_EQ(Bash("nashswarm eval x --protocol p"), "padded64\n");
+  EXPECT_EQ(Bash("nashswarm calibrate --t"), "--text --tokens\n");
   directory_.Write("my model/config.json", "");
   EXPECT_EQ(Bash("nashswarm compress my"), "my model\n");
   EXPECT_EQ(Bash("nashswarm inspect my"), "my model\n");
   EXPECT_EQ(Bash("nashswarm compress x -o my"), "my model\n");
+  EXPECT_EQ(Bash("nashswarm compress x --evaluate my"), "my model\n");
+  EXPECT_EQ(Bash("nashswarm eval x --text my"), "my model\n");
+  EXPECT_EQ(Bash("nashswarm eval x --ctx my"), "\n");
+  EXPECT_EQ(Bash("nashswarm report my"), "my model\n");
 }
 
 TEST_F(CompletionTest, ZshIsValid) {

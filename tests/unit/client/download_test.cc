@@ -45,6 +45,23 @@ TEST_F(DownloadTest, ASingleFileGetsItsManifestBesideIt) {
   EXPECT_THAT(directory_.List(), ElementsAre("tiny.gguf", "tiny.manifest.json"));
 }
 
+TEST_F(DownloadTest, ASingleFileGetsItsReportBesideIt) {
+  server_.AddArtifact("b", {{"model.gguf", weights_}, {"manifest.json", "{}"}, {"report.html", "h"}, {"report.json", "j"}});
+  const auto paths = Pull(client_.session, server_.state.artifacts["artifacts/b"], directory_ / "tiny.gguf", false);
+  ASSERT_TRUE(paths.ok()) << paths.status();
+  EXPECT_THAT(directory_.List(), ElementsAre("tiny.gguf", "tiny.manifest.json", "tiny.report.html", "tiny.report.json"));
+  EXPECT_EQ(directory_.Read("tiny.report.html"), "h");
+}
+
+TEST_F(DownloadTest, AReportInTheWayIsSeenBeforeAnyWork) {
+  directory_.Write("tiny.report.html", "mine");
+  directory_.Write("out/report.json", "mine");
+  for (const char* out : {"tiny.gguf", "out"}) {
+    EXPECT_EQ(ReasonOf(CheckOutput(directory_ / out, false)), "FILE_EXISTS") << out;
+    EXPECT_TRUE(CheckOutput(directory_ / out, true).ok()) << out;
+  }
+}
+
 TEST_F(DownloadTest, GoesOnAfterLostConnections) {
   server_.state.drop_read_after = {1 << 20, 700, 1400};  // manifest.json gets through
   ASSERT_TRUE(PullIt(directory_ / "out").ok());

@@ -51,6 +51,7 @@ struct FakeState {
 
   // ---- what a test looks at ----
   std::map<std::string, v1::Upload> uploads;    // by name
+  std::map<std::string, v1::Model::Kind> kinds;  // as asked for, by upload
   std::map<std::string, std::string> requests;  // request_id -> upload
   std::map<std::string, std::string> bytes;     // of uploaded files, by path
   std::map<std::string, v1::Model> models;
@@ -81,7 +82,9 @@ class FakeUploads final : public v1::UploadService::Service {
       v1::Upload& fresh = s_.uploads[name];
       fresh.set_name(name);
       fresh.set_state(v1::Upload::ACTIVE);
-      fresh.set_model("models/" + (request->model_id().empty() ? "m" : request->model_id()));
+      s_.kinds[name] = request->kind();
+      const std::string chosen = request->kind() == v1::Model::DATA ? "d-" + request->files(0).path() : "m";
+      fresh.set_model("models/" + (request->model_id().empty() ? chosen : request->model_id()));
       for (const auto& entry : request->files()) {
         auto* file = fresh.add_files();
         *file->mutable_entry() = entry;
@@ -154,8 +157,13 @@ class FakeUploads final : public v1::UploadService::Service {
     }
     upload.set_state(v1::Upload::COMPLETED);
     model->set_name(upload.model());
-    model->set_architecture("gpt2");
-    model->set_parameter_count(1000);
+    model->set_kind(s_.kinds[request->name()]);
+    if (model->kind() == v1::Model::DATA) {
+      model->set_total_bytes(model->files(0).digest().size_bytes());
+    } else {
+      model->set_architecture("gpt2");
+      model->set_parameter_count(1000);
+    }
     s_.models[model->name()] = *model;
     return grpc::Status::OK;
   }

@@ -41,6 +41,26 @@ TEST(Sizes, ParsesRatios) {
   }
 }
 
+TEST(Sizes, ParsesIncreases) {
+  EXPECT_DOUBLE_EQ(*ParseIncrease("2%"), 0.02);
+  EXPECT_DOUBLE_EQ(*ParseIncrease("2 %"), 0.02);
+  EXPECT_DOUBLE_EQ(*ParseIncrease("0.02"), 0.02);
+  EXPECT_DOUBLE_EQ(*ParseIncrease("1"), 1);
+  EXPECT_DOUBLE_EQ(*ParseIncrease("1000%"), 10);
+  for (const char* text : {"", "0", "-1", "0%", "2x", "1001%", "nan", "two"}) {
+    EXPECT_EQ(ExitCodeOf(ParseIncrease(text).status()), kExitUsage) << text;
+  }
+  EXPECT_THAT(HintOf(ParseIncrease("2").status()), testing::HasSubstr("2%")) << "a forgotten percent sign";
+}
+
+TEST(Sizes, ParsesDivergences) {
+  EXPECT_DOUBLE_EQ(*ParseDivergence("0.01"), 0.01);
+  EXPECT_DOUBLE_EQ(*ParseDivergence("1e-3"), 0.001);
+  for (const char* text : {"", "0", "-1", "101", "1%", "inf"}) {
+    EXPECT_EQ(ExitCodeOf(ParseDivergence(text).status()), kExitUsage) << text;
+  }
+}
+
 TEST(Sizes, ParsesBitsPerWeight) {
   EXPECT_DOUBLE_EQ(*ParseBitsPerWeight("4.5"), 4.5);
   for (const char* text : {"", "0", "-1", "33", "4.5b", "four"}) EXPECT_FALSE(ParseBitsPerWeight(text).ok()) << text;
@@ -59,6 +79,12 @@ TEST(Sizes, FormatsForPeople) {
   EXPECT_EQ(FormatDuration(65), "1m 05s");
   EXPECT_EQ(FormatDuration(7380), "2h 03m");
   EXPECT_EQ(FormatPercent(0.8712), "87.1 %");
+  EXPECT_EQ(FormatChange(0.02134), "+2.13 %");
+  EXPECT_EQ(FormatChange(-0.001), "-0.10 %");
+  EXPECT_EQ(FormatSignificant(12.5, 4), "12.50");
+  EXPECT_EQ(FormatSignificant(1234.4, 4), "1234");
+  EXPECT_EQ(FormatSignificant(0.020304, 3), "0.0203");
+  EXPECT_EQ(FormatSignificant(0.00004123, 2), "4.1e-05");
 }
 
 TEST(Digest, MatchesPublishedVectors) {
@@ -75,6 +101,52 @@ TEST(Target, NeedsExactlyOne) {
   EXPECT_DOUBLE_EQ(BuildSpec({.bits_per_weight = "4.5"})->bits_per_weight(), 4.5);
   EXPECT_EQ(BuildSpec({.size = "5MB"})->size_bytes(), 5'000'000);
   EXPECT_DOUBLE_EQ(BuildSpec({.ratio = "10x"})->ratio(), 0.9);
+}
+
+TEST(Target, QualityNeedsATextToMeasureOn) {
+  for (TargetFlags flags : {TargetFlags{.max_ppl_increase = "2%"}, TargetFlags{.max_kl = "0.01"}}) {
+    const absl::Status none = BuildSpec(flags).status();
+    EXPECT_EQ(ExitCodeOf(none), kExitUsage);
+    EXPECT_THAT(HintOf(none), testing::HasSubstr("--evaluate FILE"));
+    flags.imatrix = "im.gguf";
+    EXPECT_EQ(ExitCodeOf(BuildSpec(flags).status()), kExitUsage) << "an importance matrix is no text";
+    flags.imatrix.clear();
+    flags.calibrate = "self";
+    EXPECT_TRUE(BuildSpec(flags)->calibration().self());
+    flags.calibrate.clear();
+    flags.evaluate = "test.txt";
+    EXPECT_EQ(BuildSpec(flags)->evaluation().text(), "test.txt");
+  }
+  EXPECT_DOUBLE_EQ(BuildSpec({.max_ppl_increase = "2%", .calibrate = "self"})->max_ppl_increase(), 0.02);
+  EXPECT_DOUBLE_EQ(BuildSpec({.max_kl = "0.5", .calibrate = "self"})->max_kl(), 0.5);
+  EXPECT_EQ(ExitCodeOf(BuildSpec({.bits_per_weight = "4", .max_kl = "0.5", .calibrate = "self"}).status()), kExitUsage);
+}
+
+TEST(Target, SaysWhatIsAskedOfCalibrationAndEvaluation) {
+  const auto plain = BuildSpec({.bits_per_weight = "4"});
+  EXPECT_FALSE(plain->has_calibration() || plain->has_evaluation());
+  const auto text = BuildSpec({.bits_per_weight = "4", .calibrate = "train.txt", .evaluate = "test.txt",
+                               .calibration_tokens = 9000, .evaluation_tokens = 800, .evaluation_context = 64});
+  EXPECT_EQ(text->calibration().text(), "train.txt");
+  EXPECT_EQ(text->calibration().tokens(), 9000);
+  EXPECT_EQ(text->evaluation().text(), "test.txt");
+  EXPECT_EQ(text->evaluation().tokens(), 800);
+  EXPECT_EQ(text->evaluation().context(), 64);
+  EXPECT_EQ(BuildSpec({.bits_per_weight = "4", .imatrix = "im.gguf"})->calibration().imatrix(), "im.gguf");
+  // How to measure on the held-out part of the calibration text.
+  const auto held_out = BuildSpec({.bits_per_weight = "4", .calibrate = "self", .evaluation_context = 64});
+  EXPECT_EQ(held_out->evaluation().text(), "");
+  EXPECT_EQ(held_out->evaluation().context(), 64);
+  for (const TargetFlags& bad :
+       {TargetFlags{.bits_per_weight = "4", .calibrate = "a", .imatrix = "b"},
+        TargetFlags{.bits_per_weight = "4", .calibration_tokens = 5},
+        TargetFlags{.bits_per_weight = "4", .imatrix = "b", .calibration_tokens = 5},
+        TargetFlags{.bits_per_weight = "4", .evaluation_tokens = 5},
+        TargetFlags{.bits_per_weight = "4", .imatrix = "b", .evaluation_context = 64},
+        TargetFlags{.bits_per_weight = "4", .evaluate = "a", .evaluation_context = 7},
+        TargetFlags{.bits_per_weight = "4", .evaluate = "a", .evaluation_context = (1 << 20) + 1}}) {
+    EXPECT_EQ(ExitCodeOf(BuildSpec(bad).status()), kExitUsage);
+  }
 }
 
 TEST(Target, SplitsRulesAtTheLastEqualSign) {

@@ -137,6 +137,7 @@ TEST(RequestId, FollowsContentAndOwner) {
   EXPECT_EQ(RequestIdOf({}, files, "me"), id);
   EXPECT_NE(RequestIdOf({}, files, "you"), id);
   EXPECT_NE(RequestIdOf({.model_id = "x"}, files, "me"), id);
+  EXPECT_NE(RequestIdOf({.data_file = "x"}, files, "me"), id) << "the same file as data is another model";
   EXPECT_NE(RequestIdOf({.labels = {{"k", "v"}}}, files, "me"), id);
   files[0].mutable_digest()->set_sha256("2");
   EXPECT_NE(RequestIdOf({}, files, "me"), id);

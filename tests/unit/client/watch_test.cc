@@ -52,6 +52,17 @@ TEST_F(WatchTest, FollowsToTheEndAndShowsTheStages) {
   EXPECT_THAT(client_.log.str(), HasSubstr("encode: 25%, 25 of 100 weights, h.0.mlp\n"));
 }
 
+TEST_F(WatchTest, CalibrationAndEvaluationCountTokens) {
+  v1::JobEvent calibrating = Encoding(25), evaluating = Encoding(50);
+  calibrating.mutable_progress()->set_stage(v1::Job::CALIBRATE);
+  calibrating.mutable_progress()->set_current_tensor("backward");
+  evaluating.mutable_progress()->set_stage(v1::Job::EVALUATE);
+  server_.state.watches = {{Snapshot(v1::Job::RUNNING, 1), calibrating, evaluating, Snapshot(v1::Job::SUCCEEDED, 2)}};
+  ASSERT_TRUE(WatchJob(client_.session, "jobs/j").ok());
+  EXPECT_THAT(client_.log.str(), HasSubstr("calibrate: 25%, 25 of 100 tokens, backward\n"));
+  EXPECT_THAT(client_.log.str(), HasSubstr("evaluate: 50%, 50 of 100 tokens"));
+}
+
 TEST_F(WatchTest, ReconnectsAfterTheLastEventAndSeesEachOnce) {
   server_.state.watches = {{Snapshot(v1::Job::RUNNING, 1), TensorDone(2, "a"), TensorDone(3, "b")},
                            {Snapshot(v1::Job::RUNNING, 0), TensorDone(3, "b"), TensorDone(4, "c")},

@@ -224,7 +224,7 @@ TEST(ArchitectureTest, UnknownArchitectureListsTheKnown) {
   const Mapped mapped(tiny);
   EXPECT_EQ(ReasonOf(mapped.model.status()), "ARCHITECTURE_UNKNOWN");
   EXPECT_THAT(std::string(mapped.model.status().message()), HasSubstr("bloom"));
-  EXPECT_THAT(HintOf(mapped.model.status()), HasSubstr("gpt2, llama, mistral, qwen2"));
+  EXPECT_THAT(HintOf(mapped.model.status()), HasSubstr("gpt2, llama, mistral, qwen2, qwen3, gemma3_text"));
 }
 
 TEST(ArchitectureTest, WhatIsWrongIsNamed) {

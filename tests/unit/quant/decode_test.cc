@@ -21,8 +21,8 @@ struct Known {
   double checksum;  // sum of (i + 1) * weight i
 };
 
-// One block with byte i = 7 i^2 + 37 i + 11 (mod 256), d = 0x2e66 (about 0.1) and dmin = 0x2a66 (about 0.05). Values by
-// the Python package gguf: quants.dequantize(block, type), printed as hexadecimal floats; checksum by math.fsum.
+// One block with byte i = 7 i^2 + 37 i + 11 (mod 256), d = 0x2e66 (about 0.1), dmin or m = 0x2a66 (about 0.05). Values
+// by the Python package gguf: quants.dequantize(block, type), printed as hexadecimal floats; checksum by math.fsum.
 const Known kKnown[] = {
     {Format::kQ8_0, 0, -1,
      {{0, 0x1.698300p+3f}, {1, -0x1.c64a00p+2f}, {15, 0x1.498500p+3f}, {16, -0x1.964d00p+3f},
@@ -36,6 +36,12 @@ const Known kKnown[] = {
      {{0, 0x1.ffe000p-2f}, {1, -0x1.198800p+0f}, {15, 0x1.332000p-2f}, {16, 0x1.665000p+0f},
       {31, -0x1.665000p+0f}},
      0x1.0abc200000000p+6},
+    {Format::kQ4_1, 0, 2,
+     {{0, 0x1.8cb400p+0f}, {1, 0x1.665000p-2f}, {15, 0x1.e64800p-1f}, {16, 0x1.998000p-5f}, {31, 0x1.0cbc00p+0f}},
+     0x1.bfb0d00000000p+8},
+    {Format::kQ5_1, 0, 2,
+     {{0, 0x1.f31400p+0f}, {1, 0x1.931a00p+1f}, {15, 0x1.198800p-1f}, {16, 0x1.931a00p+1f}, {31, 0x1.598400p+0f}},
+     0x1.cbb0100000000p+9},
     {Format::kIQ4_NL, 0, -1,
      {{0, -0x1.4cb800p+3f}, {1, 0x1.4cb800p+0f}, {15, -0x1.ffe000p-1f}, {16, -0x1.ffe000p-1f},
       {31, -0x1.198800p+1f}},

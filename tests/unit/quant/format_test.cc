@@ -9,7 +9,7 @@ namespace nashswarm::quant {
 namespace {
 
 TEST(QuantFormatTest, TableIsOrderedAndConsistent) {
-  EXPECT_EQ(AllFormats().size(), 13u);
+  EXPECT_EQ(AllFormats().size(), 15u);
   double bits = 0.0;
   for (const FormatInfo& info : AllFormats()) {
     EXPECT_GE(info.bits_per_weight(), bits) << info.name;
@@ -26,8 +26,9 @@ TEST(QuantFormatTest, GeometryIsThatOfGgml) {
     uint32_t id;
     const char* name;
     uint32_t weights, bytes;
-  } kKnown[] = {{0, "F32", 1, 4},       {1, "F16", 1, 2},       {2, "Q4_0", 32, 18},   {6, "Q5_0", 32, 22},
-                {8, "Q8_0", 32, 34},    {10, "Q2_K", 256, 84},  {11, "Q3_K", 256, 110}, {12, "Q4_K", 256, 144},
+  } kKnown[] = {{0, "F32", 1, 4},       {1, "F16", 1, 2},       {2, "Q4_0", 32, 18},   {3, "Q4_1", 32, 20},
+                {6, "Q5_0", 32, 22},    {7, "Q5_1", 32, 24},    {8, "Q8_0", 32, 34},
+                {10, "Q2_K", 256, 84},  {11, "Q3_K", 256, 110}, {12, "Q4_K", 256, 144},
                 {13, "Q5_K", 256, 176}, {14, "Q6_K", 256, 210}, {20, "IQ4_NL", 32, 18}, {23, "IQ4_XS", 256, 136},
                 {30, "BF16", 1, 2}};
   for (const auto& known : kKnown) {
@@ -45,7 +46,7 @@ TEST(QuantFormatTest, NamesIgnoreCaseAndUnknownOnesAreRefused) {
   EXPECT_FALSE(FormatByName("Q4"));
   EXPECT_FALSE(FormatByName("Q4_KM"));
   EXPECT_FALSE(FormatByName(""));
-  EXPECT_FALSE(FormatById(3));  // Q4_1: a ggml type, not one of ours
+  EXPECT_FALSE(FormatById(9));  // Q8_1: a ggml type, not one of ours
   EXPECT_FALSE(FormatById(4000000000u));
 }
 

@@ -76,7 +76,8 @@ TEST_F(QuantKernelsTest, AgreeOnRandomRows) {
 TEST_F(QuantKernelsTest, AgreeOnShortRows) {
   for (size_t blocks = 1; blocks <= 19; ++blocks) {
     const std::vector<float> row = NormalRow(32 * blocks, 40), importance = Importance(32 * blocks, 41);
-    for (Format format : {Format::kQ8_0, Format::kQ5_0, Format::kQ4_0, Format::kIQ4_NL}) {
+    for (Format format :
+         {Format::kQ8_0, Format::kQ5_0, Format::kQ4_0, Format::kIQ4_NL, Format::kQ5_1, Format::kQ4_1}) {
       for (const std::vector<float>& w : {std::vector<float>{}, importance}) {
         const std::vector<uint8_t> expected = Reference(format, row, w);
         OnEveryTarget([&] { EXPECT_EQ(Encode(format, row, w), expected) << blocks; });

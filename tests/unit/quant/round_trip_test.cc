@@ -32,6 +32,7 @@ const Shape kShapes[] = {
     {Format::kQ6_K, 16, -32, 31, false, 1.04},     {Format::kQ3_K, 16, -4, 3, false, 1.02},
     {Format::kIQ4_XS, 32, -127, 113, false, 1.03}, {Format::kQ5_K, 32, 0, 31, true, 0.965},
     {Format::kQ4_K, 32, 0, 15, true, 0.965},       {Format::kQ2_K, 16, 0, 3, true, 1.035},
+    {Format::kQ5_1, 32, 0, 31, true, 0.965},       {Format::kQ4_1, 32, 0, 15, true, 0.955},
 };
 
 double Nearest(const Shape& shape, double t) {
@@ -113,6 +114,8 @@ TEST(QuantRoundTripTest, MoreBitsLoseLess) {
   EXPECT_LT(2.0 * error(Format::kQ3_K), error(Format::kQ2_K));
   EXPECT_LT(2.0 * error(Format::kQ4_K), error(Format::kQ3_K));
   EXPECT_LT(3.0 * error(Format::kQ5_K), error(Format::kQ4_K));
+  EXPECT_LT(error(Format::kQ4_1), error(Format::kQ4_K));
+  EXPECT_LT(error(Format::kQ5_1), error(Format::kQ5_K));
   EXPECT_LT(3.0 * error(Format::kQ6_K), error(Format::kQ5_K));
   EXPECT_LT(8.0 * error(Format::kQ8_0), error(Format::kQ6_K));
   EXPECT_LT(100.0 * error(Format::kF16), error(Format::kQ8_0));

@@ -1,50 +1,14 @@
-// What every JobStore promises (server/store/job_store.h). Each implementation is one more factory below.
+// What every JobStore promises (server/store/job_store.h).
+#include "tests/unit/server/job_store_conformance.h"
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "server/scheduler/stages.h"
-#include "server/store/sqlite_job_store.h"
-#include "tests/unit/server/store_fixtures.h"
 
 namespace nashswarm::server {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::SizeIs;
-
-constexpr int64_t kLease = 60 * kSecond;
-
-class JobStoreConformanceTest : public ::testing::TestWithParam<std::pair<const char*, JobStoreFactory>> {
- protected:
-  JobStoreConformanceTest() : under_test_(GetParam().second()) {}
-  JobStore& store() { return *under_test_.store; }
-
-  ClaimedTask Claim(const std::string& owner = "w1") {
-    const auto task = Must(store().ClaimTask(owner, kLease));
-    EXPECT_TRUE(task.has_value());
-    return task.value_or(ClaimedTask());
-  }
-  bool NothingToClaim() { return !Must(store().ClaimTask("w1", kLease)).has_value(); }
-  // Ends a task well, as the worker does.
-  TaskEnd Finish(const ClaimedTask& task, int shards = 2) {
-    TaskFinish finish;
-    finish.result_json = "{}";
-    const Stage stage = task.lease.key.stage;
-    const BlobDigest digest = DigestOf(absl::StrCat("output of ", StageName(stage), task.lease.key.shard));
-    EXPECT_TRUE(store().RegisterBlob(digest).ok());
-    finish.outputs = {{absl::StrCat(StageName(stage), "-", task.lease.key.shard), digest}};
-    if (stage == v1::Job::PREPARE) finish.shards = shards, finish.stage_weights = 100;
-    finish.next = NextTasks(stage, shards);
-    if (stage == v1::Job::PUBLISH) {
-      finish.success.emplace();
-      finish.success->format = "gguf";
-      finish.success->files = {{"model.gguf", digest}};
-    }
-    return Must(store().FinishTask(task.lease, finish));
-  }
-  v1::Job Job(const std::string& id) { return Must(store().GetJob(id)); }
-
-  JobStoreUnderTest under_test_;
-};
 
 TEST_P(JobStoreConformanceTest, JobGoesThroughItsStagesAndEndsOnce) {
   MakeModel(store(), "m", "weights");
@@ -441,19 +405,7 @@ TEST_P(JobStoreConformanceTest, PagesCoverEverythingOnceAtEqualTimes) {
                                  "models/m0"));
 }
 
-JobStoreUnderTest MakeSqlite() {
-  JobStoreUnderTest made;
-  made.directory = std::make_unique<TemporaryDirectory>(*TemporaryDirectory::Create());
-  const std::string path = made.directory->path() + "/test.db";
-  made.reopen = [path, clock = made.clock]() -> std::unique_ptr<JobStore> {
-    return Must(SqliteJobStore::Open(path, [clock] { return clock->load(); }));
-  };
-  made.store = made.reopen();
-  return made;
-}
-
-INSTANTIATE_TEST_SUITE_P(Sqlite, JobStoreConformanceTest,
-                         ::testing::Values(std::pair<const char*, JobStoreFactory>("sqlite", MakeSqlite)),
+INSTANTIATE_TEST_SUITE_P(Stores, JobStoreConformanceTest, EveryJobStore(),
                          [](const auto& info) { return std::string(info.param.first); });
 
 }  // namespace

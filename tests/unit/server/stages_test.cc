@@ -4,6 +4,7 @@
 #include "core/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/unit/server/store_fixtures.h"
 
 namespace nashswarm::server {
 namespace {
@@ -12,10 +13,21 @@ using J = v1::Job;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-std::vector<std::pair<Stage, int>> Next(Stage stage, int shards) {
+std::vector<std::pair<Stage, int>> Next(Stage stage, int shards, const v1::CompressionSpec& spec = {}) {
   std::vector<std::pair<Stage, int>> tasks;
-  for (const NewTask& task : NextTasks(stage, shards)) tasks.emplace_back(task.stage, task.shard);
+  for (const NewTask& task : NextTasks(stage, shards, spec)) tasks.emplace_back(task.stage, task.shard);
   return tasks;
+}
+
+v1::CompressionSpec WithImatrix() {
+  v1::CompressionSpec spec;
+  spec.mutable_calibration()->set_imatrix("models/imatrix");
+  return spec;
+}
+v1::CompressionSpec WithText() {
+  v1::CompressionSpec spec;
+  spec.mutable_calibration()->set_text("models/text");
+  return spec;
 }
 
 TEST(StagesTest, WhatFollowsWhat) {
@@ -27,12 +39,55 @@ TEST(StagesTest, WhatFollowsWhat) {
   EXPECT_THAT(Next(J::PUBLISH, 2), IsEmpty());
 }
 
+TEST(StagesTest, CalibrateAndEvaluateAreTakenOnlyWhenAskedFor) {
+  const auto measure = ElementsAre(std::pair(J::MEASURE, 0), std::pair(J::MEASURE, 1));
+  EXPECT_THAT(Next(J::PREPARE, 2, WithImatrix()), ElementsAre(std::pair(J::CALIBRATE, 0)));
+  EXPECT_THAT(Next(J::CALIBRATE, 2, WithImatrix()), measure);
+  EXPECT_THAT(Next(J::ENCODE, 2, WithImatrix()), ElementsAre(std::pair(J::PUBLISH, 0))) << "no text to measure on";
+  EXPECT_THAT(Next(J::PREPARE, 2, WithText()), ElementsAre(std::pair(J::CALIBRATE, 0)));
+  EXPECT_THAT(Next(J::ENCODE, 2, WithText()), ElementsAre(std::pair(J::EVALUATE, 0))) << "a part of it is held out";
+  EXPECT_THAT(Next(J::EVALUATE, 2, WithText()), ElementsAre(std::pair(J::PUBLISH, 0)));
+
+  v1::CompressionSpec spec;
+  spec.mutable_calibration()->set_self(true);
+  EXPECT_THAT(Next(J::ENCODE, 1, spec), ElementsAre(std::pair(J::EVALUATE, 0)));
+  spec.Clear();
+  spec.mutable_evaluation()->set_text("models/text");
+  EXPECT_THAT(Next(J::PREPARE, 1, spec), ElementsAre(std::pair(J::CALIBRATE, 0)));
+  EXPECT_THAT(Next(J::ENCODE, 1, spec), ElementsAre(std::pair(J::EVALUATE, 0)));
+  for (const bool kl : {false, true}) {
+    spec.Clear();
+    kl ? spec.set_max_kl(0.1) : spec.set_max_ppl_increase(0.02);
+    EXPECT_THAT(Next(J::PREPARE, 1, spec), ElementsAre(std::pair(J::CALIBRATE, 0)));
+  }
+}
+
 TEST(StagesTest, WhatFeedsWhat) {
-  EXPECT_THAT(InputStages(J::PREPARE), IsEmpty());
-  EXPECT_THAT(InputStages(J::MEASURE), ElementsAre(J::PREPARE));
-  EXPECT_THAT(InputStages(J::SOLVE), ElementsAre(J::PREPARE, J::MEASURE));
-  EXPECT_THAT(InputStages(J::ENCODE), ElementsAre(J::PREPARE, J::SOLVE));
-  EXPECT_THAT(InputStages(J::PUBLISH), ElementsAre(J::PREPARE, J::MEASURE, J::SOLVE, J::ENCODE));
+  const v1::CompressionSpec plain;
+  EXPECT_THAT(InputStages(J::PREPARE, plain), IsEmpty());
+  EXPECT_THAT(InputStages(J::MEASURE, plain), ElementsAre(J::PREPARE));
+  EXPECT_THAT(InputStages(J::SOLVE, plain), ElementsAre(J::PREPARE, J::MEASURE));
+  EXPECT_THAT(InputStages(J::ENCODE, plain), ElementsAre(J::PREPARE, J::SOLVE));
+  EXPECT_THAT(InputStages(J::PUBLISH, plain), ElementsAre(J::PREPARE, J::MEASURE, J::SOLVE, J::ENCODE));
+
+  const v1::CompressionSpec text = WithText();
+  EXPECT_THAT(InputStages(J::PREPARE, text), IsEmpty());
+  EXPECT_THAT(InputStages(J::CALIBRATE, text), ElementsAre(J::PREPARE));
+  EXPECT_THAT(InputStages(J::MEASURE, text), ElementsAre(J::PREPARE, J::CALIBRATE));
+  EXPECT_THAT(InputStages(J::SOLVE, text), ElementsAre(J::PREPARE, J::CALIBRATE, J::MEASURE));
+  EXPECT_THAT(InputStages(J::ENCODE, text), ElementsAre(J::PREPARE, J::CALIBRATE, J::SOLVE));
+  EXPECT_THAT(InputStages(J::EVALUATE, text), ElementsAre(J::PREPARE, J::CALIBRATE, J::SOLVE, J::ENCODE));
+  EXPECT_THAT(InputStages(J::PUBLISH, text),
+              ElementsAre(J::PREPARE, J::CALIBRATE, J::MEASURE, J::SOLVE, J::ENCODE, J::EVALUATE));
+  EXPECT_THAT(InputStages(J::PUBLISH, WithImatrix()),
+              ElementsAre(J::PREPARE, J::CALIBRATE, J::MEASURE, J::SOLVE, J::ENCODE));
+}
+
+TEST(StagesTest, ResultsThatAreTheSameForAnotherJobAreKept) {
+  for (const Stage stage : {J::PREPARE, J::CALIBRATE, J::MEASURE, J::SOLVE}) EXPECT_TRUE(KeepsResult(stage));
+  for (const Stage stage : {J::ENCODE, J::EVALUATE, J::PUBLISH}) EXPECT_FALSE(KeepsResult(stage));
+  EXPECT_TRUE(CountsTokens(J::CALIBRATE) && CountsTokens(J::EVALUATE));
+  EXPECT_FALSE(CountsTokens(J::MEASURE));
 }
 
 TEST(StagesTest, SpecAsTheEngineReadsIt) {
@@ -47,11 +102,83 @@ TEST(StagesTest, SpecAsTheEngineReadsIt) {
             R"("zero_non_finite":false})");
 }
 
+TEST(StagesTest, CalibrationAndEvaluationAsTheEngineReadsThem) {
+  v1::CompressionSpec spec;
+  spec.set_max_ppl_increase(0.02);
+  EXPECT_FALSE(SpecToJson(spec).contains("calibration"));
+  EXPECT_FALSE(SpecToJson(spec).contains("evaluation"));
+  EXPECT_EQ(SpecToJson(spec)["target"], Json({{"max_ppl_increase", 0.02}}));
+  spec.set_max_kl(0.5);
+  EXPECT_EQ(SpecToJson(spec)["target"], Json({{"max_kl", 0.5}}));
+  spec.mutable_calibration()->set_text("models/wiki");
+  spec.mutable_calibration()->set_tokens(9000);
+  EXPECT_EQ(SpecToJson(spec)["calibration"], Json({{"source", "text"}, {"tokens", 9000}}));
+  spec.mutable_calibration()->set_self(true);
+  EXPECT_EQ(SpecToJson(spec)["calibration"]["source"], "self");
+  spec.mutable_calibration()->set_imatrix("models/im");
+  EXPECT_EQ(SpecToJson(spec)["calibration"]["source"], "imatrix");
+  spec.mutable_evaluation()->set_context(512);
+  EXPECT_EQ(SpecToJson(spec)["evaluation"], Json({{"text", false}, {"tokens", 0}, {"context", 512}}));
+  spec.mutable_evaluation()->set_text("models/wiki");
+  EXPECT_EQ(SpecToJson(spec)["evaluation"]["text"], true);
+}
+
+ClaimedTask TaskOf(Stage stage, int shard, const v1::CompressionSpec& spec) {
+  ClaimedTask task;
+  task.lease.key.stage = stage;
+  task.lease.key.shard = shard;
+  task.model_manifest = DigestOf("model");
+  task.spec = spec;
+  return task;
+}
+
+TEST(StagesTest, CacheKeyNamesTheContentOfDataFilesAndNeverTheirNames) {
+  v1::CompressionSpec spec = WithText();
+  spec.mutable_evaluation()->set_text("models/held-out");
+  std::vector<DataFile> data = {{"calibration", DigestOf("a text")}, {"evaluation", DigestOf("another")}};
+  const auto key = [&](Stage stage) {
+    ClaimedTask task = TaskOf(stage, 0, spec);
+    task.data = data;
+    return TaskCacheKey("engine", task, {});
+  };
+  const std::string prepare = key(J::PREPARE), calibrate = key(J::CALIBRATE), measure = key(J::MEASURE),
+                    solve = key(J::SOLVE);
+  spec.set_max_kl(0.1);
+  EXPECT_EQ(key(J::CALIBRATE), calibrate) << "another target calibrates the same";
+  EXPECT_EQ(key(J::MEASURE), measure);
+  EXPECT_NE(key(J::SOLVE), solve);
+  spec.clear_target();
+  spec.mutable_calibration()->set_text("models/renamed");
+  spec.mutable_evaluation()->set_text("models/renamed-too");
+  EXPECT_EQ(key(J::CALIBRATE), calibrate) << "the same text under another name";
+  EXPECT_EQ(key(J::MEASURE), measure);
+  EXPECT_EQ(key(J::SOLVE), solve);
+  for (DataFile& file : data) {
+    const BlobDigest before = file.digest;
+    file.digest = DigestOf("other content");
+    EXPECT_EQ(key(J::PREPARE), prepare);
+    EXPECT_NE(key(J::CALIBRATE), calibrate) << file.purpose;
+    EXPECT_NE(key(J::MEASURE), measure) << file.purpose;
+    file.digest = before;
+  }
+  spec.mutable_calibration()->set_tokens(100);
+  EXPECT_EQ(key(J::PREPARE), prepare);
+  EXPECT_NE(key(J::CALIBRATE), calibrate);
+  spec.mutable_calibration()->set_tokens(0);
+  EXPECT_EQ(key(J::CALIBRATE), calibrate);
+  spec.mutable_evaluation()->set_context(64);
+  EXPECT_EQ(key(J::PREPARE), prepare);
+  EXPECT_NE(key(J::CALIBRATE), calibrate);
+  spec.mutable_evaluation()->set_context(0);
+  spec.mutable_calibration()->set_imatrix("models/text");
+  EXPECT_NE(key(J::CALIBRATE), calibrate) << "the same bytes read as something else";
+}
+
 TEST(StagesTest, CacheKeyNamesExactlyWhatTheOutputsDependOn) {
   v1::CompressionSpec spec;
   spec.set_bits_per_weight(4);
   const std::vector<TaskOutput> inputs = {{"prepared.json", {Sha256Of("a"), 1}}};
-  const auto key = [&](Stage stage) { return TaskCacheKey("engine", stage, 0, "model", spec, inputs); };
+  const auto key = [&](Stage stage) { return TaskCacheKey("engine", TaskOf(stage, 0, spec), inputs); };
   const std::string measure = key(J::MEASURE), solve = key(J::SOLVE);
   spec.set_bits_per_weight(3);
   EXPECT_EQ(key(J::MEASURE), measure) << "another target measures the same";
@@ -61,10 +188,14 @@ TEST(StagesTest, CacheKeyNamesExactlyWhatTheOutputsDependOn) {
   spec.set_seed(1);
   EXPECT_NE(key(J::MEASURE), measure);
   spec.set_seed(0);
-  EXPECT_NE(TaskCacheKey("other engine", J::MEASURE, 0, "model", spec, inputs), measure);
-  EXPECT_NE(TaskCacheKey("engine", J::MEASURE, 1, "model", spec, inputs), measure);
-  EXPECT_NE(TaskCacheKey("engine", J::MEASURE, 0, "other model", spec, inputs), measure);
-  EXPECT_NE(TaskCacheKey("engine", J::MEASURE, 0, "model", spec, {{"prepared.json", {Sha256Of("b"), 1}}}), measure);
+  EXPECT_NE(TaskCacheKey("other engine", TaskOf(J::MEASURE, 0, spec), inputs), measure);
+  EXPECT_NE(TaskCacheKey("engine", TaskOf(J::MEASURE, 1, spec), inputs), measure);
+  EXPECT_NE(TaskCacheKey("engine", TaskOf(J::MEASURE, 0, spec), {{"prepared.json", {Sha256Of("b"), 1}}}), measure);
+  ClaimedTask other = TaskOf(J::MEASURE, 0, spec);
+  other.model_id = "renamed";
+  EXPECT_EQ(TaskCacheKey("engine", other, inputs), measure) << "the same checkpoint under another name";
+  other.model_manifest = DigestOf("other model");
+  EXPECT_NE(TaskCacheKey("engine", other, inputs), measure);
 }
 
 TEST(StagesTest, ResultsThatBreakTheProtocolAreRefused) {
@@ -78,6 +209,10 @@ TEST(StagesTest, ResultsThatBreakTheProtocolAreRefused) {
   EXPECT_EQ(read(J::PREPARE, {{"shards", 0}}, {"prepared.json"}), "ENGINE_PROTOCOL");
   EXPECT_EQ(read(J::PREPARE, {{"shards", kMaxShards + 1}}, {"prepared.json"}), "ENGINE_PROTOCOL");
   EXPECT_EQ(read(J::PREPARE, {{"shards", "3"}}, {"prepared.json"}), "ENGINE_PROTOCOL");
+  EXPECT_EQ(read(J::CALIBRATE, {}, {"calibration.json", "moments.safetensors"}), "");
+  EXPECT_EQ(read(J::CALIBRATE, {}, {"calibration.json"}), "ENGINE_PROTOCOL");
+  EXPECT_EQ(read(J::EVALUATE, {}, {"evaluation.json"}), "");
+  EXPECT_EQ(read(J::EVALUATE, {}, {}), "ENGINE_PROTOCOL");
   EXPECT_EQ(read(J::MEASURE, {}, {"curves-1.json"}), "");
   EXPECT_EQ(read(J::MEASURE, {}, {"curves-0.json"}), "ENGINE_PROTOCOL");
   EXPECT_EQ(read(J::ENCODE, {}, {"shard-1.bin"}), "ENGINE_PROTOCOL");
@@ -95,6 +230,23 @@ TEST(StagesTest, PublishResultBecomesTheJobsResult) {
   EXPECT_EQ(finish.success->files[1].path, "report/report.json");
   EXPECT_EQ(finish.success->result.output_bytes(), 10);
   EXPECT_EQ(finish.success->result.warnings(0), "w");
+  EXPECT_FALSE(finish.success->result.has_quality()) << "nothing was measured, so there is no zero to show";
+}
+
+TEST(StagesTest, MeasuredQualityBecomesTheJobs) {
+  TaskFinish finish;
+  finish.outputs = {{"artifact/model.gguf", {Sha256Of("a"), 1}}};
+  const Json quality = {{"perplexity", 12.5},  {"source_perplexity", 12.25}, {"mean_kl", 0.02}, {"mean_kl_stderr", 0.001},
+                        {"p99_kl", 0.25}, {"same_top1", 0.9}, {"tokens", 4096}};
+  ASSERT_TRUE(ReadStageResult(J::PUBLISH, 0, {{"quality", quality}}, "gguf", &finish).ok());
+  const v1::Job::Quality& read = finish.success->result.quality();
+  EXPECT_EQ(read.perplexity(), 12.5);
+  EXPECT_EQ(read.source_perplexity(), 12.25);
+  EXPECT_EQ(read.mean_kl(), 0.02);
+  EXPECT_EQ(read.mean_kl_stderr(), 0.001);
+  EXPECT_EQ(read.p99_kl(), 0.25);
+  EXPECT_EQ(read.same_top1(), 0.9);
+  EXPECT_EQ(read.tokens(), 4096);
 }
 
 }  // namespace

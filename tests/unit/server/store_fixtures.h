@@ -40,18 +40,35 @@ inline BlobDigest DigestOf(const std::string& content) {
 }
 
 // Publishes a model with one file of this content.
-inline v1::Model MakeModel(JobStore& store, const std::string& id, const std::string& content) {
+inline v1::Model MakeModel(JobStore& store, const std::string& id, const std::string& content,
+                           v1::Model::Kind kind = v1::Model::CHECKPOINT) {
   const BlobDigest digest = DigestOf(content);
   EXPECT_TRUE(store.RegisterBlob(digest).ok());
   NewUpload upload;
   upload.model_id = id;
+  upload.kind = kind;
   upload.ttl_us = 1000 * kSecond;
   upload.files = {{"w.bin", digest.size_bytes, digest.sha256, true}};
   const v1::Upload created = Must(store.CreateUpload(upload));
   NewModel model;
   model.id = id;
+  model.kind = kind;
   model.manifest = DigestOf("manifest " + content);
   return Must(store.PublishModel(created.name().substr(8), model));
+}
+
+inline v1::Model MakeData(JobStore& store, const std::string& id, const std::string& content) {
+  return MakeModel(store, id, content, v1::Model::DATA);
+}
+
+inline absl::StatusOr<v1::Job> CreateJobWith(JobStore& store, const std::string& model,
+                                             const v1::CompressionSpec& spec) {
+  JobStore::NewJob job;
+  job.model_id = model;
+  job.spec = spec;
+  job.max_queued_jobs = 100;
+  job.first_task = {v1::Job::PREPARE, 0};
+  return store.CreateJob(job);
 }
 
 inline std::string MakeJob(JobStore& store, const std::string& model, int max_attempts = 3, int priority = 5) {

@@ -1,0 +1,183 @@
+#include "core/calibrate/collect.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "core/base/status.h"
+
+namespace nashswarm::calibrate {
+namespace {
+
+// Windows of so many tokens run through a layer together: their inputs are in memory at once.
+constexpr uint64_t kGroupTokens = 4096;
+// Full moments may take this much on disk; the widest inputs lose theirs first.
+constexpr uint64_t kMaxFullBytes = 4ull << 30;
+// And a sum in memory is width^2 doubles.
+constexpr uint64_t kMaxFullWidth = 16384;
+
+struct InputSpec {
+  std::string input;
+  int layer;  // -1: after the last
+  uint64_t width;
+};
+
+// Every input of a player, once, in the order the model computes them: layers, then the head.
+std::vector<InputSpec> InputsOf(const model::Model& model, bool tied_head) {
+  std::vector<InputSpec> layers, head;
+  std::set<std::string> seen;
+  for (const model::MappedTensor& tensor : model.tensors) {
+    const std::string input = forward::InputOf(tensor.name, tied_head);
+    if (input.empty() || !tensor.is_player() || !seen.insert(input).second) continue;
+    (tensor.layer < 0 ? head : layers).push_back({input, tensor.layer, tensor.row_weights});
+  }
+  std::stable_sort(layers.begin(), layers.end(), [](const InputSpec& a, const InputSpec& b) { return a.layer < b.layer; });
+  layers.insert(layers.end(), head.begin(), head.end());
+  return layers;
+}
+
+uint64_t TriangleBytes(uint64_t width) { return width * (width + 1) / 2 * sizeof(float); }
+
+// The largest width whose inputs, with all narrower ones, may keep their full moments. A model's layers are treated alike.
+uint64_t WidestFull(const std::vector<InputSpec>& inputs) {
+  std::map<uint64_t, uint64_t> bytes_by_width;
+  for (const InputSpec& input : inputs) bytes_by_width[input.width] += TriangleBytes(input.width);
+  uint64_t total = 0, widest = 0;
+  for (const auto& [width, bytes] : bytes_by_width) {
+    total += bytes;
+    if (width > kMaxFullWidth || total > kMaxFullBytes) break;
+    widest = width;
+  }
+  return widest;
+}
+
+class MomentsWriter {
+ public:
+  absl::Status Start(const std::string& path, const std::vector<checkpoint::TensorShape>& shapes, const Json& widths) {
+    NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
+    file_.emplace(std::move(file));
+    return file_->Append(checkpoint::SerializeSafetensorsHeader(
+        shapes, {{"content", "second moments of layer inputs"}, {"widths", widths.dump()}}));
+  }
+  template <typename T>
+  absl::Status Append(const std::vector<T>& values) {
+    return file_->Append(absl::Span<const uint8_t>(reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(T)));
+  }
+  absl::Status Finish() { return file_->CommitUnsynced(); }
+
+ private:
+  std::optional<AtomicFile> file_;
+};
+
+// All calibration windows at one layer after another.
+class LayerRun {
+ public:
+  LayerRun(forward::Transformer& transformer, absl::Span<const evaluate::Window> windows, const evaluate::Progress& progress)
+      : transformer_(transformer), windows_(windows), progress_(progress),
+        length_(windows.empty() ? 0 : windows[0].tokens.size()),
+        group_(std::max<uint64_t>(1, kGroupTokens / std::max<uint64_t>(length_, 1))) {}
+
+  absl::Status Embed() {
+    hidden_.resize(windows_.size() * length_ * transformer_.width());
+    return ForGroups([&](uint64_t first, uint64_t count, float* hidden) {
+      forward::Batch batch;
+      batch.windows = count;
+      batch.length = length_;
+      for (uint64_t w = first; w < first + count; ++w) {
+        batch.tokens.insert(batch.tokens.end(), windows_[w].tokens.begin(), windows_[w].tokens.end());
+      }
+      return transformer_.Embed(batch, hidden);
+    });
+  }
+  absl::Status Layer(uint64_t layer, forward::InputTap* tap) {
+    const uint64_t all = windows_.size() * length_;
+    return ForGroups([&](uint64_t first, uint64_t count, float* hidden) -> absl::Status {
+      NS_RETURN_IF_ERROR(transformer_.RunLayer(layer, count, length_, hidden, tap, nullptr));
+      return progress_((layer * all + (first + count) * length_) / transformer_.layers(), all);
+    });
+  }
+  absl::Status Norm(forward::InputTap* tap) {
+    return ForGroups([&](uint64_t, uint64_t count, float* hidden) {
+      return transformer_.FinalNorm(count * length_, hidden, tap);
+    });
+  }
+
+ private:
+  template <typename Body>
+  absl::Status ForGroups(Body body) {
+    for (uint64_t first = 0; first < windows_.size(); first += group_) {
+      const uint64_t count = std::min<uint64_t>(group_, windows_.size() - first);
+      NS_RETURN_IF_ERROR(body(first, count, &hidden_[first * length_ * transformer_.width()]));
+    }
+    return absl::OkStatus();
+  }
+
+  forward::Transformer& transformer_;
+  absl::Span<const evaluate::Window> windows_;
+  const evaluate::Progress& progress_;
+  uint64_t length_, group_;
+  std::vector<float> hidden_;
+};
+
+std::vector<float> CountTokens(absl::Span<const evaluate::Window> windows, uint64_t vocabulary) {
+  std::vector<float> counts(vocabulary);
+  for (const evaluate::Window& window : windows) {
+    for (const int32_t token : window.tokens) counts[static_cast<size_t>(token)] += 1;
+  }
+  return counts;
+}
+
+}  // namespace
+
+absl::Status CollectMoments(forward::Transformer& transformer, const model::Model& model,
+                            absl::Span<const evaluate::Window> calibration, absl::Span<const evaluate::Window> evaluation,
+                            std::map<std::string, InputMoment> given, int threads, const std::string& path,
+                            const evaluate::Progress& progress) {
+  std::vector<InputSpec> inputs;
+  if (!calibration.empty()) {
+    inputs = InputsOf(model, transformer.tied_head());
+  } else {
+    for (const auto& [input, moment] : given) inputs.push_back({input, -1, moment.width});
+  }
+  const uint64_t widest = calibration.empty() ? 0 : WidestFull(inputs);
+  std::vector<checkpoint::TensorShape> shapes;
+  Json widths = Json::object();
+  for (const InputSpec& input : inputs) {
+    const uint64_t values = input.width <= widest ? input.width * (input.width + 1) / 2 : input.width;
+    shapes.push_back({input.input, checkpoint::DType::kF32, {values}});
+    widths[input.input] = input.width;
+  }
+  if (!calibration.empty()) shapes.push_back({kTokenCounts, checkpoint::DType::kF32, {transformer.vocabulary()}});
+  if (!evaluation.empty()) {
+    shapes.push_back({kEvaluationTokens, checkpoint::DType::kI32, {evaluation.size(), evaluation[0].tokens.size()}});
+  }
+  MomentsWriter writer;
+  NS_RETURN_IF_ERROR(writer.Start(path, shapes, widths));
+
+  if (calibration.empty()) {
+    for (const InputSpec& input : inputs) NS_RETURN_IF_ERROR(writer.Append(given.at(input.input).values));
+  } else {
+    MomentCollector collector(widest, threads);
+    LayerRun run(transformer, calibration, progress);
+    NS_RETURN_IF_ERROR(run.Embed());
+    size_t next = 0;
+    const auto write = [&](int layer) -> absl::Status {
+      for (; next < inputs.size() && inputs[next].layer == layer; ++next) {
+        NS_RETURN_IF_ERROR(writer.Append(collector.Take(inputs[next].input).values));
+      }
+      return absl::OkStatus();
+    };
+    for (uint64_t layer = 0; layer < transformer.layers(); ++layer) {
+      NS_RETURN_IF_ERROR(run.Layer(layer, &collector));
+      NS_RETURN_IF_ERROR(write(static_cast<int>(layer)));
+    }
+    NS_RETURN_IF_ERROR(run.Norm(&collector));
+    NS_RETURN_IF_ERROR(write(-1));
+    NS_RETURN_IF_ERROR(writer.Append(CountTokens(calibration, transformer.vocabulary())));
+  }
+  for (const evaluate::Window& window : evaluation) NS_RETURN_IF_ERROR(writer.Append(window.tokens));
+  return writer.Finish();
+}
+
+}  // namespace nashswarm::calibrate

@@ -1,0 +1,26 @@
+// Runs calibration text through the model, layer by layer, and writes moments.safetensors.
+#ifndef NASHSWARM_CORE_CALIBRATE_COLLECT_H_
+#define NASHSWARM_CORE_CALIBRATE_COLLECT_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "core/calibrate/moments.h"
+#include "core/evaluate/score.h"
+#include "core/evaluate/windows.h"
+#include "core/model/architecture.h"
+
+namespace nashswarm::calibrate {
+
+// The moments of `calibration` (may be empty), the `given` diagonal ones, and the windows of `evaluation` (may be empty). All
+// windows are at layer l before any is at layer l + 1, so only one layer's moments are in memory as sums.
+absl::Status CollectMoments(forward::Transformer& transformer, const model::Model& model,
+                            absl::Span<const evaluate::Window> calibration, absl::Span<const evaluate::Window> evaluation,
+                            std::map<std::string, InputMoment> given, int threads, const std::string& path,
+                            const evaluate::Progress& progress);
+
+}  // namespace nashswarm::calibrate
+
+#endif  // NASHSWARM_CORE_CALIBRATE_COLLECT_H_

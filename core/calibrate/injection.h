@@ -1,0 +1,39 @@
+// Loss weights by injection: one tensor at a time is compressed, and what that alone does to the predictions is read off as
+// a KL divergence. a_t = KL / D_t, so that a_t D_t predicts the loss of any other error of the tensor at medium rates.
+#ifndef NASHSWARM_CORE_CALIBRATE_INJECTION_H_
+#define NASHSWARM_CORE_CALIBRATE_INJECTION_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/calibrate/moments.h"
+#include "core/evaluate/score.h"
+#include "core/evaluate/windows.h"
+#include "core/forward/transformer.h"
+#include "core/model/architecture.h"
+#include "core/quant/format.h"
+
+namespace nashswarm::calibrate {
+
+struct LossWeight {
+  std::string tensor;         // in GGUF
+  quant::Format format;       // it was compressed to
+  double distortion = 0;      // D_t of that (Distortion::relative)
+  double kl = 0;              // mean, nats a token
+  double weight() const { return distortion > 0 ? kl / distortion : 0; }
+};
+
+// Loss weights of every player of `model`, in its order. A tensor of layer l costs a run of layers l and above only, since
+// what enters layer l does not change. `progress` hears the number of layers run on all windows and the total.
+absl::StatusOr<std::vector<LossWeight>> MeasureLossWeights(
+    forward::Transformer& transformer, std::shared_ptr<const forward::Weights> weights, const model::Model& model,
+    const Moments& moments, absl::Span<const evaluate::Window> windows, int threads, const evaluate::Progress& progress);
+
+}  // namespace nashswarm::calibrate
+
+#endif  // NASHSWARM_CORE_CALIBRATE_INJECTION_H_

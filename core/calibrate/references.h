@@ -1,0 +1,34 @@
+// What an artifact is compared with: the checkpoint itself and two baselines everybody knows from published tables.
+#ifndef NASHSWARM_CORE_CALIBRATE_REFERENCES_H_
+#define NASHSWARM_CORE_CALIBRATE_REFERENCES_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/evaluate/score.h"
+#include "core/forward/transformer.h"
+#include "core/model/architecture.h"
+
+namespace nashswarm::calibrate {
+
+struct Reference {
+  std::string name;      // "checkpoint", "uniform 4-bit", "magnitude 2/4/8-bit"
+  uint64_t bytes = 0;    // the checkpoint's files; a baseline's codes, scales, class map, and its vectors as F32
+  evaluate::Score score; // with agreement, except the checkpoint's
+};
+
+// `progress` hears tokens run through a model, of `windows` times the number of references (ReferenceRuns).
+absl::StatusOr<std::vector<Reference>> MeasureReferences(forward::Transformer& checkpoint,
+                                                         std::shared_ptr<const forward::Weights> weights,
+                                                         const model::Model& model, uint64_t source_weight_bytes,
+                                                         absl::Span<const evaluate::Window> windows, int threads,
+                                                         const evaluate::Progress& progress);
+// How many models MeasureReferences runs: baselines are kept as floats, so only for models that leave room for it.
+uint64_t ReferenceRuns(const model::Model& model);
+
+}  // namespace nashswarm::calibrate
+
+#endif  // NASHSWARM_CORE_CALIBRATE_REFERENCES_H_

@@ -1,0 +1,35 @@
+#include "core/engine/local_model.h"
+
+#include <cerrno>
+
+#include "core/artifact/gguf_artifact.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+
+namespace nashswarm::engine {
+
+absl::StatusOr<LocalModel> LocalModel::Open(const std::string& path) {
+  if (!PathExists(path)) return ErrnoError(ENOENT, path);
+  LocalModel model;
+  model.path_ = path;
+  if (!IsDirectory(path) || PathExists(JoinPath(path, artifact::kGgufFile))) {
+    NS_ASSIGN_OR_RETURN(const artifact::OpenGguf open, artifact::Open(path));
+    model.gguf_ = std::make_shared<const checkpoint::GgufFile>(open.gguf);
+    model.weight_bytes_ = open.file->bytes().size();
+    model.weights_ = forward::WeightsOf(path, open.file, open.gguf);
+    return model;
+  }
+  NS_ASSIGN_OR_RETURN(model.checkpoint_, checkpoint::Checkpoint::Open(path));
+  NS_ASSIGN_OR_RETURN(model::Model mapping, model::MapModel(*model.checkpoint_));
+  model.mapping_ = std::make_unique<model::Model>(std::move(mapping));
+  model.weight_bytes_ = model.checkpoint_->weight_bytes();
+  model.weights_ = forward::WeightsOf(*model.checkpoint_, *model.mapping_);
+  return model;
+}
+
+absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> LocalModel::OpenTokenizer() const {
+  if (gguf_ != nullptr) return tokenizer::OpenTokenizer(*gguf_);
+  return tokenizer::OpenTokenizer(path_, checkpoint_->config());
+}
+
+}  // namespace nashswarm::engine

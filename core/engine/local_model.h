@@ -1,0 +1,39 @@
+// A model on this machine, ready to run: a checkpoint directory, an artifact directory or any GGUF file.
+#ifndef NASHSWARM_CORE_ENGINE_LOCAL_MODEL_H_
+#define NASHSWARM_CORE_ENGINE_LOCAL_MODEL_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/gguf.h"
+#include "core/forward/weights.h"
+#include "core/model/architecture.h"
+#include "core/tokenizer/tokenizer.h"
+
+namespace nashswarm::engine {
+
+class LocalModel {
+ public:
+  // Reads headers and hyperparameters. NOT_FOUND when there is nothing at `path`.
+  static absl::StatusOr<LocalModel> Open(const std::string& path);
+
+  const std::shared_ptr<const forward::Weights>& weights() const { return weights_; }
+  bool is_checkpoint() const { return checkpoint_ != nullptr; }
+  const model::Model& mapping() const { return *mapping_; }  // of a checkpoint only
+  uint64_t weight_bytes() const { return weight_bytes_; }    // of the weight files
+  absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> OpenTokenizer() const;
+
+ private:
+  std::string path_;
+  std::unique_ptr<checkpoint::Checkpoint> checkpoint_;
+  std::unique_ptr<model::Model> mapping_;           // points into the checkpoint
+  std::shared_ptr<const checkpoint::GgufFile> gguf_;
+  std::shared_ptr<const forward::Weights> weights_;  // points into the two above
+  uint64_t weight_bytes_ = 0;
+};
+
+}  // namespace nashswarm::engine
+
+#endif  // NASHSWARM_CORE_ENGINE_LOCAL_MODEL_H_

@@ -1,0 +1,14 @@
+#include "core/forward/kernels.h"
+
+namespace nashswarm::forward {
+namespace {
+
+bool force_scalar = false;
+
+}  // namespace
+
+const Kernels& ActiveKernels() { return force_scalar ? ScalarKernels() : SimdKernels(); }
+
+void ForceScalarKernels(bool on) { force_scalar = on; }
+
+}  // namespace nashswarm::forward

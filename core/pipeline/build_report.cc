@@ -1,0 +1,128 @@
+#include "core/pipeline/build_report.h"
+
+#include <algorithm>
+#include <map>
+
+#include "core/base/file.h"
+#include "core/quant/format.h"
+
+namespace nashswarm::pipeline {
+namespace {
+
+report::Quality QualityOf(const evaluate::Score& score, double checkpoint_perplexity) {
+  report::Quality quality;
+  quality.perplexity = score.perplexity;
+  quality.perplexity_change = score.perplexity / checkpoint_perplexity - 1;
+  quality.tokens = score.tokens;
+  if (score.agreement) {
+    quality.mean_kl = score.agreement->mean_kl;
+    quality.mean_kl_stderr = score.agreement->mean_kl_stderr;
+    quality.p99_kl = score.agreement->p99_kl;
+    quality.same_top1 = score.agreement->same_top1;
+  }
+  return quality;
+}
+
+report::Row RowOf(std::string name, uint64_t bytes, const Prepared& prepared) {
+  const double size = static_cast<double>(bytes), parameters = static_cast<double>(prepared.parameters);
+  report::Row row;
+  row.name = std::move(name);
+  row.bytes = bytes;
+  row.bits_per_weight = 8 * size / parameters;
+  row.ratio_fp32 = 1 - size / (4 * parameters);
+  row.ratio_source = 1 - size / static_cast<double>(prepared.source_weight_bytes);
+  return row;
+}
+
+std::vector<report::Row> Headline(const ReportInputs& inputs) {
+  std::vector<report::Row> rows;
+  double perplexity = 0;
+  for (const calibrate::Reference& reference : inputs.calibration.references) {
+    if (rows.empty()) perplexity = reference.score.perplexity;  // the checkpoint is the first
+    rows.push_back(RowOf(reference.name, reference.bytes, inputs.prepared));
+    rows.back().quality = QualityOf(reference.score, perplexity);
+  }
+  if (rows.empty()) rows.push_back(RowOf("checkpoint", inputs.prepared.source_weight_bytes, inputs.prepared));
+  rows.push_back(RowOf("nashswarm", inputs.assembled.file.bytes, inputs.prepared));
+  rows.back().is_artifact = true;
+  if (inputs.evaluation) rows.back().quality = QualityOf(inputs.evaluation->score, perplexity);
+  return rows;
+}
+
+std::vector<report::TensorRow> Tensors(const ReportInputs& inputs) {
+  std::vector<report::TensorRow> rows;
+  for (size_t t = 0; t < inputs.prepared.tensors.size(); ++t) {
+    const PreparedTensor& tensor = inputs.prepared.tensors[t];
+    const Json& planned = inputs.plan.at("tensors").at(t);
+    report::TensorRow row;
+    row.name = tensor.source;
+    row.role = tensor.role;
+    row.layer = inputs.open.model.tensors[t].layer;
+    row.weights = tensor.weights();
+    row.format = std::string(quant::InfoOf(inputs.assembled.tensors[t].format).name);
+    row.bits_per_weight = quant::InfoOf(inputs.assembled.tensors[t].format).bits_per_weight();
+    row.relative_error = inputs.assembled.errors[t].relative();
+    row.predicted_loss = planned.at("loss_weight").get<double>() * planned.at("distortion").get<double>();
+    row.vector = tensor.vector;
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<report::StageCost> Costs(const Json& history) {
+  std::vector<report::StageCost> costs;
+  for (const Json& task : history) {
+    const std::string stage = JsonString(task, "stage");
+    if (costs.empty() || costs.back().stage != stage) costs.push_back({stage, 0, 0, 0});
+    const Json result = task.value("result", Json::object());
+    report::StageCost& cost = costs.back();
+    ++cost.tasks;
+    cost.seconds += JsonDouble(result, "seconds", 0);
+    cost.peak_bytes = std::max(cost.peak_bytes, static_cast<uint64_t>(std::max<int64_t>(JsonInt(result, "peak_bytes", 0), 0)));
+  }
+  return costs;
+}
+
+std::string ModelName(const ReportInputs& inputs) {
+  const std::string name = BaseName(JsonString(inputs.open.checkpoint->config(), "_name_or_path"));
+  return name.empty() ? inputs.prepared.architecture : name;
+}
+
+}  // namespace
+
+report::Report BuildReport(const ReportInputs& inputs) {
+  const Json& plan = inputs.plan;
+  const double parameters = static_cast<double>(inputs.prepared.parameters);
+  const auto bits = [parameters](uint64_t bytes) { return 8 * static_cast<double>(bytes) / parameters; };
+  report::Report report;
+  report.engine = "nashswarm " NASHSWARM_VERSION;
+  report.model_name = ModelName(inputs);
+  report.architecture = inputs.prepared.architecture;
+  report.source_digest = inputs.task.source_digest;
+  report.parameters = inputs.prepared.parameters;
+  report.target = inputs.task.spec.TargetText();
+  report.plan_summary = plan.at("summary");
+  report.headline = Headline(inputs);
+  report.loss_is_kl = !inputs.calibration.loss_weights.empty();
+  report.chosen_bytes = inputs.assembled.file.bytes;
+  report.chosen_predicted_loss = plan.at("loss");
+  for (const Json& point : plan.at("frontier")) {
+    report.frontier.push_back({point.at("bytes"), bits(point.at("bytes")), point.at("loss")});
+  }
+  for (const Json& trial : plan.at("trials")) {
+    report.trials.push_back({trial.at("bytes"), bits(trial.at("bytes")), trial.at("predicted_loss"), trial.at("mean_kl"),
+                             trial.at("perplexity"), trial.at("perplexity_change"), trial.at("passed")});
+  }
+  for (const Json& step : plan.at("path")) {
+    report.price_path.push_back({step.at("price"), step.at("bytes"), step.at("loss")});
+  }
+  report.tensors = Tensors(inputs);
+  for (const calibrate::TextUsed& text : inputs.calibration.texts) {
+    report.texts.push_back({text.purpose, text.source, text.sha256, text.bytes, text.tokens, text.context, text.note});
+  }
+  report.costs = Costs(inputs.task.history);
+  report.warnings = inputs.prepared.warnings;
+  return report;
+}
+
+}  // namespace nashswarm::pipeline

@@ -1,0 +1,71 @@
+// EVALUATE: the artifact itself, byte for byte as it will be published, is opened and run on the held-out text.
+#include "core/base/file.h"
+#include "core/base/hash.h"
+#include "core/base/status.h"
+#include "core/pipeline/assemble.h"
+#include "core/pipeline/evaluation.h"
+#include "core/pipeline/objectives.h"
+#include "core/pipeline/stages.h"
+
+namespace nashswarm::pipeline {
+namespace {
+
+constexpr char kFile[] = "evaluation.json";
+// Layers of either model stay decoded between batches while they fit.
+constexpr uint64_t kWeightBytes = 4ull << 30;
+
+}  // namespace
+
+absl::StatusOr<Json> Evaluate(const Task& task) {
+  NS_ASSIGN_OR_RETURN(const Prepared prepared, ReadPrepared(task.in_dir));
+  NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
+  NS_ASSIGN_OR_RETURN(const Json plan, ReadPlan(task.in_dir));
+  NS_ASSIGN_OR_RETURN(const Calibrated calibrated, ReadCalibrated(task));
+  const std::vector<evaluate::Window> windows = calibrate::EvaluationWindows(*calibrated.moments);
+
+  NS_ASSIGN_OR_RETURN(const TemporaryDirectory scratch, TemporaryDirectory::Create(DirName(task.out_dir)));
+  const std::string path = JoinPath(scratch.path(), artifact::kGgufFile);
+  NS_ASSIGN_OR_RETURN(const Assembled assembled, AssembleGguf(task, prepared, open, plan, path, [](uint64_t) {}));
+  NS_ASSIGN_OR_RETURN(const artifact::OpenGguf artifact, artifact::Open(path));
+  const std::shared_ptr<const forward::Weights> made = forward::WeightsOf(path, artifact.file, artifact.gguf),
+                                                original = forward::WeightsOf(*open.checkpoint, open.model);
+
+  const uint64_t tokens = evaluate::TokensOf(windows);
+  const auto progress = [&](uint64_t before, const char* what) {
+    return [&task, before, tokens, what](uint64_t done, uint64_t) {
+      task.observer->Progress(before + done, 2 * tokens, what);
+      return absl::OkStatus();
+    };
+  };
+  NS_ASSIGN_OR_RETURN(const auto reference_model, forward::Transformer::Open(original, {task.threads, kWeightBytes}));
+  NS_ASSIGN_OR_RETURN(const evaluate::Predictions reference,
+                      evaluate::Predict(*reference_model, windows, progress(0, "checkpoint")));
+  NS_ASSIGN_OR_RETURN(const auto model, forward::Transformer::Open(made, {task.threads, kWeightBytes}));
+  NS_ASSIGN_OR_RETURN(const evaluate::Predictions predictions,
+                      evaluate::Predict(*model, windows, progress(tokens, "artifact")));
+  NS_ASSIGN_OR_RETURN(const evaluate::Score score,
+                      evaluate::ScorePredictions(predictions, &reference, windows, task.threads));
+
+  const Json json = {{"sha256", ToHex(assembled.file.sha256)}, {"score", calibrate::ToJson(score)}};
+  NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, kFile), json.dump(1)));
+  return Json{{"perplexity", score.perplexity}, {"mean_kl", score.agreement->mean_kl}};
+}
+
+absl::StatusOr<Evaluation> ReadEvaluation(const std::string& in_dir) {
+  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(in_dir, kFile)));
+  NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, kFile));
+  return Evaluation{json.at("sha256"), calibrate::ScoreOf(json.at("score"))};
+}
+
+Json QualityJson(const Evaluation& evaluation, const calibrate::Calibration& calibration) {
+  const evaluate::Agreement& agreement = *evaluation.score.agreement;
+  return {{"perplexity", evaluation.score.perplexity},
+          {"source_perplexity", calibration.references.at(0).score.perplexity},
+          {"mean_kl", agreement.mean_kl},
+          {"mean_kl_stderr", agreement.mean_kl_stderr},
+          {"p99_kl", agreement.p99_kl},
+          {"same_top1", agreement.same_top1},
+          {"tokens", evaluation.score.tokens}};
+}
+
+}  // namespace nashswarm::pipeline

@@ -1,0 +1,26 @@
+// evaluation.json: what EVALUATE measured on the artifact.
+#ifndef NASHSWARM_CORE_PIPELINE_EVALUATION_H_
+#define NASHSWARM_CORE_PIPELINE_EVALUATION_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/base/json.h"
+#include "core/calibrate/calibration.h"
+#include "core/evaluate/score.h"
+
+namespace nashswarm::pipeline {
+
+struct Evaluation {
+  std::string sha256;     // hex, of the model.gguf that was run
+  evaluate::Score score;  // against the checkpoint
+};
+
+absl::StatusOr<Evaluation> ReadEvaluation(const std::string& in_dir);
+
+// The "quality" of a job's result (core/engine/README.md).
+Json QualityJson(const Evaluation& evaluation, const calibrate::Calibration& calibration);
+
+}  // namespace nashswarm::pipeline
+
+#endif  // NASHSWARM_CORE_PIPELINE_EVALUATION_H_

@@ -1,0 +1,226 @@
+// Where the bits went: layers down, roles across.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "core/report/html.h"
+#include "core/report/numbers.h"
+#include "core/report/sections/sections.h"
+#include "core/report/svg_chart.h"
+#include "core/report/utf8.h"
+
+namespace nashswarm::report {
+namespace {
+
+constexpr size_t kMaxLayers = 512, kMaxRoles = 16, kMaxOutside = 12;
+
+// In the order data flows through a layer; others follow as they come.
+struct RoleName {
+  std::string_view role, wide, narrow;
+};
+constexpr RoleName kRoles[] = {
+    {"query", "query", "Q"},           {"key", "key", "K"},           {"value", "value", "V"},
+    {"query_key_value", "query, key, value", "QKV"},                  {"attention_output", "attn output", "out"},
+    {"ffn_gate", "FFN gate", "gate"},  {"ffn_up", "FFN up", "up"},    {"ffn_down", "FFN down", "down"}};
+
+struct Bucket {
+  double below;
+  const char* classes;
+  const char* name;
+};
+constexpr Bucket kBuckets[] = {{2, "b1", "under 2"},  {3, "b2", "2 to 3"}, {4, "b3", "3 to 4"},  {5, "b4", "4 to 5"},
+                               {6, "b5", "5 to 6"},   {8, "b6", "6 to 8"}, {12, "b7", "8 to 12"}, {1e300, "b8", "12 and more"}};
+
+const Bucket& BucketOf(double bits) {
+  for (const Bucket& bucket : kBuckets) {
+    if (bits < bucket.below) return bucket;
+  }
+  return kBuckets[std::size(kBuckets) - 1];
+}
+
+// One or, in models with experts, several tensors.
+struct Cell {
+  std::vector<const TensorRow*> tensors;
+
+  double bits() const {
+    double bits = 0, weights = 0;
+    for (const TensorRow* t : tensors) {
+      bits += t->bits_per_weight * static_cast<double>(t->weights);
+      weights += static_cast<double>(t->weights);
+    }
+    return weights > 0 ? bits / weights : tensors[0]->bits_per_weight;
+  }
+  std::string format() const {
+    std::set<std::string> formats;
+    for (const TensorRow* t : tensors) formats.insert(t->format);
+    return formats.size() == 1 ? *formats.begin() : "mixed";
+  }
+  std::string tooltip() const {
+    double worst = 0;
+    for (const TensorRow* t : tensors) worst = std::max(worst, t->relative_error);
+    const std::string name = tensors.size() == 1 ? tensors[0]->name : Cat(std::to_string(tensors.size()), " tensors");
+    return Cat(name, "\n", format(), ", ", Fixed(bits(), 2), " bits per weight\n",
+               tensors.size() == 1 ? "relative error " : "largest relative error ", Significant(worst));
+  }
+};
+
+struct Grid {
+  std::vector<std::string> roles;
+  std::map<int, std::map<std::string, Cell>> layers;
+  std::vector<Cell> before, after;  // outside the layers, by their place in the file
+  size_t outside_left_out = 0;
+};
+
+Grid Collect(const Report& report) {
+  Grid grid;
+  std::vector<std::string> unknown;
+  std::set<std::string> seen;
+  for (const TensorRow& t : report.tensors) {
+    if (t.vector || !std::isfinite(t.bits_per_weight)) continue;
+    if (t.layer < 0) {
+      if (grid.before.size() + grid.after.size() >= kMaxOutside) ++grid.outside_left_out;
+      else (t.role == "output" ? grid.after : grid.before).push_back({{&t}});
+      continue;
+    }
+    grid.layers[t.layer][t.role].tensors.push_back(&t);
+    if (!seen.insert(t.role).second) continue;
+    if (std::none_of(std::begin(kRoles), std::end(kRoles), [&](const RoleName& r) { return r.role == t.role; })) unknown.push_back(t.role);
+  }
+  for (const RoleName& role : kRoles) {
+    if (seen.contains(std::string(role.role))) grid.roles.emplace_back(role.role);
+  }
+  grid.roles.insert(grid.roles.end(), unknown.begin(), unknown.end());
+  return grid;
+}
+
+std::string Spaced(std::string text) {
+  std::replace(text.begin(), text.end(), '_', ' ');
+  return text;
+}
+
+std::string RoleLabel(const std::string& role, bool narrow) {
+  for (const RoleName& known : kRoles) {
+    if (known.role == role) return std::string(narrow ? known.narrow : known.wide);
+  }
+  return Spaced(PrintableUtf8(role));
+}
+
+class MapDrawing {
+ public:
+  MapDrawing(const Grid& grid, const Layout& layout) : grid_(grid), layout_(layout) {
+    const size_t rows = std::max<size_t>(1, grid.layers.size());
+    row_height_ = std::clamp(620.0 / static_cast<double>(rows), 5.0, 26.0);
+    frame_.left = layout.narrow ? 34 : 70;
+    frame_.right = layout.width;
+    cell_width_ = (frame_.right - frame_.left) / static_cast<double>(std::max<size_t>(1, grid.roles.size()));
+    gap_ = row_height_ >= 12 ? 2 : 1;
+  }
+
+  std::string Draw(std::string_view description) {
+    const double layers_top = grid_.before.size() * kOutside + (grid_.before.empty() ? 0 : 8) + (grid_.layers.empty() ? 0 : 24);
+    const double layers_bottom = layers_top + grid_.layers.size() * row_height_;
+    const double after_top = layers_bottom + (grid_.after.empty() ? 0 : 8);
+    Svg svg("bits", layout_, after_top + grid_.after.size() * kOutside, "Bits per weight by layer and role", description);
+    for (size_t i = 0; i < grid_.before.size(); ++i) Outside(svg, grid_.before[i], i * kOutside);
+    if (!grid_.layers.empty()) Headings(svg, layers_top - 7);
+    double y = layers_top;
+    int stride = 1;  // of the layers that are numbered
+    for (const int next : {2, 5, 10}) stride = stride * row_height_ < 13 ? next : stride;
+    size_t row = 0;
+    for (const auto& [layer, cells] : grid_.layers) {
+      if (row++ % stride == 0) {
+        svg.Text({frame_.left - 8, y + row_height_ / 2 + 4}, Anchor::kEnd, Shortened(std::to_string(layer), layout_.narrow ? 3 : 8), "tick");
+      }
+      for (size_t c = 0; c < grid_.roles.size(); ++c) {
+        const auto it = cells.find(grid_.roles[c]);
+        if (it != cells.end()) Fill(svg, it->second, frame_.left + c * cell_width_, y, cell_width_, row_height_);
+      }
+      y += row_height_;
+    }
+    for (size_t i = 0; i < grid_.after.size(); ++i) Outside(svg, grid_.after[i], after_top + i * kOutside);
+    return svg.ToString();
+  }
+
+ private:
+  static constexpr double kOutside = 28;
+
+  void Headings(Svg& svg, double y) {
+    if (!layout_.narrow) svg.Text({frame_.left - 8, y}, Anchor::kEnd, "layer", "name");
+    for (size_t c = 0; c < grid_.roles.size(); ++c) {
+      const size_t room = std::max<size_t>(2, static_cast<size_t>(cell_width_ / TextWidth("x")));
+      std::string label = RoleLabel(grid_.roles[c], layout_.narrow);
+      if (CodePoints(label) > room) label = Shortened(RoleLabel(grid_.roles[c], /*narrow=*/true), room - 1);
+      svg.Text({frame_.left + (c + 0.5) * cell_width_, y}, Anchor::kMiddle, label, "name");
+    }
+  }
+
+  // A tensor outside the layers has a row to itself: its name, then its cell across the map.
+  void Outside(Svg& svg, const Cell& cell, double y) {
+    const std::string role = Spaced(PrintableUtf8(cell.tensors[0]->role));
+    Fill(svg, cell, frame_.left, y, frame_.right - frame_.left, 26, role);
+  }
+
+  void Fill(Svg& svg, const Cell& cell, double x, double y, double width, double height, const std::string& prefix = {}) {
+    const double bits = cell.bits();
+    const std::string classes = BucketOf(bits).classes;
+    // Nothing hovers on a phone, so the narrow drawing goes without tooltips.
+    svg.Rect(x + gap_ / 2, y + gap_ / 2, width - gap_, height - gap_, classes, layout_.narrow ? std::string() : cell.tooltip());
+    if (height < 14) return;
+    const std::string number = Fixed(bits, bits >= 9.995 ? 1 : 2);
+    const std::string format = PrintableUtf8(cell.format());
+    for (const std::string& text : {Cat(prefix, prefix.empty() ? "" : ": ", format, " ", number), Cat(format, " ", number), number, Fixed(bits, 1)}) {
+      if (TextWidth(text) > width - 2) continue;
+      svg.Text({x + width / 2, y + height / 2 + 4}, Anchor::kMiddle, text, Cat("in ", classes, "t"));
+      return;
+    }
+  }
+
+  const Grid& grid_;
+  const Layout& layout_;
+  Frame frame_{};
+  double row_height_, cell_width_, gap_;
+};
+
+std::string BucketLegend(const Grid& grid) {
+  std::set<std::string> used;
+  const auto use = [&](const Cell& cell) { used.insert(BucketOf(cell.bits()).classes); };
+  for (const auto& [layer, cells] : grid.layers) {
+    for (const auto& [role, cell] : cells) use(cell);
+  }
+  for (const Cell& cell : grid.before) use(cell);
+  for (const Cell& cell : grid.after) use(cell);
+  std::vector<LegendEntry> entries;
+  for (const Bucket& bucket : kBuckets) {
+    if (used.contains(bucket.classes)) {
+      entries.push_back({LegendEntry::Kind::kSwatch, Shape::kSquare, bucket.classes, "", Cat(bucket.name, entries.empty() ? " bits" : "")});
+    }
+  }
+  return Legend(entries);
+}
+
+}  // namespace
+
+std::string BitMapHtml(const Report& report) {
+  const Grid grid = Collect(report);
+  const size_t vectors = std::count_if(report.tensors.begin(), report.tensors.end(), [](const TensorRow& t) { return t.vector; });
+  if (grid.layers.empty() && grid.before.empty() && grid.after.empty()) return "";
+  std::string body;
+  if (grid.layers.size() > kMaxLayers || grid.roles.size() > kMaxRoles) {
+    body = Cat("<p class=\"missing\">The map is left out: ", Grouped(grid.layers.size()), " layers with ", Grouped(grid.roles.size()),
+               " roles have no room on it. The table of tensors below has every one.</p>\n");
+  } else {
+    std::string caption;
+    if (vectors > 0) caption = Cat(Grouped(vectors), vectors == 1 ? " vector (a norm or a bias) is" : " vectors (norms and biases) are",
+                                   " kept exact and not shown.");
+    if (grid.outside_left_out > 0) caption += Cat(" ", Grouped(grid.outside_left_out), " more tensors outside the layers are in the table of tensors.");
+    const std::string description =
+        Cat(Grouped(grid.layers.size()), " layers, ", Grouped(grid.roles.size()), " roles. Darker, or in a dark scheme lighter, is more bits. ",
+            "The table of tensors has every number.");
+    const std::string drawing = Both(kWideWidth, [&](const Layout& layout) { return MapDrawing(grid, layout).Draw(description); });
+    body = Figure(drawing, BucketLegend(grid), caption);
+  }
+  return Section("bits", "Where the bits went", body);
+}
+
+}  // namespace nashswarm::report

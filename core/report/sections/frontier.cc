@@ -1,0 +1,200 @@
+// Loss against size: what the game predicts for every size, and where whole artifacts that were measured lie.
+#include <algorithm>
+#include <cmath>
+
+#include "core/report/html.h"
+#include "core/report/numbers.h"
+#include "core/report/sections/sections.h"
+#include "core/report/svg_chart.h"
+
+namespace nashswarm::report {
+namespace {
+
+struct Marked {
+  double bytes, loss;
+  Shape shape;
+  std::string classes, label, tooltip;
+  double stderr_kl = 0;
+};
+
+struct Data {
+  std::vector<Point> curve;       // bytes, predicted loss
+  std::vector<Marked> predicted;  // the chosen plan
+  std::vector<Marked> measured;
+  Range bytes, loss;
+  bool log_loss = false;
+  int dropped = 0;                // points without a place on a logarithmic axis
+};
+
+double BitsPerWeight(const Report& report, double bytes) { return 8 * bytes / static_cast<double>(report.parameters); }
+
+std::string AxisName(const Report& report, const Data& data) {
+  return data.measured.empty() ? LossName(report) : "loss (mean KL, nats)";
+}
+
+// How far the plan's prediction was from what was measured on the file; "" where they cannot be compared.
+std::string Kept(const Report& report) {
+  const Row* ours = ArtifactRow(report);
+  const Quality* q = ours == nullptr ? nullptr : MeasuredQuality(*ours);
+  if (!report.loss_is_kl || q == nullptr || report.chosen_bytes == 0 || !std::isfinite(q->mean_kl)) return "";
+  const std::string error = q->mean_kl_stderr > 0 ? Cat(" ± ", Significant(q->mean_kl_stderr, 2)) : "";
+  return Cat("This file: mean KL predicted ", Significant(report.chosen_predicted_loss), ", measured ", Significant(q->mean_kl), error,
+             " nats.");
+}
+
+std::string SizeText(const Report& report, double bytes) {
+  const std::string size = Bytes(static_cast<uint64_t>(bytes));
+  return report.parameters == 0 ? size : Cat(size, ", ", Fixed(BitsPerWeight(report, bytes), 2), " bits per weight");
+}
+
+void AddMeasured(const Report& report, Data* data) {
+  const auto add = [&](uint64_t bytes, double kl, double error, Shape shape, std::string_view classes, std::string_view label,
+                       std::string_view what) {
+    if (bytes == 0 || !std::isfinite(kl) || kl <= 0) return;  // the checkpoint itself has no loss, so no place here
+    data->measured.push_back({static_cast<double>(bytes), kl, shape, std::string(classes), std::string(label),
+                              Cat(what, ": measured mean KL ", Significant(kl), " nats at ", SizeText(report, bytes)), error});
+  };
+  const Row* ours = ArtifactRow(report);
+  for (size_t i = 0; i < report.trials.size(); ++i) {
+    const Trial& t = report.trials[i];
+    if (ours != nullptr && ours->bytes == t.bytes && MeasuredQuality(*ours) != nullptr) continue;  // drawn as this file
+    add(t.bytes, t.mean_kl, 0, Shape::kTriangle, t.passed ? "trial" : "trial hollow", "",
+        Cat("trial ", std::to_string(i + 1), t.passed ? ", within the limit" : ", over the limit"));
+  }
+  for (const Row& row : report.headline) {
+    const Quality* q = MeasuredQuality(row);
+    if (q == nullptr) continue;
+    add(row.bytes, q->mean_kl, q->mean_kl_stderr, row.is_artifact ? Shape::kCircle : Shape::kSquare,
+        row.is_artifact ? "ours" : "base", row.is_artifact ? "this file, measured" : row.name, row.is_artifact ? "this file" : row.name);
+  }
+}
+
+Data Collect(const Report& report) {
+  Data data;
+  for (const FrontierPoint& p : report.frontier) {
+    if (p.bytes > 0 && std::isfinite(p.predicted_loss)) data.curve.push_back({static_cast<double>(p.bytes), p.predicted_loss});
+  }
+  if (report.chosen_bytes > 0 && std::isfinite(report.chosen_predicted_loss)) {
+    const double bytes = static_cast<double>(report.chosen_bytes);
+    data.predicted.push_back({bytes, report.chosen_predicted_loss, Shape::kDiamond, "ours open", "chosen plan, predicted",
+                              Cat("chosen plan: predicted ", Significant(report.chosen_predicted_loss), " at ", SizeText(report, bytes))});
+  }
+  if (report.loss_is_kl) AddMeasured(report, &data);
+  Range positive;
+  const auto look = [&](double loss) {
+    if (loss > 0) positive.Add(loss);
+  };
+  for (const Point& p : data.curve) look(p.y);
+  for (const Marked& m : data.predicted) look(m.loss);
+  for (const Marked& m : data.measured) look(m.loss);
+  data.log_loss = WantsLog(positive);
+  const auto homeless = [&](double loss) { return data.log_loss && loss <= 0; };
+  data.dropped = std::erase_if(data.curve, [&](const Point& p) { return homeless(p.y); }) +
+                 std::erase_if(data.predicted, [&](const Marked& m) { return homeless(m.loss); });
+  const auto add = [&](double bytes, double loss) {
+    data.bytes.Add(bytes);
+    data.loss.Add(loss);
+  };
+  for (const Point& p : data.curve) add(p.x, p.y);
+  for (const Marked& m : data.predicted) add(m.bytes, m.loss);
+  for (const Marked& m : data.measured) add(m.bytes, m.loss);
+  return data;
+}
+
+// Bits per weight below and the size above; the size alone where the number of weights is unknown.
+void DrawSizeAxes(Svg& svg, const Report& report, const Frame& frame, const Scale& x) {
+  const ByteUnit unit = UnitFor(x.high());
+  std::vector<Tick> sizes = LinearTicks(x.low() / unit.bytes, x.high() / unit.bytes, svg.narrow() ? 4 : 8);
+  for (Tick& tick : sizes) tick.value *= unit.bytes;
+  const std::string size_name = Cat("file size, ", unit.name);
+  if (report.parameters == 0) return DrawXAxis(svg, frame, x, sizes, size_name);
+  std::vector<Tick> bits = LinearTicks(BitsPerWeight(report, x.low()), BitsPerWeight(report, x.high()), svg.narrow() ? 5 : 10);
+  for (Tick& tick : bits) tick.value *= static_cast<double>(report.parameters) / 8;
+  DrawXAxis(svg, frame, x, bits, "bits per weight");
+  DrawXAxis(svg, frame, x, sizes, size_name, /*above=*/true);
+}
+
+std::string Draw(const Report& report, const Data& data, const Layout& layout) {
+  const double height = layout.narrow ? 360 : 430;
+  Frame frame = {0, 44, layout.width - 8, height - 46};
+  const Scale y = data.log_loss ? Scale::Log(data.loss, 0.06, frame.bottom, frame.top)
+                                : Scale::FromZero(data.loss, 0.08, frame.bottom, frame.top);
+  const std::vector<Tick> y_ticks = TicksFor(y, layout.narrow ? 5 : 7);
+  frame.left = YAxisRoom(y_ticks);
+  const Scale x = Scale::Linear(data.bytes, 0.04, frame.left, frame.right);
+  const auto at = [&](double bytes, double loss) { return Point{x(bytes), y(loss)}; };
+
+  const std::string what = Cat(AxisName(report, data), " against file size. ", std::to_string(data.curve.size()), " points of the frontier",
+                               data.predicted.empty() ? "" : Cat("; ", data.predicted[0].tooltip), ". ",
+                               std::to_string(data.measured.size()), " measured points.");
+  Svg svg("frontier", layout, height, "Size against loss", what);
+  DrawYAxis(svg, frame, y, y_ticks, "");
+  svg.Text({0, 14}, Anchor::kStart, AxisName(report, data), "name");
+  DrawSizeAxes(svg, report, frame, x);
+
+  LabelPlacer labels(frame);
+  std::vector<Point> line;
+  for (const Point& p : data.curve) line.push_back(at(p.x, p.y));
+  svg.Path(line, "curve");
+  labels.BlockPath(line);
+  if (line.size() <= 60) {
+    for (size_t i = 0; i < line.size(); ++i) {
+      svg.Mark(Shape::kCircle, line[i], 2.5, "ours", Cat("predicted ", Significant(data.curve[i].y), " at ", SizeText(report, data.curve[i].x)));
+    }
+  }
+  std::vector<Marked> marks = data.measured;
+  marks.insert(marks.end(), data.predicted.begin(), data.predicted.end());
+  for (const Marked& m : marks) labels.Block(at(m.bytes, m.loss), m.shape == Shape::kDiamond ? 11 : 7);
+  for (const Marked& m : marks) {
+    if (m.stderr_kl > 0 && std::isfinite(m.stderr_kl)) {
+      const double low = std::max(m.loss - m.stderr_kl, data.log_loss ? y.low() : 0.0);
+      svg.Line(at(m.bytes, low), at(m.bytes, std::min(m.loss + m.stderr_kl, y.high())), "whisker");
+    }
+    svg.Mark(m.shape, at(m.bytes, m.loss), m.shape == Shape::kDiamond ? 7.5 : 5.5, m.classes, m.tooltip);
+  }
+  // Ours first: it must not go without its label.
+  std::stable_sort(marks.begin(), marks.end(), [](const Marked& a, const Marked& b) {
+    return a.classes.starts_with("ours") > b.classes.starts_with("ours");
+  });
+  for (const Marked& m : marks) {
+    if (!m.label.empty()) labels.Place(svg, at(m.bytes, m.loss), m.label, m.classes.starts_with("ours") ? "label strong" : "label");
+  }
+  return svg.ToString();
+}
+
+std::string FrontierLegend(const Data& data) {
+  using Kind = LegendEntry::Kind;
+  std::vector<LegendEntry> entries;
+  if (!data.curve.empty()) entries.push_back({Kind::kLineAndMark, Shape::kCircle, "ours", "curve", "predicted: the best plan of each size"});
+  if (!data.predicted.empty()) entries.push_back({Kind::kMark, Shape::kDiamond, "ours open", "", "predicted: the chosen plan"});
+  const auto measured = [&](Shape shape, std::string_view classes, std::string_view text) {
+    const bool any = std::any_of(data.measured.begin(), data.measured.end(),
+                                 [&](const Marked& m) { return m.shape == shape && m.classes == classes; });
+    if (any) entries.push_back({Kind::kMark, shape, std::string(classes), "", std::string(text)});
+  };
+  measured(Shape::kCircle, "ours", "measured: this file");
+  measured(Shape::kSquare, "base", "measured: baseline");
+  measured(Shape::kTriangle, "trial", "measured: trial within the limit");
+  measured(Shape::kTriangle, "trial hollow", "measured: trial over the limit");
+  return Legend(entries);
+}
+
+}  // namespace
+
+std::string FrontierHtml(const Report& report) {
+  const Data data = Collect(report);
+  if (data.curve.size() + data.measured.size() < 2) return "";
+  std::string caption = Kept(report);
+  const auto say = [&](std::string_view text) { caption += Cat(caption.empty() ? "" : " ", text); };
+  if (data.log_loss) say("The loss axis is logarithmic.");
+  if (data.dropped > 0) say(Cat(std::to_string(data.dropped), data.dropped == 1 ? " point" : " points", " without loss cannot be drawn on it."));
+  const bool any_measured = !report.trials.empty() ||
+                            std::any_of(report.headline.begin(), report.headline.end(), [](const Row& r) { return r.quality.has_value(); });
+  if (!report.loss_is_kl && any_measured) {
+    say("Predicted losses are no KL divergences here, since the loss weights were not measured; measured ones stand in the table above.");
+  }
+  const std::string chart = Both(kWideWidth, [&](const Layout& layout) { return Draw(report, data, layout); });
+  return Section("frontier", "Size against loss", Figure(chart, FrontierLegend(data), caption));
+}
+
+}  // namespace nashswarm::report

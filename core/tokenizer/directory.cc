@@ -1,0 +1,148 @@
+#include "core/tokenizer/directory.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "core/base/file.h"
+#include "core/tokenizer/json_parts.h"
+
+namespace nashswarm::tokenizer {
+namespace {
+
+constexpr const char* kNamedTokens[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+
+// "bos_token": "<s>" or {"content": "<s>"}.
+std::string TextOf(const Json& token) {
+  return token.is_string() ? token.get<std::string>() : JsonString(token, "content");
+}
+
+// Adds a token unless its text is there already.
+void AddOnce(AddedToken token, std::vector<AddedToken>* tokens) {
+  const auto same = [&](const AddedToken& other) { return other.content == token.content; };
+  if (token.content.empty() || std::any_of(tokens->begin(), tokens->end(), same)) return;
+  tokens->push_back(std::move(token));
+}
+
+void AddSpecial(const Json& json, const TokenIds& ids, std::vector<AddedToken>* tokens) {
+  AddedToken token = ReadAddedToken(json);
+  token.content = TextOf(json);
+  token.special = true;
+  token.id = ids(token.content);
+  // A token without an id would get one behind the vocabulary, for which the model has no row.
+  if (token.id >= 0) AddOnce(std::move(token), tokens);
+}
+
+absl::Status CheckId(std::string_view file, const std::string& text, int64_t id) {
+  if (id >= 0 && id < kMaxTokenId) return absl::OkStatus();
+  return Invalid(file, absl::StrCat("token '", text.substr(0, 200), "' has the id ", id, ", which is outside [0, ", kMaxTokenId, ")"));
+}
+
+absl::Status AppendDecoderList(const Json& list, const TokenIds& ids, std::vector<AddedToken>* tokens) {
+  constexpr char kFile[] = "tokenizer_config.json";
+  if (!list.is_object()) return absl::OkStatus();
+  for (const auto& [key, json] : list.items()) {
+    int64_t id;
+    if (!absl::SimpleAtoi(key, &id)) return Invalid(kFile, absl::StrCat("added token's id '", key.substr(0, 100), "' is no number"));
+    AddedToken token = ReadAddedToken(json);
+    NS_RETURN_IF_ERROR(CheckId(kFile, token.content, id));
+    const int32_t known = ids(token.content);
+    token.id = known >= 0 ? known : static_cast<int32_t>(id);
+    AddOnce(std::move(token), tokens);
+  }
+  return absl::OkStatus();
+}
+
+int64_t FirstId(const Json& config, const char* key) {  // eos_token_id may be a list
+  const Json& value = Field(config, key);
+  if (value.is_array() && !value.empty() && value[0].is_number_integer()) return value[0].get<int64_t>();
+  return JsonInt(config, key, -1);
+}
+
+// Classes of transformers that put bos before a text unless told otherwise.
+bool AddsBosByDefault(std::string_view tokenizer_class) {
+  for (const std::string_view name : {"Llama", "CodeLlama", "Gemma"}) {
+    if (tokenizer_class == absl::StrCat(ToAbsl(name), "Tokenizer") || tokenizer_class == absl::StrCat(ToAbsl(name), "TokenizerFast")) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+bool Directory::Has(const std::string& file) const { return PathExists(JoinPath(path, file)); }
+
+absl::StatusOr<Json> Directory::ReadJson(const std::string& file) const {
+  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(path, file), kMaxTokenizerBytes));
+  absl::StatusOr<Json> json = ParseJson(text, file);
+  if (json.ok()) return json;
+  return Invalid(path, ToStd(json.status().message()));
+}
+
+absl::StatusOr<Directory> OpenDirectory(const std::string& path, const Json& config) {
+  Directory out;
+  out.path = path;
+  out.config = config;
+  for (const auto& [file, json] : {std::pair{"tokenizer_config.json", &out.tokenizer_config},
+                                   std::pair{"special_tokens_map.json", &out.special_map},
+                                   std::pair{"added_tokens.json", &out.added}}) {
+    if (!out.Has(file)) continue;
+    NS_ASSIGN_OR_RETURN(*json, out.ReadJson(file));
+  }
+  return out;
+}
+
+AddedToken ReadAddedToken(const Json& json) {
+  AddedToken token;
+  token.content = JsonString(json, "content");
+  token.special = JsonBool(json, "special", false);
+  token.single_word = JsonBool(json, "single_word", false);
+  token.lstrip = JsonBool(json, "lstrip", false);
+  token.rstrip = JsonBool(json, "rstrip", false);
+  token.normalized = JsonBool(json, "normalized", false);
+  return token;
+}
+
+absl::Status AppendAddedTokens(const Directory& directory, const TokenIds& ids, std::vector<AddedToken>* tokens) {
+  NS_RETURN_IF_ERROR(AppendDecoderList(Field(directory.tokenizer_config, "added_tokens_decoder"), ids, tokens));
+  const auto named = [&](const char* name) -> const Json& {
+    const Json& first = Field(directory.tokenizer_config, name);
+    return first.is_null() ? Field(directory.special_map, name) : first;
+  };
+  for (const char* name : kNamedTokens) AddSpecial(named(name), ids, tokens);
+  if (const Json& more = named("additional_special_tokens"); more.is_array()) {
+    for (const Json& token : more) AddSpecial(token, ids, tokens);
+  }
+  if (!directory.added.is_object()) return absl::OkStatus();
+  for (const auto& [text, id] : directory.added.items()) {
+    if (!id.is_number_integer()) return Invalid("added_tokens.json", absl::StrCat("the id of token '", text.substr(0, 200), "' is no integer"));
+    NS_RETURN_IF_ERROR(CheckId("added_tokens.json", text, id.get<int64_t>()));
+    AddedToken token;
+    token.content = text;
+    token.id = static_cast<int32_t>(id.get<int64_t>());
+    AddOnce(std::move(token), tokens);
+  }
+  return absl::OkStatus();
+}
+
+Ends ResolveEnds(const Directory& directory, const TokenIds& ids, Ends known) {
+  const auto resolve = [&](const char* token_key, const char* id_key, int32_t* id) {
+    for (const Json* source : {&directory.tokenizer_config, &directory.special_map}) {
+      const int32_t named = ids(TextOf(Field(*source, token_key)));
+      if (named >= 0) {
+        *id = named;
+        return;
+      }
+    }
+    const int64_t from_config = FirstId(directory.config, id_key);
+    if (*id < 0 && from_config >= 0 && from_config < kMaxTokenId) *id = static_cast<int32_t>(from_config);
+  };
+  resolve("bos_token", "bos_token_id", &known.bos);
+  resolve("eos_token", "eos_token_id", &known.eos);
+  const bool by_default = known.add_bos || AddsBosByDefault(directory.tokenizer_class());
+  known.add_bos = JsonBool(directory.tokenizer_config, "add_bos_token", by_default) && known.bos >= 0;
+  return known;
+}
+
+}  // namespace nashswarm::tokenizer

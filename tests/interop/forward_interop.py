@@ -1,0 +1,151 @@
+"""Our forward pass against transformers: the logits of every position of a text agree, for tiny random models of every
+architecture and for the real checkpoints on this machine.
+
+usage: forward_interop.py --bin BIN_DIR --root SOURCE_DIR
+"""
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+
+import numpy as np
+import torch
+import transformers
+
+SHARED = "../shared/models"
+# Sums of float32 in another order, and angles of rotary embeddings that transformers computes in float32.
+TOLERANCE = 1e-3
+TOKENS = 96
+
+passed, failed, skipped = [], [], []
+
+
+def check(name, ok, why=""):
+    (passed if ok else failed).append(name)
+    print(("ok      " if ok else "FAILED  ") + name + ("" if ok else ": " + why), flush=True)
+
+
+def our_logits(bin_dir, path, tokens, work):
+    with open(os.path.join(work, "tokens"), "w") as f:
+        f.write(" ".join(map(str, tokens)))
+    out = os.path.join(work, "logits.f32")
+    done = subprocess.run([os.path.join(bin_dir, "nashswarm-engine"), "logits", path, "--tokens",
+                           os.path.join(work, "tokens"), "-o", out], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"logits {path}: {done.stderr}")
+    return np.fromfile(out, "<f4").reshape(len(tokens), -1)
+
+
+def compare(name, model, bin_dir, path, tokens, work):
+    with torch.no_grad():
+        theirs = model(torch.tensor([tokens])).logits[0].numpy()
+    try:
+        ours = our_logits(bin_dir, path, tokens, work)
+    except RuntimeError as error:
+        return check(name, False, str(error))
+    if ours.shape != theirs.shape:
+        return check(name, False, f"{ours.shape} logits instead of {theirs.shape}")
+    difference = float(np.abs(ours - theirs).max())
+    check(f"{name}: {len(tokens)} positions x {ours.shape[1]} logits (spread {theirs.std():.2f}) differ by at most {difference:.1e}",
+          difference <= TOLERANCE, f"more than {TOLERANCE}")
+
+
+def rope(kind, **more):
+    return {"rope_type": kind, "rope_theta": 10000.0, **more}
+
+
+def tiny_configs():
+    """Name and configuration of a tiny model of every architecture and every choice within it."""
+    t = transformers
+    sizes = dict(hidden_size=96, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2, intermediate_size=200,
+                 vocab_size=320, max_position_embeddings=128)
+    yield "gpt2", t.GPT2Config(n_layer=3, n_head=4, n_embd=64, n_positions=128, vocab_size=320)
+    yield "llama with grouped heads", t.LlamaConfig(**sizes)
+    yield "llama with biases, tied", t.LlamaConfig(**sizes, attention_bias=True, mlp_bias=True, tie_word_embeddings=True)
+    yield "llama with wide heads", t.LlamaConfig(**sizes, head_dim=32)
+    yield "llama with another base", t.LlamaConfig(**sizes, rope_parameters={"rope_type": "default", "rope_theta": 500.0})
+    yield "llama with llama3 scaling", t.LlamaConfig(**sizes, rope_parameters=rope(
+        "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32))
+    yield "llama with linear scaling", t.LlamaConfig(**sizes, rope_parameters=rope("linear", factor=3.0))
+    yield "llama with yarn scaling", t.LlamaConfig(**sizes, rope_parameters=rope(
+        "yarn", factor=4.0, original_max_position_embeddings=32))
+    yield "llama with yarn of its own bounds", t.LlamaConfig(**sizes, rope_parameters=rope(
+        "yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=8.0, beta_slow=2.0, attention_factor=1.3))
+    yield "mistral with a sliding window", t.MistralConfig(**sizes, sliding_window=24)
+    yield "mistral without", t.MistralConfig(**sizes, sliding_window=None)
+    yield "qwen2", t.Qwen2Config(**sizes)
+    yield "qwen2 with a sliding window in some layers", t.Qwen2Config(**sizes, use_sliding_window=True, sliding_window=24,
+                                                                       max_window_layers=1)
+    yield "qwen3", t.Qwen3Config(**sizes, head_dim=32)
+    yield "qwen3 with biases and yarn", t.Qwen3Config(**sizes, head_dim=16, attention_bias=True, rope_parameters=rope(
+        "yarn", factor=4.0, original_max_position_embeddings=32))
+    yield "gemma3", t.Gemma3TextConfig(**{**sizes, "num_hidden_layers": 7}, head_dim=32, sliding_window=24,
+                                       query_pre_attn_scalar=32)
+    yield "gemma3 with scores of another scale", t.Gemma3TextConfig(
+        **{**sizes, "num_hidden_layers": 7}, head_dim=32, sliding_window=24, query_pre_attn_scalar=48)
+
+
+def randomize(model):
+    """Weights large enough that every part of the model shows in the logits; biases and norms are not left at 0 and 1."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 1.5 / parameter.shape[-1] ** 0.5)
+            elif "norm" in name or ".ln_" in name:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+            else:
+                parameter.normal_(0, 0.3)
+
+
+def check_tiny(bin_dir):
+    for name, config in tiny_configs():
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
+        randomize(model)
+        tokens = torch.randint(0, config.vocab_size, (TOKENS,), generator=torch.Generator().manual_seed(2)).tolist()
+        with tempfile.TemporaryDirectory() as work:
+            path = os.path.join(work, "model")
+            model.save_pretrained(path)
+            compare(name, model, bin_dir, path, tokens, work)
+
+
+def check_real(bin_dir, root):
+    for name in ("gpt2-wiki-6m", "stories260K/hf", "tinystories-656k-llama"):
+        path = os.path.join(root, SHARED, name)
+        if not os.path.isdir(path):
+            skipped.append(name)
+            print(f"SKIPPED {name}: {path} is not on this machine", flush=True)
+            continue
+        model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager").eval()
+        config = model.config
+        count = min(256, getattr(config, "max_position_embeddings", 256))
+        # Greedy text of the model itself after a few tokens: what it was trained on, whatever its tokenizer.
+        tokens = torch.randint(3, min(config.vocab_size, 300), (1, 8), generator=torch.Generator().manual_seed(3))
+        with torch.no_grad():
+            while tokens.shape[1] < count:
+                following = model(tokens).logits[0, -1].argmax()
+                tokens = torch.cat([tokens, following.reshape(1, 1)], dim=1)
+        with tempfile.TemporaryDirectory() as work:
+            compare(name, model, bin_dir, path, tokens[0].tolist(), work)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--root", required=True)
+    args = parser.parse_args()
+    transformers.utils.logging.set_verbosity_error()
+    check_tiny(args.bin)
+    check_real(args.bin, args.root)
+    print(f"forward interop: {len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception:
+        traceback.print_exc(file=sys.stdout)
+        sys.exit(1)

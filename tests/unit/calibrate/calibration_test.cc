@@ -1,0 +1,248 @@
+#include "core/calibrate/calibration.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/base/status.h"
+#include "core/calibrate/imatrix.h"
+#include "core/calibrate/objective.h"
+#include "tests/support/files.h"
+#include "tests/support/tiny_checkpoint.h"
+
+namespace nashswarm::calibrate {
+namespace {
+
+using ::nashswarm::testing::MakeTemporaryDirectory;
+using ::nashswarm::testing::TinyGpt2;
+using ::nashswarm::testing::TinyLlama;
+using ::nashswarm::testing::WriteTestFile;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+const Progress kSilent = [](const std::string&, uint64_t, uint64_t) { return absl::OkStatus(); };
+
+std::string Text(int sentences) {
+  std::string text;
+  for (int i = 0; i < sentences; ++i) text += "Sentence number " + std::to_string(i * 7919 % 1000) + " is about nothing in particular.\n";
+  return text;
+}
+
+// A model on disk, opened, with what calibration needs around it.
+class CalibrationTest : public ::testing::Test {
+ protected:
+  void Open(const nashswarm::testing::TinyCheckpoint& tiny) {
+    tiny.Write(path("model"));
+    checkpoint_ = *checkpoint::Checkpoint::Open(path("model"));
+    model_ = *model::MapModel(*checkpoint_);
+    subject_ = {&model_, forward::WeightsOf(*checkpoint_, model_), *tokenizer::OpenTokenizer(path("model"), checkpoint_->config()),
+                checkpoint_->weight_bytes()};
+  }
+  std::string path(const std::string& name) const { return JoinPath(directory_.path(), name); }
+  absl::StatusOr<Calibration> Run(const Request& request) { return Calibrate(subject_, request, path("moments"), kSilent); }
+
+  TemporaryDirectory directory_ = MakeTemporaryDirectory();
+  std::unique_ptr<checkpoint::Checkpoint> checkpoint_;
+  model::Model model_;
+  Subject subject_;
+};
+
+TEST_F(CalibrationTest, AllInputsHaveTheirMomentAndAllPlayersTheirLossWeight) {
+  for (const auto& tiny : {TinyGpt2(), TinyLlama("llama", true), TinyLlama("qwen2", false)}) {
+    Open(tiny);
+    WriteTestFile(path("text"), Text(200));
+    Request request;
+    request.source = Request::Source::kText;
+    request.calibration_path = path("text");
+    const auto calibration = Run(request);
+    NS_ASSERT_OK(calibration.status());
+    const auto moments = *Moments::Open(path("moments"));
+    const bool tied = std::none_of(model_.tensors.begin(), model_.tensors.end(),
+                                   [](const auto& t) { return t.role == model::Role::kOutput; });
+    size_t players = 0;
+    for (const model::MappedTensor& tensor : model_.tensors) {
+      if (!tensor.is_player()) continue;
+      ++players;
+      const std::string input = forward::InputOf(tensor.name, tied);
+      if (input.empty()) continue;
+      EXPECT_THAT(moments->Diagonal(input), SizeIs(tensor.row_weights)) << tensor.name;
+      ASSERT_NE(moments->Full(input), nullptr) << tensor.name;
+      EXPECT_EQ(moments->Full(input)->width(), tensor.row_weights);
+    }
+    ASSERT_THAT(calibration->loss_weights, SizeIs(players));
+    for (const LossWeight& weight : calibration->loss_weights) {
+      EXPECT_GT(weight.kl, 0) << weight.tensor;
+      EXPECT_GT(weight.distortion, 0) << weight.tensor;
+    }
+    EXPECT_THAT(moments->TokenCounts(), SizeIs(300));
+  }
+}
+
+TEST_F(CalibrationTest, MomentsAreThoseOfAPlainRun) {
+  Open(TinyLlama("llama", true));
+  WriteTestFile(path("text"), Text(100));
+  Request request;
+  request.source = Request::Source::kText;
+  request.calibration_path = path("text");
+  request.tokens = 64;  // two windows of 32
+  request.measure_loss_weights = false;
+  NS_ASSERT_OK(Run(request).status());
+  const auto moments = *Moments::Open(path("moments"));
+
+  struct Recorder : forward::InputTap {
+    void Input(const std::string& input, const float* x, uint64_t tokens, uint64_t width) override {
+      std::vector<double>& sum = sums[input];
+      sum.resize(width);
+      for (uint64_t t = 0; t < tokens; ++t) {
+        for (uint64_t c = 0; c < width; ++c) sum[c] += static_cast<double>(x[t * width + c]) * x[t * width + c] / 64;
+      }
+    }
+    std::map<std::string, std::vector<double>> sums;
+  } recorder;
+  const auto transformer = *forward::Transformer::Open(subject_.weights, {1});
+  const std::string text = Text(100);
+  std::vector<int32_t> tokens = subject_.tokenizer->Encode(text);
+  if (subject_.tokenizer->add_bos()) FAIL() << "the tiny tokenizer is not expected to add BOS";
+  tokens.resize(64);
+  std::vector<float> hidden(64 * transformer->width());
+  NS_ASSERT_OK(transformer->Run({tokens, 2, 32}, hidden.data(), &recorder));
+  ASSERT_FALSE(recorder.sums.empty());
+  for (const auto& [input, sum] : recorder.sums) {
+    const std::vector<float> diagonal = moments->Diagonal(input);
+    ASSERT_THAT(diagonal, SizeIs(sum.size())) << input;
+    for (size_t c = 0; c < sum.size(); ++c) EXPECT_NEAR(diagonal[c], sum[c], 1e-5 * (1 + sum[c])) << input;
+  }
+}
+
+TEST_F(CalibrationTest, EvaluationTextIsHeldOut) {
+  Open(TinyGpt2());
+  WriteTestFile(path("text"), Text(400));
+  Request request;
+  request.source = Request::Source::kText;
+  request.calibration_path = path("text");
+  request.measure_loss_weights = false;
+  const auto calibration = Run(request);
+  NS_ASSERT_OK(calibration.status());
+  ASSERT_THAT(calibration->texts, SizeIs(2));
+  EXPECT_EQ(calibration->texts[0].bytes + calibration->texts[1].bytes, Text(400).size());
+  EXPECT_EQ(calibration->texts[1].source, "held-out part of the calibration text");
+  EXPECT_THAT(calibration->texts[1].note, HasSubstr("held out"));
+  // The windows to measure on are of the held-out part.
+  const auto windows = EvaluationWindows(**Moments::Open(path("moments")));
+  ASSERT_FALSE(windows.empty());
+  const std::string text = Text(400), held_out = text.substr(calibration->texts[0].bytes);
+  const std::vector<int32_t> expected = subject_.tokenizer->Encode(held_out);
+  EXPECT_TRUE(std::equal(windows[0].tokens.begin(), windows[0].tokens.end(), expected.begin()));
+  ASSERT_FALSE(calibration->references.empty());
+  EXPECT_EQ(calibration->references[0].name, "checkpoint");
+  EXPECT_EQ(calibration->references[0].bytes, checkpoint_->weight_bytes());
+  for (size_t i = 1; i < calibration->references.size(); ++i) EXPECT_GT(calibration->references[i].score.agreement->mean_kl, 0);
+}
+
+TEST_F(CalibrationTest, TheModelsOwnTextIsTheSameForTheSameSeed) {
+  Open(TinyGpt2());
+  Request request;
+  request.source = Request::Source::kSelf;
+  request.tokens = 320;
+  request.measure_loss_weights = false;
+  NS_ASSERT_OK(Run(request).status());
+  const auto first = (*Moments::Open(path("moments")))->TokenCounts();
+  NS_ASSERT_OK(Run(request).status());
+  EXPECT_EQ((*Moments::Open(path("moments")))->TokenCounts(), first);
+  EXPECT_FALSE(EvaluationWindows(**Moments::Open(path("moments"))).empty());
+  request.seed = 1;
+  NS_ASSERT_OK(Run(request).status());
+  EXPECT_NE((*Moments::Open(path("moments")))->TokenCounts(), first);
+}
+
+TEST_F(CalibrationTest, AnImportanceMatrixCanBeWrittenAndBroughtBack) {
+  for (const auto& tiny : {TinyGpt2(), TinyLlama("llama", false)}) {
+    Open(tiny);
+    WriteTestFile(path("text"), Text(200));
+    Request request;
+    request.source = Request::Source::kText;
+    request.calibration_path = path("text");
+    request.measure_loss_weights = false;
+    NS_ASSERT_OK(Run(request).status());
+    const auto made = *Moments::Open(path("moments"));
+    const auto transformer = *forward::Transformer::Open(subject_.weights, {1});
+    NS_ASSERT_OK(WriteImatrix(path("imatrix.gguf"), model_, transformer->tied_head(), *made, 4096, 512, "text"));
+
+    Request bring;
+    bring.source = Request::Source::kImatrix;
+    bring.calibration_path = path("imatrix.gguf");
+    NS_ASSERT_OK(Calibrate(subject_, bring, path("brought"), kSilent).status());
+    const auto brought = *Moments::Open(path("brought"));
+    for (const model::MappedTensor& tensor : model_.tensors) {
+      const std::string input = forward::InputOf(tensor.name, transformer->tied_head());
+      if (input.empty() || !tensor.is_player()) continue;
+      const std::vector<float> expected = made->Diagonal(input), got = brought->Diagonal(input);
+      ASSERT_THAT(got, SizeIs(expected.size())) << tensor.name;
+      for (size_t c = 0; c < got.size(); ++c) EXPECT_NEAR(got[c], expected[c], 1e-5 * expected[c]) << tensor.name;
+      EXPECT_EQ(brought->Full(input), nullptr);
+    }
+  }
+}
+
+TEST_F(CalibrationTest, BadInputIsNamed) {
+  Open(TinyGpt2());
+  Request request;
+  request.source = Request::Source::kText;
+  request.calibration_path = path("nothing");
+  EXPECT_TRUE(absl::IsNotFound(Run(request).status()));
+  WriteTestFile(path("empty"), " \n");
+  request.calibration_path = path("empty");
+  EXPECT_EQ(ReasonOf(Run(request).status()), "TEXT_EMPTY");
+  WriteTestFile(path("short"), "Hi.");
+  request.calibration_path = path("short");
+  EXPECT_EQ(ReasonOf(Run(request).status()), "TEXT_TOO_SHORT");
+  WriteTestFile(path("text"), Text(400));
+  request.calibration_path = path("text");
+  request.evaluation_context = 33;  // the model has 32
+  EXPECT_EQ(ReasonOf(Run(request).status()), "CONTEXT_TOO_LONG");
+
+  Request imatrix;
+  imatrix.source = Request::Source::kImatrix;
+  imatrix.calibration_path = path("text");
+  EXPECT_EQ(ReasonOf(Run(imatrix).status()), "IMATRIX_INVALID");
+}
+
+TEST_F(CalibrationTest, WeightsThatAreNotNumbersAreAnError) {
+  auto tiny = TinyGpt2();
+  tiny.tensors["h.1.mlp.c_fc.weight"].values[5] = std::nanf("");
+  Open(tiny);
+  WriteTestFile(path("text"), Text(200));
+  Request request;
+  request.source = Request::Source::kText;
+  request.calibration_path = path("text");
+  const absl::Status status = Run(request).status();
+  EXPECT_EQ(ReasonOf(status), "NON_FINITE_ACTIVATIONS");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("1"));
+}
+
+TEST_F(CalibrationTest, JsonKeepsEverything) {
+  Open(TinyGpt2());
+  WriteTestFile(path("text"), Text(300));
+  Request request;
+  request.source = Request::Source::kText;
+  request.calibration_path = path("text");
+  const auto calibration = Run(request);
+  NS_ASSERT_OK(calibration.status());
+  WriteTestFile(path("calibration.json"), ToJson(*calibration).dump());
+  const auto read = ReadCalibration(path("calibration.json"));
+  NS_ASSERT_OK(read.status());
+  EXPECT_EQ(ToJson(*read), ToJson(*calibration));
+}
+
+// The relative error of a tied embedding counts both its uses.
+TEST(ObjectiveTest, RowsLookedUpOftenCountMore) {
+  Distortion distortion;
+  distortion.product = {1, 4};
+  distortion.table = {1, 8};
+  EXPECT_DOUBLE_EQ(distortion.relative(), 0.25 + 0.125);
+  EXPECT_DOUBLE_EQ(Distortion{}.relative(), 0);
+}
+
+}  // namespace
+}  // namespace nashswarm::calibrate

@@ -1,0 +1,132 @@
+// Jobs with calibration and evaluation, through every stage, on the bundled model.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/hash.h"
+#include "core/base/json.h"
+#include "core/base/status.h"
+#include "tests/support/files.h"
+#include "tests/support/run_pipeline.h"
+
+namespace nashswarm::pipeline {
+namespace {
+
+using ::nashswarm::testing::BitsPerWeight;
+using ::nashswarm::testing::MakeTemporaryDirectory;
+using ::nashswarm::testing::ReadTestFile;
+using ::nashswarm::testing::RecordingObserver;
+using ::nashswarm::testing::RunPipeline;
+using ::nashswarm::testing::TestData;
+using ::testing::HasSubstr;
+
+const std::string kModel = TestData("gpt2-wiki-6m");
+// English prose enough for a few thousand tokens: the project's own documents.
+const std::string kText = TestData("../../docs/operations.md");
+
+struct Job {
+  TemporaryDirectory directory = MakeTemporaryDirectory();
+  RecordingObserver observer;
+  absl::StatusOr<Json> result = absl::UnknownError("");
+  Json report() const { return *ParseJson(ReadTestFile(directory.path() + "/artifact/report.json"), "report.json"); }
+};
+
+Spec Calibrated(double bits) {
+  Spec spec = BitsPerWeight(bits);
+  spec.calibration = Spec::Calibration::kText;
+  spec.calibration_tokens = 4096;
+  spec.evaluation_tokens = 1024;
+  return spec;
+}
+
+Job RunJob(const Spec& spec, int threads = 0) {
+  Job job;
+  job.result = RunPipeline(kModel, job.directory.path(), spec, threads, &job.observer, {kText, ""});
+  return job;
+}
+
+TEST(CalibratedTest, CalibrationLowersTheDivergenceAtTheSameSize) {
+  const Job job = RunJob(Calibrated(3.5));
+  NS_ASSERT_OK(job.result.status());
+  // The same held-out text, without what calibration knows: an importance of nothing, role defaults.
+  Spec plain = BitsPerWeight(3.5);
+  plain.evaluation_text = true;
+  plain.evaluation_tokens = 1024;
+  const Json report = job.report();
+  const uint64_t held_out = report.at("texts").at(1).at("bytes");
+  const std::string text = ReadTestFile(kText);
+  Job other;
+  const std::string path = other.directory.path() + "/held-out";
+  nashswarm::testing::WriteTestFile(path, text.substr(text.size() - held_out));
+  other.result = RunPipeline(kModel, other.directory.path(), plain, 0, &other.observer, {"", path});
+  NS_ASSERT_OK(other.result.status());
+  EXPECT_DOUBLE_EQ(job.result->at("quality").at("source_perplexity"), other.result->at("quality").at("source_perplexity"));
+  const double calibrated = job.result->at("quality").at("mean_kl"), uncalibrated = other.result->at("quality").at("mean_kl");
+  EXPECT_LT(calibrated, 0.6 * uncalibrated) << "wikitext gives 0.37";
+}
+
+TEST(CalibratedTest, TheReportHoldsWhatWasMeasuredAndNothingElse) {
+  const Job job = RunJob(Calibrated(3.5));
+  NS_ASSERT_OK(job.result.status());
+  const Json report = job.report();
+  ASSERT_EQ(report.at("headline").size(), 4u);
+  EXPECT_EQ(report.at("headline").at(0).at("name"), "checkpoint");
+  EXPECT_EQ(report.at("headline").at(3).at("is_artifact"), true);
+  EXPECT_EQ(report.at("headline").at(3).at("bytes"), *FileSize(job.directory.path() + "/artifact/model.gguf"));
+  EXPECT_EQ(report.at("headline").at(3).at("quality").at("mean_kl"), job.result->at("quality").at("mean_kl"));
+  EXPECT_EQ(report.at("loss_is_kl"), true);
+  EXPECT_GT(report.at("frontier").size(), 20u);
+  double previous = 1e9;
+  for (const Json& point : report.at("frontier")) {
+    EXPECT_LE(point.at("predicted_loss").get<double>(), previous * (1 + 1e-9));
+    previous = point.at("predicted_loss");
+  }
+  EXPECT_EQ(report.at("texts").size(), 2u);
+  EXPECT_THAT(ReadTestFile(job.directory.path() + "/artifact/report.html"), HasSubstr("<html"));
+
+  const Job unmeasured = RunJob(BitsPerWeight(3.5));
+  NS_ASSERT_OK(unmeasured.result.status());
+  EXPECT_FALSE(unmeasured.result->contains("quality"));
+  const Json bare = unmeasured.report();
+  EXPECT_EQ(bare.at("headline").size(), 2u);
+  EXPECT_FALSE(bare.at("headline").at(1).contains("quality"));
+  EXPECT_EQ(bare.at("loss_is_kl"), false);
+}
+
+TEST(CalibratedTest, SameBytesAtAnyThreadCount) {
+  std::string first;
+  for (const int threads : {1, 3}) {
+    const Job job = RunJob(Calibrated(3.5), threads);
+    NS_ASSERT_OK(job.result.status());
+    const std::string digest = Sha256Of(ReadTestFile(job.directory.path() + "/artifact/model.gguf"));
+    if (first.empty()) first = digest;
+    EXPECT_EQ(digest, first) << threads << " threads";
+  }
+}
+
+TEST(CalibratedTest, AQualityTargetIsMetByTheArtifactItself) {
+  Spec spec = Calibrated(0);
+  spec.target = Spec::Target::kMaxKl;
+  spec.quality = 0.01;
+  const Job job = RunJob(spec);
+  NS_ASSERT_OK(job.result.status());
+  const double kl = job.result->at("quality").at("mean_kl");
+  EXPECT_LE(kl, 0.01);
+  EXPECT_GT(kl, 0.007);  // and hardly better than asked, or it would be too large
+  const Json report = job.report();
+  EXPECT_GE(report.at("trials").size(), 2u);
+  // What was tried out is what was written.
+  bool found = false;
+  for (const Json& trial : report.at("trials")) {
+    found |= trial.at("bytes") == job.result->at("output_bytes") && std::abs(trial.at("mean_kl").get<double>() - kl) < 1e-9;
+  }
+  EXPECT_TRUE(found);
+}
+
+TEST(CalibratedTest, AQualityTargetNeedsText) {
+  const auto spec = ParseSpec(Json::parse(R"({"target": {"max_kl": 0.01}})"));
+  EXPECT_EQ(ReasonOf(spec.status()), "SPEC_INVALID");
+  EXPECT_THAT(HintOf(spec.status()), HasSubstr("--calibrate self"));
+}
+
+}  // namespace
+}  // namespace nashswarm::pipeline

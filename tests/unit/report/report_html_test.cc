@@ -1,0 +1,250 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <regex>
+
+#include "core/report/numbers.h"
+#include "core/report/report.h"
+#include "core/report/svg_chart.h"
+#include "tests/unit/report/sample_report.h"
+
+namespace nashswarm::report {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// The page without its style sheet.
+std::string Body(const Report& report) {
+  const std::string html = ToHtml(report);
+  return html.substr(html.find("<body>"));
+}
+
+size_t Times(const std::string& text, std::string_view what) {
+  size_t count = 0;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + what.size())) ++count;
+  return count;
+}
+
+// A matcher would print the whole page.
+testing::AssertionResult Has(const std::string& text, const std::string& what) {
+  if (text.find(what) != std::string::npos) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << "not on the page: " << what;
+}
+
+// Every tag closed by its own kind, every attribute quoted: "" or what is wrong.
+std::string Unbalanced(const std::string& html) {
+  std::vector<std::string> open;
+  static const std::regex kTag(R"re(^<(/?)([a-zA-Z0-9]+)((?: [a-zA-Z][a-zA-Z0-9-]*="[^"<]*")*)(/?)>)re");
+  for (size_t at = html.find('<'); at != std::string::npos; at = html.find('<', at + 1)) {
+    if (html.compare(at, 10, "<!DOCTYPE ") == 0) continue;
+    std::smatch tag;
+    const size_t end = std::min(html.find('>', at) + 1, html.size());
+    const std::string text = html.substr(at, end - at);
+    if (!std::regex_match(text, tag, kTag)) return "no tag: " + text.substr(0, 80);
+    if (tag[1] == "/") {
+      if (open.empty() || open.back() != tag[2]) return "closes what is not open: " + text;
+      open.pop_back();
+    } else if (tag[4] != "/") {
+      open.push_back(tag[2]);
+    }
+  }
+  return open.empty() ? "" : "left open: " + open.back();
+}
+
+std::vector<Report> Samples() { return {FullReport(), MinimalReport(), DeepReport(126), DeepReport(1), Report{}}; }
+
+TEST(ReportHtmlTest, IsWellFormedAndSelfContained) {
+  for (const Report& report : Samples()) {
+    const std::string html = ToHtml(report);
+    EXPECT_EQ(Unbalanced(html), "");
+    for (const char* word : {"<script", "<link", "<img", "<iframe", "@import", "url(", "javascript:"}) {
+      EXPECT_EQ(Times(html, word), 0u) << word;
+    }
+    EXPECT_EQ(Times(html, "http"), 2u);  // the XHTML namespace, which nobody fetches, and http-equiv
+  }
+}
+
+TEST(ReportHtmlTest, SameReportSameBytes) {
+  for (const Report& report : Samples()) EXPECT_EQ(ToHtml(report), ToHtml(Report(report)));
+}
+
+TEST(ReportHtmlTest, HasEverySectionInTheOrderOfAReader) {
+  const std::string body = Body(FullReport());
+  size_t last = 0;
+  for (const char* id : {"<h1>gpt2", "id=\"headline\"", "id=\"frontier\"", "id=\"bits\"", "id=\"price-path\"", "id=\"errors\"",
+                         "id=\"trials\"", "id=\"texts\"", "id=\"costs\"", "id=\"warnings\"", "<footer>"}) {
+    const size_t at = body.find(id);
+    ASSERT_NE(at, std::string::npos) << id;
+    EXPECT_GT(at, last) << id;
+    last = at;
+  }
+}
+
+TEST(ReportHtmlTest, ShowsTheNumbersOfTheHeadline) {
+  const std::string body = Body(FullReport());
+  for (const std::string& text : {std::string("54,430,912"), Bytes(54430912), std::string("3.499"), Percent(0.89065), SignedPercent(0.0491),
+                                  std::string("0.0473"), std::string("0.00082"), Percent(0.8934), std::string("8,184 tokens")}) {
+    EXPECT_TRUE(Has(body, text));
+  }
+  EXPECT_TRUE(Has(body, "mean KL predicted 0.0418, measured 0.0473 ± 0.00082 nats"));
+  EXPECT_EQ(Times(body, "<tr class=\"ours\">"), 1u);
+  EXPECT_EQ(Times(body, ">not measured</span>"), 5u);  // the five of the one row that was not
+}
+
+TEST(ReportHtmlTest, FallbacksComeFirst) {
+  Report report = DeepReport(2);
+  EXPECT_LT(Body(report).find("id=\"warnings\""), Body(report).find("id=\"headline\""));
+  report.warnings = {"something else"};
+  EXPECT_GT(Body(report).find("id=\"warnings\""), Body(report).find("id=\"headline\""));
+  EXPECT_TRUE(Has(Body(report), "href=\"#warnings\""));  // but the top says that there is one
+  report.warnings.clear();
+  EXPECT_EQ(Times(Body(report), "warnings"), 0u) << "warnings";
+}
+
+TEST(ReportHtmlTest, WhatWasNotMeasuredIsNoZero) {
+  const std::string body = Body(MinimalReport());
+  EXPECT_TRUE(Has(body, "No text was given, so loss was not measured: <code>--calibrate self</code>"));
+  for (const char* word : {"perplexity", "Perplexity", "KL", "top-1", "nats", "id=\"frontier\"", "id=\"price-path\"", "id=\"trials\"",
+                           "id=\"texts\"", "id=\"costs\"", "id=\"warnings\"", "0\u00A0B<"}) {
+    EXPECT_EQ(Times(body, word), 0u) << word;
+  }
+}
+
+TEST(ReportHtmlTest, AnEmptyReportSaysNothing) {
+  const std::string body = Body(Report{});
+  EXPECT_EQ(Times(body, "<section"), 0u) << "<section";
+  EXPECT_EQ(Times(body, "<svg"), 0u) << "<svg";
+  EXPECT_EQ(Times(body, ">0"), 0u) << ">0";
+}
+
+TEST(ReportHtmlTest, LossesOfAnotherUnitAreNotDrawnTogether) {
+  Report report = FullReport();
+  EXPECT_TRUE(Has(Body(report), "measured: baseline"));
+  report.loss_is_kl = false;
+  EXPECT_EQ(Times(Body(report), "measured: baseline"), 0u) << "measured: baseline";
+  EXPECT_EQ(Times(Body(report), "mean KL predicted"), 0u) << "mean KL predicted";
+  EXPECT_TRUE(Has(Body(report), "predicted loss (weighted error)"));
+  report.loss_is_kl = true;
+  for (Row& row : report.headline) row.quality.reset();
+  report.trials.clear();
+  EXPECT_TRUE(Has(Body(report), "loss (predicted mean KL, nats)"));
+}
+
+TEST(ReportHtmlTest, HostileTextStaysText) {
+  const std::string evil = "</title></style><script>alert('x')</script>\" onload=\"alert(1)\" & \xFF";
+  Report report = FullReport();
+  for (std::string* text : {&report.engine, &report.model_name, &report.architecture, &report.source_digest, &report.target,
+                            &report.plan_summary, &report.headline[1].name, &report.tensors[0].name, &report.tensors[0].format,
+                            &report.tensors[1].role, &report.tensors[3].role, &report.tensors[3].name, &report.tensors[3].format,
+                            &report.texts[0].purpose, &report.texts[0].source, &report.texts[0].sha256, &report.texts[0].note,
+                            &report.costs[0].stage, &report.warnings[0]}) {
+    *text = evil;
+  }
+  const std::string html = ToHtml(report);
+  EXPECT_EQ(Unbalanced(html), "");
+  EXPECT_EQ(Times(html, "<script"), 0u) << "<script";
+  EXPECT_EQ(Times(html, "\" onload"), 0u) << "\" onload";
+  EXPECT_EQ(Times(html, "</title></style>"), 0u);
+  EXPECT_GE(Times(html, "&lt;script&gt;"), 19u);
+}
+
+TEST(ReportHtmlTest, NumbersThatAreNoneDoNotReachThePage) {
+  const double bad[] = {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+                        -std::numeric_limits<double>::infinity(), -1, 0, std::numeric_limits<double>::max(),
+                        std::numeric_limits<double>::denorm_min()};
+  static const std::regex kNotANumber(R"((^|[^a-zA-Z])-?(nan|inf|NaN|Infinity)([^a-zA-Z]|$))");
+  for (const double value : bad) {
+    for (const size_t step : {1, 2}) {  // all of them, or every other one
+      Report report = FullReport();
+      for (size_t i = 0; i < report.headline.size(); i += step) {
+        Row& row = report.headline[i];
+        row.bits_per_weight = row.ratio_fp32 = row.ratio_source = value;
+        row.quality = Quality{value, value, value, value, value, value, 3};
+      }
+      for (size_t i = 0; i < report.frontier.size(); i += step) report.frontier[i].bits_per_weight = report.frontier[i].predicted_loss = value;
+      for (size_t i = 0; i < report.price_path.size(); i += step) report.price_path[i].price = report.price_path[i].loss = value;
+      for (size_t i = 0; i < report.tensors.size(); i += step) {
+        TensorRow& t = report.tensors[i];
+        t.bits_per_weight = t.relative_error = t.predicted_loss = value;
+      }
+      for (Trial& t : report.trials) t.predicted_loss = t.mean_kl = t.perplexity = t.perplexity_change = t.bits_per_weight = value;
+      for (StageCost& c : report.costs) c.seconds = value;
+      report.chosen_predicted_loss = value;
+      const std::string html = ToHtml(report);
+      EXPECT_EQ(Unbalanced(html), "") << value;
+      std::smatch found;
+      EXPECT_FALSE(std::regex_search(html, found, kNotANumber)) << value << ": " << found.prefix().str().substr(std::max<int>(0, found.prefix().length() - 80)) << found[0];
+      EXPECT_THAT(ToJson(report).dump(), Not(HasSubstr("null")));
+    }
+  }
+}
+
+TEST(ReportHtmlTest, AnyNumberOfLayersHasItsMap) {
+  for (const int layers : {1, 2, 12, 40, 126, 512}) {
+    const std::string body = Body(DeepReport(layers));
+    // Seven matrices a layer and two outside, wide and narrow, beside the swatches of the legend.
+    EXPECT_GE(Times(body, "<rect class=\"b"), 2u * (7 * layers + 2)) << layers;
+    EXPECT_EQ(Times(body, "-wide-t\">Bits per weight by layer and role"), 1u);
+  }
+  EXPECT_EQ(Times(Body(DeepReport(126)), "class=\"mid in b3t\""), 0u) << "class=\"mid in b3t\"";  // too low for numbers
+  EXPECT_TRUE(Has(Body(DeepReport(12)), "class=\"mid in b3t\""));
+  EXPECT_TRUE(Has(Body(DeepReport(513)), "The map is left out: 513 layers"));
+}
+
+TEST(ReportHtmlTest, LayersOfAHostileFileCostNothing) {
+  Report report = MinimalReport();
+  report.tensors[0].layer = std::numeric_limits<int>::max();
+  report.tensors[1].layer = std::numeric_limits<int>::min();
+  EXPECT_LT(ToHtml(report).size(), 100000u);
+}
+
+TEST(ReportHtmlTest, ExpertsShareACell) {
+  Report report = MinimalReport();
+  report.tensors = {{"experts.0.down", "ffn_down", 0, 300, "Q4_K", 4, 0.01, 0.1, false},
+                    {"experts.1.down", "ffn_down", 0, 100, "Q8_0", 8, 0.02, 0.1, false}};
+  EXPECT_TRUE(Has(Body(report), "2 tensors\nmixed, 5.00 bits per weight\nlargest relative error 0.0200"));  // (3 * 4 + 8) / 4
+}
+
+TEST(ReportHtmlTest, NamesTheWorstFive) {
+  Report report = MinimalReport();
+  report.tensors.clear();
+  for (int i = 0; i < 7; ++i) {
+    report.tensors.push_back({"t" + std::to_string(i), "ffn_up", i, 100, "Q4_K", 4.5, 0.01 * (i + 1), 1.0 * (7 - i), false});
+  }
+  const std::string body = Body(report);
+  EXPECT_TRUE(Has(body, "<li><span class=\"tensor\">t6</span> <span class=\"value\">Q4_K, 0.0700</span></li>\n"
+                              "<li><span class=\"tensor\">t5</span>"));
+  EXPECT_TRUE(Has(body, "<li><span class=\"tensor\">t0</span> <span class=\"value\">Q4_K, " + Percent(0.25) + "</span></li>"));
+  EXPECT_EQ(Times(body, "<li><span class=\"tensor\">t1</span> <span class=\"value\">Q4_K, 0.0200"), 0u) << "<li><span class=\"tensor\">t1</span> <span class=\"value\">Q4_K, 0.0200";  // the sixth
+}
+
+TEST(AxisTest, TickLabelsThatWouldTouchAreLeftOut) {
+  const Layout layout = {.narrow = false, .width = 400};
+  Svg svg("x", layout, 300, "t", "d");
+  Range range;
+  range.Add(0);
+  range.Add(100);
+  DrawXAxis(svg, {0, 0, 400, 250}, Scale::Linear(range, 0, 0, 400), {{10, "first"}, {12, "second"}, {50, "third"}, {100, "a last one"}}, "name");
+  const std::string drawn = svg.ToString();
+  EXPECT_TRUE(Has(drawn, ">first<"));
+  EXPECT_EQ(Times(drawn, ">second<"), 0u);
+  EXPECT_TRUE(Has(drawn, ">third<"));
+  EXPECT_TRUE(Has(drawn, "x=\"361.6\" y=\"267\">a last one<"));  // 400 - 10 * 0.64 * 12 / 2: moved inside
+}
+
+TEST(LabelPlacerTest, LabelsDoNotTouch) {
+  const Layout layout = {.narrow = false, .width = 400};
+  Svg svg("x", layout, 300, "t", "d");
+  LabelPlacer labels({0, 0, 400, 300});
+  labels.Block({200, 150}, 7);
+  ASSERT_TRUE(labels.Place(svg, {200, 150}, "first", "label"));
+  ASSERT_TRUE(labels.Place(svg, {200, 150}, "second", "label"));
+  EXPECT_THAT(svg.ToString(), HasSubstr("x=\"209\" y=\"154\">first"));                   // to the right
+  EXPECT_THAT(svg.ToString(), HasSubstr("class=\"end label\" x=\"191\" y=\"154\">second"));  // to the left
+  EXPECT_FALSE(labels.Place(svg, {200, 150}, std::string(200, 'w'), "label"));          // wider than the frame
+}
+
+}  // namespace
+}  // namespace nashswarm::report

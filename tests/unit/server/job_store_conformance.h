@@ -1,0 +1,69 @@
+// What the conformance tests of JobStores share: the fixture, and the implementations it runs against. A new store is one
+// more factory here.
+#ifndef NASHSWARM_TESTS_UNIT_SERVER_JOB_STORE_CONFORMANCE_H_
+#define NASHSWARM_TESTS_UNIT_SERVER_JOB_STORE_CONFORMANCE_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "gtest/gtest.h"
+#include "server/scheduler/stages.h"
+#include "server/store/sqlite_job_store.h"
+#include "tests/unit/server/store_fixtures.h"
+
+namespace nashswarm::server {
+
+inline constexpr int64_t kLease = 60 * kSecond;
+
+class JobStoreConformanceTest : public ::testing::TestWithParam<std::pair<const char*, JobStoreFactory>> {
+ protected:
+  JobStoreConformanceTest() : under_test_(GetParam().second()) {}
+  JobStore& store() { return *under_test_.store; }
+
+  ClaimedTask Claim(const std::string& owner = "w1") {
+    const auto task = Must(store().ClaimTask(owner, kLease));
+    EXPECT_TRUE(task.has_value());
+    return task.value_or(ClaimedTask());
+  }
+  bool NothingToClaim() { return !Must(store().ClaimTask("w1", kLease)).has_value(); }
+  // Ends a task well, as the worker does.
+  TaskEnd Finish(const ClaimedTask& task, int shards = 2) {
+    TaskFinish finish;
+    const Stage stage = task.lease.key.stage;
+    finish.result_json = absl::StrCat("{\"shard\":", task.lease.key.shard, "}");
+    const BlobDigest digest = DigestOf(absl::StrCat("output of ", StageName(stage), task.lease.key.shard));
+    EXPECT_TRUE(store().RegisterBlob(digest).ok());
+    finish.outputs = {{absl::StrCat(StageName(stage), "-", task.lease.key.shard), digest}};
+    if (stage == v1::Job::PREPARE) finish.shards = shards, finish.stage_weights = 100;
+    finish.next = NextTasks(stage, shards, task.spec);
+    if (stage == v1::Job::PUBLISH) {
+      finish.success.emplace();
+      finish.success->format = "gguf";
+      finish.success->files = {{"model.gguf", digest}};
+    }
+    return Must(store().FinishTask(task.lease, finish));
+  }
+  v1::Job Job(const std::string& id) { return Must(store().GetJob(id)); }
+
+  JobStoreUnderTest under_test_;
+};
+
+inline JobStoreUnderTest MakeSqlite() {
+  JobStoreUnderTest made;
+  made.directory = std::make_unique<TemporaryDirectory>(*TemporaryDirectory::Create());
+  const std::string path = made.directory->path() + "/test.db";
+  made.reopen = [path, clock = made.clock]() -> std::unique_ptr<JobStore> {
+    return Must(SqliteJobStore::Open(path, [clock] { return clock->load(); }));
+  };
+  made.store = made.reopen();
+  return made;
+}
+
+inline auto EveryJobStore() {
+  return ::testing::Values(std::pair<const char*, JobStoreFactory>("sqlite", MakeSqlite));
+}
+
+}  // namespace nashswarm::server
+
+#endif  // NASHSWARM_TESTS_UNIT_SERVER_JOB_STORE_CONFORMANCE_H_
