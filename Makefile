@@ -3,7 +3,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 export CCACHE_DIR ?= $(HOME)/.cache/nashswarm-ccache
 
-.PHONY: help deps configure build test demo bench asan test-asan fuzz format clean
+.PHONY: help deps configure build test interop-torch demo bench asan test-asan fuzz format clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ build: configure  ## build the programs into build/release/bin
 test: configure  ## build and pass every test
 	@cmake --build --preset release -j $(JOBS)
 	@tests/run.sh
+
+interop-torch: build  ## compare with transformers on torch; installs gigabytes into build/torch-venv
+	@NASHSWARM_INSTALL_TORCH=1 tests/interop/torch.sh build/release/bin
 
 demo: build      ## compress the bundled checkpoint through a real server and show what came out
 	@deploy/demo.sh

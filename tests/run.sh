@@ -39,6 +39,7 @@ script() {
 script architecture python3 tests/architecture_test.py
 script demo deploy/demo.sh
 script interop tests/interop/run.sh "$NASHSWARM_BIN_DIR"
+script torch tests/interop/torch.sh "$NASHSWARM_BIN_DIR"
 script browser tests/browser/run.sh build/release/tests/report_sample
 
 echo "== fuzz"

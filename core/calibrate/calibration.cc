@@ -125,7 +125,7 @@ absl::Status AddOwnText(const Subject& subject, const Request& request, forward:
 
 // Injection runs on the first of the calibration windows: a tenth of a teraflop a run, and enough tokens to see an effect.
 std::vector<Window> InjectionWindows(const std::vector<Window>& windows, const model::Model& model) {
-  constexpr uint64_t kLeast = 1024, kMost = 8192;
+  constexpr uint64_t kLeast = 1024, kMost = 4096;
   constexpr double kFlop = 2e11;
   const auto tokens = static_cast<uint64_t>(std::clamp(kFlop / (2.0 * static_cast<double>(model.parameters)),
                                                        static_cast<double>(kLeast), static_cast<double>(kMost)));

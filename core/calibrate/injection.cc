@@ -102,7 +102,8 @@ class Injector {
  private:
   absl::Status Count(uint64_t layers) {
     done_ += layers;
-    return progress_(std::min(done_, total_), total_);
+    const uint64_t tokens = batch_.tokens.size(), all = transformer_.layers();  // as if every run had been a whole one
+    return progress_(std::min(done_, total_) * tokens / all, total_ * tokens / all);
   }
 
   std::vector<float> Scored(const std::vector<float>& hidden) const {

@@ -29,7 +29,8 @@ struct LossWeight {
 };
 
 // Loss weights of every player of `model`, in its order. A tensor of layer l costs a run of layers l and above only, since
-// what enters layer l does not change. `progress` hears the number of layers run on all windows and the total.
+// what enters layer l does not change. `progress` hears tokens run through
+// the whole model, parts of it counted as parts.
 absl::StatusOr<std::vector<LossWeight>> MeasureLossWeights(
     forward::Transformer& transformer, std::shared_ptr<const forward::Weights> weights, const model::Model& model,
     const Moments& moments, absl::Span<const evaluate::Window> windows, int threads, const evaluate::Progress& progress);

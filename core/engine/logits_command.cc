@@ -3,41 +3,18 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/numbers.h"
-#include "core/artifact/gguf_artifact.h"
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
-#include "core/checkpoint/checkpoint.h"
 #include "core/engine/commands.h"
+#include "core/engine/local_model.h"
 #include "core/forward/transformer.h"
-#include "core/forward/weights.h"
-#include "core/model/architecture.h"
 
 namespace nashswarm::engine {
 namespace {
 
 // Rows of logits that are in memory at a time.
 constexpr uint64_t kRows = 256;
-
-// A model on disk and its weights; the members a view needs live as long as it.
-struct OpenModel {
-  std::unique_ptr<checkpoint::Checkpoint> checkpoint;
-  model::Model mapping;
-  std::shared_ptr<const forward::Weights> weights;
-};
-
-absl::Status OpenWeights(const std::string& path, OpenModel* out) {
-  if (!PathExists(path)) return ErrnoError(ENOENT, path);
-  if (!IsDirectory(path) || PathExists(JoinPath(path, artifact::kGgufFile))) {
-    NS_ASSIGN_OR_RETURN(artifact::OpenGguf open, artifact::Open(path));
-    out->weights = forward::WeightsOf(path, std::move(open.file), std::move(open.gguf));
-    return absl::OkStatus();
-  }
-  NS_ASSIGN_OR_RETURN(out->checkpoint, checkpoint::Checkpoint::Open(path));
-  NS_ASSIGN_OR_RETURN(out->mapping, model::MapModel(*out->checkpoint));
-  out->weights = forward::WeightsOf(*out->checkpoint, out->mapping);
-  return absl::OkStatus();
-}
 
 absl::StatusOr<std::vector<int32_t>> ReadTokens(const std::string& path) {
   NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
@@ -74,15 +51,14 @@ absl::Status WriteLogits(forward::Transformer& transformer, const forward::Batch
 }
 
 absl::StatusOr<Json> Logits(const std::string& path, const std::string& tokens, const std::string& out, int threads) {
-  OpenModel model;
-  NS_RETURN_IF_ERROR(OpenWeights(path, &model));
+  NS_ASSIGN_OR_RETURN(const LocalModel model, LocalModel::Open(path));
   forward::Batch batch;
   NS_ASSIGN_OR_RETURN(batch.tokens, ReadTokens(tokens));
   batch.windows = 1;
   batch.length = batch.tokens.size();
-  NS_ASSIGN_OR_RETURN(const auto transformer, forward::Transformer::Open(model.weights, {.threads = threads}));
+  NS_ASSIGN_OR_RETURN(const auto transformer, forward::Transformer::Open(model.weights(), {.threads = threads}));
   NS_RETURN_IF_ERROR(WriteLogits(*transformer, batch, out));
-  return Json{{"path", path}, {"architecture", model.weights->architecture()}, {"positions", batch.length},
+  return Json{{"path", path}, {"architecture", model.weights()->architecture()}, {"positions", batch.length},
               {"vocabulary", transformer->vocabulary()}, {"output", out}};
 }
 

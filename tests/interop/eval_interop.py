@@ -1,6 +1,8 @@
 """`eval` against an independent computation: perplexity by transformers, in the three ways of cutting a text.
 
 usage: eval_interop.py --bin BIN_DIR --root SOURCE_DIR
+       eval_interop.py --write tests/data/text --root SOURCE_DIR   samples a text from the bundled model and records its
+                                                                   perplexities for tests/unit/evaluate/recorded_test.cc
 """
 import argparse
 import json
@@ -73,16 +75,37 @@ def compare(name, theirs, result):
           f"({difference:.1e}), {result['tokens']} and {len(theirs)} tokens", flush=True)
 
 
+def write_recorded(model, tokenizer, out):
+    torch.manual_seed(0)
+    text = ""
+    start = torch.tensor([[tokenizer.bos_token_id]] * 16)
+    for row in model.generate(start, do_sample=True, max_length=CONTEXT, top_p=0.95, pad_token_id=tokenizer.eos_token_id):
+        text += tokenizer.decode(row, skip_special_tokens=True).strip() + "\n"
+    ids = tokenizer.encode(text)
+    eos = tokenizer.eos_token_id
+    recorded = {"made by": f"transformers {transformers.__version__}, torch {torch.__version__}"}
+    for name, losses in (("half", half(model, ids)), ("strided", strided(model, ids, 100)),
+                         ("padded64", padded(model, tokenizer, text, eos))):
+        recorded[name] = {"perplexity": math.exp(losses.mean().item()), "tokens": len(losses)}
+    with open(out + ".txt", "w", encoding="utf8", newline="") as f:
+        f.write(text)
+    with open(out + ".perplexity.json", "w") as f:
+        json.dump(recorded, f, indent=1)
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", required=True)
+    parser.add_argument("--bin")
     parser.add_argument("--root", required=True)
+    parser.add_argument("--write")
     args = parser.parse_args()
     os.chdir(args.root)
     args.model = "tests/data/gpt2-wiki-6m"
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.model)
+    if args.write:
+        return write_recorded(model, tokenizer, args.write)
     source = SHARED_TEXT if os.path.exists(SHARED_TEXT) else "docs/operations.md"
     text = open(source, encoding="utf8").read(TEXT_BYTES)
     ids = tokenizer.encode(text)
@@ -92,7 +115,7 @@ def main():
             f.write(text)
         compare("half", half(model, ids), ours(args, path))
         compare("strided", strided(model, ids, 100), ours(args, path, "--stride", "100"))
-        compare("padded64", padded(model, tokenizer, text, model.config.eos_token_id or 0),
+        compare("padded64", padded(model, tokenizer, text, tokenizer.eos_token_id),
                 ours(args, path, "--protocol", "padded64"))
     print(f"eval interop: {3 - len(failed)} passed, {len(failed)} failed")
     sys.exit(1 if failed else 0)

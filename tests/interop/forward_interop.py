@@ -2,6 +2,7 @@
 architecture and for the real checkpoints on this machine.
 
 usage: forward_interop.py --bin BIN_DIR --root SOURCE_DIR
+       forward_interop.py --write tests/data/forward   makes the recorded logits that tests/unit/forward/recorded_test.cc reads
 """
 import argparse
 import os
@@ -13,6 +14,7 @@ import traceback
 import numpy as np
 import torch
 import transformers
+from safetensors.torch import save_file
 
 SHARED = "../shared/models"
 # Sums of float32 in another order, and angles of rotary embeddings that transformers computes in float32.
@@ -56,12 +58,18 @@ def rope(kind, **more):
     return {"rope_type": kind, "rope_theta": 10000.0, **more}
 
 
-def tiny_configs():
+TINY = dict(hidden_size=96, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2, intermediate_size=200,
+            vocab_size=320, max_position_embeddings=128)
+# For the recorded ones, which lie in the repository.
+SMALLEST = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48,
+                vocab_size=64, max_position_embeddings=128)
+
+
+def tiny_configs(sizes):
     """Name and configuration of a tiny model of every architecture and every choice within it."""
     t = transformers
-    sizes = dict(hidden_size=96, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2, intermediate_size=200,
-                 vocab_size=320, max_position_embeddings=128)
-    yield "gpt2", t.GPT2Config(n_layer=3, n_head=4, n_embd=64, n_positions=128, vocab_size=320)
+    yield "gpt2", t.GPT2Config(n_layer=sizes["num_hidden_layers"], n_head=4, n_embd=sizes["hidden_size"], n_positions=128,
+                               vocab_size=sizes["vocab_size"])
     yield "llama with grouped heads", t.LlamaConfig(**sizes)
     yield "llama with biases, tied", t.LlamaConfig(**sizes, attention_bias=True, mlp_bias=True, tie_word_embeddings=True)
     yield "llama with wide heads", t.LlamaConfig(**sizes, head_dim=32)
@@ -100,11 +108,29 @@ def randomize(model):
                 parameter.normal_(0, 0.3)
 
 
+def random_model(config):
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
+    randomize(model)
+    tokens = torch.randint(0, config.vocab_size, (TOKENS,), generator=torch.Generator().manual_seed(2))
+    return model, tokens
+
+
+def write_recorded(directory):
+    for name, config in tiny_configs(SMALLEST):
+        model, tokens = random_model(config)
+        path = os.path.join(directory, name.replace(" ", "-").replace(",", ""))
+        model.save_pretrained(path)
+        os.remove(os.path.join(path, "generation_config.json"))
+        with torch.no_grad():
+            logits = model(tokens[None]).logits[0]
+        save_file({"tokens": tokens.to(torch.int32), "logits": logits.contiguous()}, path + ".logits.safetensors",
+                  metadata={"made by": f"transformers {transformers.__version__}, torch {torch.__version__}"})
+
+
 def check_tiny(bin_dir):
-    for name, config in tiny_configs():
-        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
-        randomize(model)
-        tokens = torch.randint(0, config.vocab_size, (TOKENS,), generator=torch.Generator().manual_seed(2)).tolist()
+    for name, config in tiny_configs(TINY):
+        model, tokens = random_model(config)
+        tokens = tokens.tolist()
         with tempfile.TemporaryDirectory() as work:
             path = os.path.join(work, "model")
             model.save_pretrained(path)
@@ -133,10 +159,13 @@ def check_real(bin_dir, root):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", required=True)
-    parser.add_argument("--root", required=True)
+    parser.add_argument("--bin")
+    parser.add_argument("--root")
+    parser.add_argument("--write")
     args = parser.parse_args()
     transformers.utils.logging.set_verbosity_error()
+    if args.write:
+        return write_recorded(args.write)
     check_tiny(args.bin)
     check_real(args.bin, args.root)
     print(f"forward interop: {len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")

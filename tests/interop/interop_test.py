@@ -146,7 +146,7 @@ def main():
         out = os.path.join(work, "every-format")
         compress(args.bin, bundled, out, "--size", "60MB", *rules_for_every_format(bundled))
         formats = same_bits(args.bin, out, "every format")
-        check("every format: all 13 are in the file", len(formats) == 13, str(sorted(formats)))
+        check("every format: all 15 are in the file", len(formats) == 15, str(sorted(formats)))
         runs_in_llama(out, bundled, "every format", "The history of the")
         for path, name, prompt, rates in models:
             for bits in rates:
