@@ -12,7 +12,7 @@ constexpr uint64_t kLeastContext = 4;  // half of it scores a token at least
 absl::Status TooShort(std::string_view what, uint64_t tokens, uint64_t context) {
   return MakeError(absl::StatusCode::kInvalidArgument, "TEXT_TOO_SHORT",
                    absl::StrCat(ToAbsl(what), " has ", tokens, " tokens, less than one window of ", context),
-                   "give a longer text or a smaller --ctx");
+                   "give a longer text, or ask for a smaller context");
 }
 
 // The tokens of a whole text, begun as the model wants it, cut to `limit` (0: none).

@@ -8,6 +8,7 @@
 #include "core/base/status.h"
 #include "core/calibrate/imatrix.h"
 #include "core/calibrate/objective.h"
+#include "core/calibrate/overlay.h"
 #include "tests/support/files.h"
 #include "tests/support/tiny_checkpoint.h"
 
@@ -235,8 +236,78 @@ TEST_F(CalibrationTest, JsonKeepsEverything) {
   EXPECT_EQ(ToJson(*read), ToJson(*calibration));
 }
 
+// A loss weight is what a whole run of the changed model says, in whichever layer the tensor is.
+TEST_F(CalibrationTest, LossWeightsAreThoseOfTheWholeModelRunAnew) {
+  Open(TinyLlama("llama", false));
+  WriteTestFile(path("text"), Text(200));
+  Request request;
+  request.source = Request::Source::kText;
+  request.calibration_path = path("text");
+  request.measure_loss_weights = false;
+  NS_ASSERT_OK(Run(request).status());
+  const auto moments = *Moments::Open(path("moments"));
+  const auto windows = evaluate::CutTokens(subject_.tokenizer->Encode(Text(20)), 32, -1);
+  const auto transformer = *forward::Transformer::Open(subject_.weights, {1});
+  const evaluate::Progress silent = [](uint64_t, uint64_t) { return absl::OkStatus(); };
+  const auto weights = MeasureLossWeights(*transformer, subject_.weights, model_, *moments, windows, 2, silent);
+  NS_ASSERT_OK(weights.status());
+  const auto reference = *evaluate::Predict(*transformer, windows, silent);
+  size_t next = 0;
+  for (const model::MappedTensor& tensor : model_.tensors) {
+    if (!tensor.is_player()) continue;
+    const LossWeight& weight = weights->at(next++);
+    ASSERT_EQ(weight.tensor, tensor.name);
+    std::vector<float> values(tensor.weights());
+    model::ReadRows(tensor, 0, tensor.rows, values.data());
+    const uint64_t row_bytes = *quant::EncodedBytes(weight.format, 1, tensor.row_weights);
+    std::vector<uint8_t> encoded(tensor.rows * row_bytes);
+    const Objective objective = Objective::Of(tensor, false, moments.get());
+    objective.Encode(weight.format, values.data(), tensor.rows, tensor.row_weights, encoded.data());
+    std::vector<float> decoded(values.size());
+    for (uint64_t r = 0; r < tensor.rows; ++r) {
+      quant::DecodeRow(weight.format, &encoded[r * row_bytes], {&decoded[r * tensor.row_weights], tensor.row_weights});
+    }
+    const double distortion =
+        objective.Compare(values.data(), decoded.data(), 0, 1, tensor.rows, tensor.row_weights).relative();
+    EXPECT_NEAR(weight.distortion, distortion, 1e-6 * distortion) << tensor.name;
+    auto changed = std::make_shared<OverlayWeights>(subject_.weights);
+    changed->Replace(tensor.name, decoded);
+    const auto model = *forward::Transformer::Open(changed, {1});
+    const auto predictions = *evaluate::Predict(*model, windows, silent);
+    const double kl = evaluate::ScorePredictions(predictions, &reference, windows, 1)->agreement->mean_kl;
+    EXPECT_NEAR(weight.kl, kl, 1e-3 * kl + 1e-9) << tensor.name;
+  }
+}
+
+TEST_F(CalibrationTest, ErrorsInRowsLookedUpOftenCountMore) {
+  Open(TinyGpt2());
+  WriteTestFile(path("text"), Text(200));
+  Request request;
+  request.source = Request::Source::kText;
+  request.calibration_path = path("text");
+  request.measure_loss_weights = false;
+  NS_ASSERT_OK(Run(request).status());
+  const auto moments = *Moments::Open(path("moments"));
+  const auto embedding = std::find_if(model_.tensors.begin(), model_.tensors.end(),
+                                      [](const auto& t) { return t.role == model::Role::kTokenEmbedding; });
+  const Objective objective = Objective::Of(*embedding, true, moments.get());
+  std::vector<float> values(embedding->weights());
+  model::ReadRows(*embedding, 0, embedding->rows, values.data());
+  const auto error_in_row = [&](uint64_t row) {
+    std::vector<float> decoded = values;
+    for (uint64_t c = 0; c < embedding->row_weights; ++c) decoded[row * embedding->row_weights + c] += 0.01f;
+    return objective.Compare(values.data(), decoded.data(), 0, 1, embedding->rows, embedding->row_weights);
+  };
+  const std::vector<float> counts = moments->TokenCounts();
+  ASSERT_GT(counts['e'], 100);
+  ASSERT_EQ(counts['Q'], 0);
+  const Distortion often = error_in_row('e'), never = error_in_row('Q');
+  EXPECT_NEAR(often.product.error, never.product.error, 1e-3 * often.product.error);  // as a matrix both count alike
+  EXPECT_NEAR(often.table.error / never.table.error, (counts['e'] + 0.1) / 0.1, 1e-2 * often.table.error / never.table.error);
+}
+
 // The relative error of a tied embedding counts both its uses.
-TEST(ObjectiveTest, RowsLookedUpOftenCountMore) {
+TEST(ObjectiveTest, BothUsesOfATensorCount) {
   Distortion distortion;
   distortion.product = {1, 4};
   distortion.table = {1, 8};

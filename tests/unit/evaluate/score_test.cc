@@ -76,6 +76,20 @@ TEST(ScoreTest, AgreementByHand) {
   EXPECT_NEAR(score.agreement->mean_kl_stderr, std::sqrt(squares / 2 / 3), 1e-6);
 }
 
+TEST(ScoreTest, NinetyNineInAHundredAreAtOrBelowTheP99) {
+  TableModel reference = Model(), model = Uniform();
+  Window window{std::vector<int32_t>(101, 1), 1};  // after 1 the models agree
+  window.tokens[10] = window.tokens[20] = 0;       // after 0 they do not: 2 of 100
+  const std::vector<Window> windows = {window};
+  const auto expected = *Predict(reference, windows, kSilent), predictions = *Predict(model, windows, kSilent);
+  const double kl = 0.25 * std::log(0.5) + 0.75 * std::log(1.5);
+  EXPECT_NEAR(ScorePredictions(predictions, &expected, windows, 1)->agreement->p99_kl, kl, 1e-6);
+  window.tokens[20] = 1;  // 1 of 100
+  const std::vector<Window> fewer = {window};
+  const auto expected_fewer = *Predict(reference, fewer, kSilent), fewer_predictions = *Predict(model, fewer, kSilent);
+  EXPECT_NEAR(ScorePredictions(fewer_predictions, &expected_fewer, fewer, 1)->agreement->p99_kl, 0, 1e-6);
+}
+
 TEST(ScoreTest, WindowsOfOneLengthRunSideBySideAndTheRestAlone) {
   TableModel model = Model();
   std::vector<Window> windows(5, Window{{0, 1, 0, 1, 0, 1, 0, 1}, 5});
