@@ -9,6 +9,7 @@ ALLOWED = {
     "core/base": [],
     "core/blas": [],
     "core/quant": ["core/base"],
+    "core/coding": ["core/base"],
     "core/feedback": ["core/base", "core/blas", "core/quant"],
     "core/checkpoint": ["core/base", "core/quant"],
     "core/model": ["core/base", "core/quant", "core/checkpoint"],
