@@ -33,7 +33,7 @@ class FrequencyTable {
 
   int max_magnitude() const { return max_magnitude_; }
   bool has_escape() const { return escape_frequency_ != 0; }
-  bool used() const { return used_; }
+  bool used() const { return max_magnitude_ > 0 || escape_; }
 
   // Slots of integer k, 0 when |k| > max_magnitude(). k and -k have equally many.
   int frequency(int32_t k) const;
@@ -52,8 +52,9 @@ class FrequencyTable {
   // Frequencies from levels_ and escape_level_, by the rule in README.md.
   void Normalize();
 
-  bool used_ = false, escape_ = false;
+  bool escape_ = false;
   int max_magnitude_ = 0;
+  uint8_t order_ = 0, curvature_ = 0;  // how the levels are written
   int escape_level_ = 0;
   std::array<int16_t, kMaxMagnitude + 1> levels_{};  // -4 log2(probability of +v / probability of 0)
   std::array<uint16_t, kMaxMagnitude + 1> frequency_{}, start_{};  // of +v; -v follows
