@@ -61,6 +61,7 @@ struct Row {
   const uint32_t* offsets;       // per column: where its class's tables begin in `slots`
   uint32_t* states;              // per column: twice its state, if dependent
   uint32_t columns;
+  uint32_t begin = 0;            // columns before it are decoded already; a multiple of `lanes`
   int lanes;
   const float* column_scale;     // unless Element::kInt32
   float row_scale;

@@ -44,7 +44,7 @@ template <bool kDependent, Element kElement>
 bool DecodeRow(Row& row, Words& words, uint32_t* x) {
   const uint32_t lanes = static_cast<uint32_t>(row.lanes);
   const uint8_t* next = words.next;
-  for (uint32_t c = 0; c < row.columns;) {
+  for (uint32_t c = row.begin; c < row.columns;) {
     if (next > words.limit) {
       words.next = next;
       if (!words.Refill()) return false;
