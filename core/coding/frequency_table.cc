@@ -45,6 +45,11 @@ void FrequencyTable::Normalize() {
   }
   while (sum > kSlots) {
     const auto greatest = std::max_element(frequency_.begin(), frequency_.begin() + max_magnitude_ + 1);
+    if (escape_frequency_ > *greatest) {
+      --escape_frequency_;
+      --sum;
+      continue;
+    }
     --*greatest;
     sum -= greatest == frequency_.begin() ? 1 : 2;
   }
