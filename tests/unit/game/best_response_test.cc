@@ -142,13 +142,16 @@ TEST(BestResponseTest, BraessParadox) {
 }
 
 TEST(BestResponseTest, AnEquilibriumNeedNotBeThePotentialsMinimum) {
-  // Stag hunt with costs: both 1 -> 0 each; both 0 -> 1 each; alone at 1 -> 5, alone at 0 -> 1. From hare nobody moves.
-  const FiniteGame game{.strategies = {2, 2}, .cost = [](absl::Span<const int> p, int player) {
-                          return p[player] == 0 ? 1.0 : p[1 - player] == 1 ? 0.0 : 5.0;
-                        }};
-  EXPECT_THAT(Play(game, {0, 0}).profile, ElementsAre(0, 0));
-  EXPECT_THAT(Play(game, {1, 1}).profile, ElementsAre(1, 1));
-  EXPECT_THAT(Play(game, {0, 1}).profile, ElementsAre(1, 1));  // the lowest index moves first
+  // Strategy 0 costs 1, being different from the other costs both 2. At (0, 0) each pays 1 and would pay 2 alone:
+  // nobody moves, at potential 1 + 1. At (1, 1) it is 0. From (0, 1), at 1 + 2, player 0 moves first: it saves 3.
+  const FiniteGame game{
+      .strategies = {2, 2},
+      .cost = [](absl::Span<const int> p, int i) { return 1.0 - p[i] + (p[0] != p[1] ? 2 : 0); },
+      .potential = [](absl::Span<const int> p) { return 2.0 - p[0] - p[1] + (p[0] != p[1] ? 2 : 0); }};
+  EXPECT_THAT(Play(game, {0, 0}).potential, ElementsAre(2));
+  EXPECT_THAT(Play(game, {1, 1}).potential, ElementsAre(0));
+  EXPECT_THAT(Play(game, {0, 1}).potential, ElementsAre(3, 0));
+  EXPECT_THAT(Play(game, {0, 1}).profile, ElementsAre(1, 1));
 }
 
 TEST(BestResponseTest, SaysWhenItDidNotEnd) {

@@ -82,6 +82,11 @@ TEST(ExploitabilityTest, SumOfBothGains) {
   EXPECT_NEAR(ExploitabilityAt({2, 3, {1, 2, 3, 4, 0, 1}, {2, 1, 5, 0, 1, 3}}, {{1, 0}, {1, 0, 0}}), 6, 1e-15);
 }
 
+TEST(ExploitabilityTest, NeverNegative) {
+  // Probabilities that sum to a little more than 1 make the mix seem better than its best strategy.
+  EXPECT_EQ(ExploitabilityAt({2, 1, {1, 1}, {1, 1}}, {{0.5, 0.5 + 5e-10}, {1}}), 0);
+}
+
 TEST(FictitiousPlayTest, FirstRoundsOfMatchingPennies) {
   // Round 1: (0, 0). Player 1 sees 1, -1 and stays; player 2 sees -1, 1 and changes. Round 2: (0, 1). Player 1 sees 0,
   // 0 and takes the first; player 2 sees -2, 2. Round 3: (0, 1). So x = (1, 0), y = (1/3, 2/3): 2 * 1/2 + 2 * 1/6.
@@ -265,6 +270,11 @@ TEST(BimatrixTest, InvalidStrategies) {
     EXPECT_EQ(ReasonOf(Exploitability(StagHunt(), {half, bad}).status()), "GAME_INVALID");
     EXPECT_EQ(ReasonOf(ReplicatorDynamics(StagHunt(), {.start = {half, bad}}).status()), "GAME_INVALID");
   }
+}
+
+TEST(BimatrixTest, NoProbabilityIsNegative) {
+  const std::vector<double> third(3, 1.0 / 3);
+  EXPECT_EQ(ReasonOf(Exploitability(RockPaperScissors(), {{0.75, 0.75, -0.5}, third}).status()), "GAME_INVALID");
 }
 
 TEST(BimatrixTest, InvalidOptions) {

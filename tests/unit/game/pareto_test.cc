@@ -218,6 +218,10 @@ TEST(RateDistortionCurveTest, FallsConvexlyAndInvertsItself) {
     before = distortion;
     EXPECT_NEAR(curve.RateAt(distortion)->value, rate, 1e-9);
   }
+  for (const Point& corner : curve.corners()) {  // to the bit, as measured
+    EXPECT_EQ(curve.DistortionAt(corner.x)->value, corner.y);
+    EXPECT_EQ(curve.RateAt(corner.y)->value, corner.x);
+  }
   for (const Point& sample : samples) EXPECT_LE(curve.DistortionAt(sample.x)->value, sample.y * (1 + 1e-12));
 }
 
