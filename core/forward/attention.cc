@@ -15,11 +15,6 @@ namespace {
 // a second-level cache of 512 KiB, and is large enough for BLAS to run well.
 constexpr uint64_t kTileRows = 128, kTileKeys = 256;
 
-// The first position that query `position` sees.
-uint64_t FirstSeen(const AttentionTask& task, uint64_t position) {
-  return task.window == 0 || position + 1 < task.window ? 0 : position + 1 - task.window;
-}
-
 }  // namespace
 
 uint64_t Attention::TileQueries(uint64_t group) { return std::max<uint64_t>(1, kTileRows / group); }
@@ -38,7 +33,7 @@ void Attention::AddScores(const AttentionTask& task, uint64_t row, uint64_t begi
   const Kernels& kernels = ActiveKernels();
   float* scores = &scores_[row * (end - begin)];
   const uint64_t position = task.first + row / task.group;
-  const uint64_t lo = std::clamp(FirstSeen(task, position), begin, end), hi = std::clamp(position + 1, begin, end);
+  const uint64_t lo = std::clamp(FirstSeen(task.window, position), begin, end), hi = std::clamp(position + 1, begin, end);
   if (lo >= hi) return std::fill(scores, scores + (end - begin), 0.0f);
   std::fill(scores, scores + (lo - begin), 0.0f);
   std::fill(scores + (hi - begin), scores + (end - begin), 0.0f);
@@ -80,7 +75,7 @@ void Attention::Run(const AttentionTask& task) {
   total_.assign(rows, 0);
   const uint64_t end = task.first + task.count;
   // Tiles start at multiples of kTileKeys whatever the window, so that a query's tiles do not depend on its neighbours.
-  for (uint64_t begin = FirstSeen(task, task.first) / kTileKeys * kTileKeys; begin < end; begin += kTileKeys) {
+  for (uint64_t begin = FirstSeen(task.window, task.first) / kTileKeys * kTileKeys; begin < end; begin += kTileKeys) {
     AddKeys(task, begin, std::min(begin + kTileKeys, end));
   }
   StoreOut(task);

@@ -27,6 +27,11 @@ struct AttentionTask {
   float scale;               // of the scores
 };
 
+// The first position that query `position` sees through a window of `window` positions (0: all before it).
+inline uint64_t FirstSeen(uint64_t window, uint64_t position) {
+  return window == 0 || position + 1 < window ? 0 : position + 1 - window;
+}
+
 // One thread's memory.
 class Attention {
  public:

@@ -47,6 +47,14 @@ Decoder::Decoder(std::shared_ptr<const Weights> weights, ModelConfig config, Opt
   blas::UseSingleThreadedBlas();
 }
 
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Open(std::shared_ptr<const Weights> weights, Options options) {
+  NS_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(*weights));
+  for (uint64_t layer = 0; layer < config.layers; ++layer) NS_RETURN_IF_ERROR(CheckLayer(config, *weights, layer));
+  std::unique_ptr<Decoder> decoder(new Decoder(std::move(weights), std::move(config), options));
+  NS_RETURN_IF_ERROR(decoder->LoadFinalNorm());
+  return decoder;
+}
+
 absl::Status Decoder::LoadFinalNorm() {
   final_norm_.weight.resize(config_.width);
   NS_RETURN_IF_ERROR(weights_->Read("output_norm.weight", 0, 1, final_norm_.weight.data()));
@@ -124,6 +132,13 @@ absl::StatusOr<const LayerWeights*> Decoder::LayerOf(uint64_t layer, const Weigh
   return kept_[layer].get();
 }
 
+const RopeTable* Decoder::RopeOf(uint64_t layer, uint64_t positions) {
+  if (config_.position_embedding) return nullptr;
+  RopeTable& rope = config_.WindowOf(layer) > 0 ? local_rope_ : rope_;
+  rope.Cover(positions);
+  return &rope;
+}
+
 absl::Status Decoder::Run(LayerCall call, const Weights* instead) {
   if (call.layer >= config_.layers) {
     return MakeError(absl::StatusCode::kOutOfRange, "LAYER_OUT_OF_RANGE",
@@ -135,11 +150,7 @@ absl::Status Decoder::Run(LayerCall call, const Weights* instead) {
     return TooLarge(weights_->name());
   }
   NS_ASSIGN_OR_RETURN(call.weights, LayerOf(call.layer, instead));
-  if (!config_.position_embedding) {
-    RopeTable& rope = config_.WindowOf(call.layer) > 0 ? local_rope_ : rope_;
-    rope.Cover(call.length + (call.cache != nullptr ? call.cache->first : 0));
-    call.rope = &rope;
-  }
+  call.rope = RopeOf(call.layer, call.length + (call.cache != nullptr ? call.cache->first : 0));
   if (pass_.Run(call)) return absl::OkStatus();
   return NonFinite(absl::StrCat("layer ", call.layer),
                    NonFiniteTensor(config_, instead != nullptr ? *instead : *weights_, call.layer));
@@ -183,14 +194,25 @@ absl::Status Decoder::KeepHead() {
   const uint64_t bytes = config_.vocabulary * config_.width * sizeof(float);
   if (!head_.empty() || bytes > bytes_left_) return absl::OkStatus();
   std::vector<float> head(config_.vocabulary * config_.width);
-  NS_RETURN_IF_ERROR(pool_.Run(DivideUp(config_.vocabulary, kHeadPiece), [&](uint64_t i, int) {
-    const uint64_t first = i * kHeadPiece;
-    return weights_->Read(head_tensor(), first, std::min(kHeadPiece, config_.vocabulary - first),
-                          head.data() + first * config_.width);
-  }));
+  NS_RETURN_IF_ERROR(ReadHead(0, config_.vocabulary, head.data()));
   bytes_left_ -= bytes;
   head_ = std::move(head);
   return absl::OkStatus();
+}
+
+absl::Status Decoder::ReadHead(uint64_t first, uint64_t count, float* out) {
+  return pool_.Run(DivideUp(count, kHeadPiece), [&](uint64_t i, int) {
+    const uint64_t row = i * kHeadPiece;
+    return weights_->Read(head_tensor(), first + row, std::min(kHeadPiece, count - row), out + row * config_.width);
+  });
+}
+
+absl::StatusOr<const float*> Decoder::HeadRows(uint64_t first, uint64_t count, std::vector<float>* room) {
+  NS_RETURN_IF_ERROR(KeepHead());
+  if (!head_.empty()) return head_.data() + first * config_.width;
+  room->resize(std::max<size_t>(room->size(), count * config_.width));
+  NS_RETURN_IF_ERROR(ReadHead(first, count, room->data()));
+  return room->data();
 }
 
 void Decoder::HeadPiece(const float* normed, uint64_t rows, const float* head, uint64_t first, uint64_t count,

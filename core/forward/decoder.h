@@ -21,8 +21,8 @@ namespace nashswarm::forward {
 
 class Decoder : public Transformer {
  public:
-  Decoder(std::shared_ptr<const Weights> weights, ModelConfig config, Options options);
-  absl::Status LoadFinalNorm();
+  // Transformer::Open, for those who need its parts.
+  static absl::StatusOr<std::unique_ptr<Decoder>> Open(std::shared_ptr<const Weights> weights, Options options);
 
   uint64_t layers() const override { return config_.layers; }
   uint64_t width() const override { return config_.width; }
@@ -42,16 +42,30 @@ class Decoder : public Transformer {
   absl::Status RunCached(uint64_t layer, uint64_t windows, uint64_t length, float* hidden, const LayerCache& cache);
   const ModelConfig& config() const { return config_; }
 
+  // For the way back (backward.h): the parts of the model, and the threads that run them.
+  ThreadPool& pool() { return pool_; }
+  LayerPass& pass() { return pass_; }
+  const Norm& final_norm() const { return final_norm_; }
+  const std::string& name() const { return weights_->name(); }
+  const char* head_tensor() const { return config_.tied_head ? "token_embd.weight" : "output.weight"; }
+  // The layer's weights, kept when they fit; otherwise theirs until the next call that runs or asks for a layer. `instead` as
+  // in RunLayer.
+  absl::StatusOr<const LayerWeights*> LayerOf(uint64_t layer, const Weights* instead);
+  // Angles of the layer's rotary embeddings for positions [0, positions); null when it has none.
+  const RopeTable* RopeOf(uint64_t layer, uint64_t positions);
+  // Rows [first, first + count) of the head: its own copy when it is kept, otherwise read into `room`.
+  absl::StatusOr<const float*> HeadRows(uint64_t first, uint64_t count, std::vector<float>* room);
+
  private:
+  Decoder(std::shared_ptr<const Weights> weights, ModelConfig config, Options options);
+  absl::Status LoadFinalNorm();
   absl::Status CheckLength(uint64_t length) const;
   absl::Status Run(LayerCall call, const Weights* instead);
-  // The layer's weights, kept when they fit.
-  absl::StatusOr<const LayerWeights*> LayerOf(uint64_t layer, const Weights* instead);
   absl::Status KeepHead();
+  absl::Status ReadHead(uint64_t first, uint64_t count, float* out);
   // Logits of vocabulary [first, first + count) from rows of the head at `head`.
   void HeadPiece(const float* normed, uint64_t rows, const float* head, uint64_t first, uint64_t count, float* logits) const;
   absl::Status NonFinite(const std::string& where, const std::string& tensor) const;
-  const char* head_tensor() const { return config_.tied_head ? "token_embd.weight" : "output.weight"; }
 
   const std::shared_ptr<const Weights> weights_;
   const ModelConfig config_;

@@ -26,15 +26,15 @@ namespace nashswarm::forward {
 // Means over all positions. Squared nats by squared units of the output.
 struct Fisher {
   uint64_t tokens = 0;  // positions run
-  // By linear layer tensor, under GGUF's name: the mean of g_i^2, one a row as the tensor is stored. The head's ("output.weight",
-  // or "token_embd.weight" when it is tied) is the mean of p_v (1 - p_v), which is the expectation over targets: no sample of
-  // it is needed.
+  // By linear layer tensor, under GGUF's name: the mean of g_i^2, one a row as the tensor is stored under that name. The
+  // head's ("output.weight", or "token_embd.weight" when it is tied) is the mean of p_v (1 - p_v), which is the expectation
+  // over targets: no sample of it is needed.
   std::map<std::string, std::vector<float>> rows;
 
   // A table of embeddings; g is the gradient at the row as it is stored (before a model scales it).
   struct Table {
     std::vector<float> rows;    // mean of |g|^2 / width over all positions, those of other rows as zeros; one a row
-    std::vector<float> moment;  // mean of g g^T, width x width, symmetric
+    std::vector<float> moment;  // mean of g g^T, width x width, symmetric; empty for widths above 16384
   };
   std::map<std::string, Table> tables;  // "token_embd.weight", and "position_embd.weight" where there is one
 };
@@ -43,8 +43,8 @@ struct Fisher {
 using FisherProgress = std::function<absl::Status(uint64_t done, uint64_t total)>;
 
 // Runs `batch` (every window; cut into groups of about 2048 positions) forward and back. Needs, besides the weights that
-// `options` lets stay, layers * 2048 * width floats, one layer's activations of 2048 positions, 64 MiB of logits and, for
-// tables, width^2 doubles.
+// `options` lets stay, (layers + 1) * 2048 * width floats, one layer's activations of 2048 positions, 64 MiB of logits and, for
+// tables, width^2 doubles. Costs about three forward passes.
 //
 // The errors of Transformer::Open, Embed, RunLayer, FinalNorm and Logits; INVALID_ARGUMENT / BATCH_SHAPE for a batch without
 // tokens; DATA_LOSS / NON_FINITE_GRADIENTS, which names the layer. `progress` may be null.

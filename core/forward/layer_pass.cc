@@ -97,6 +97,20 @@ bool LayerPass::Run(const LayerCall& call) {
   return Finite(call);
 }
 
+void LayerPass::RunAttention(const LayerCall& call, std::vector<float>* raw) {
+  const uint64_t rows = call.windows * call.length, portion = std::min(rows, kPortionRows);
+  Room(qkv_, rows * config_.qkv_width());
+  Room(attended_, rows * config_.query_width());
+  Room(normed_, portion * config_.width);
+  if (config_.post_norms) Room(added_, portion * config_.width);
+
+  for (uint64_t first = 0; first < rows; first += portion) QueryKeyValue(call, first, std::min(portion, rows - first));
+  if (raw != nullptr) raw->assign(qkv_.begin(), qkv_.begin() + static_cast<ptrdiff_t>(rows * config_.qkv_width()));
+  ForRows(rows, [&](uint64_t row) { RotateRow(call, row); });
+  Attend(call);
+  for (uint64_t first = 0; first < rows; first += portion) AddAttention(call, first, std::min(portion, rows - first));
+}
+
 void LayerPass::QueryKeyValue(const LayerCall& call, uint64_t first, uint64_t rows) {
   NormRows(call.weights->attention_norm, call.hidden + first * config_.width, rows, normed_.data());
   const Rows from{normed_.data(), config_.width};

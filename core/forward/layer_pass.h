@@ -57,6 +57,13 @@ class LayerPass {
   // False when the result is not finite.
   bool Run(const LayerCall& call);
 
+  // The first half of a layer: hidden becomes what the feed-forward part reads. Keys, values, queries and what attention gave
+  // are there until the next call. `raw`, when not null, gets q, k and v as the matrices gave them: before norms of heads and
+  // rotation. No tap, no cache.
+  void RunAttention(const LayerCall& call, std::vector<float>* raw);
+  const float* qkv() const { return qkv_.data(); }            // rows of qkv_width()
+  const float* attended() const { return attended_.data(); }  // rows of query_width()
+
   // out = norm(x), row by row, `width` floats each; in place when they are the same. Shared by the final norm.
   void NormRows(const Norm& norm, const float* x, uint64_t rows, float* out);
 

@@ -32,6 +32,12 @@ void Multiply(uint64_t m, uint64_t n, uint64_t k, const float* a, uint64_t a_str
               beta, c, Int(c_stride));
 }
 
+void TransposedMultiply(uint64_t m, uint64_t n, uint64_t k, const float* a, uint64_t a_stride, const float* b,
+                        uint64_t b_stride, float beta, float* c, uint64_t c_stride) {
+  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, Int(m), Int(n), Int(k), 1, a, Int(a_stride), b, Int(b_stride),
+              beta, c, Int(c_stride));
+}
+
 void Project(const Matrix& matrix, Rows x, uint64_t rows, uint64_t first, uint64_t count, Rows y) {
   if (matrix.bias.empty()) return AddProduct(matrix, x, rows, first, count, 0, y);
   for (uint64_t r = 0; r < rows; ++r) std::copy_n(matrix.bias.data() + first, count, y.at(r));

@@ -21,6 +21,9 @@ void MultiplyTransposed(uint64_t m, uint64_t n, uint64_t k, const float* a, uint
 // c[m x n] = a[m x k] b[k x n] + beta * c.
 void Multiply(uint64_t m, uint64_t n, uint64_t k, const float* a, uint64_t a_stride, const float* b, uint64_t b_stride,
               float beta, float* c, uint64_t c_stride);
+// c[m x n] = a[k x m]^T b[k x n] + beta * c.
+void TransposedMultiply(uint64_t m, uint64_t n, uint64_t k, const float* a, uint64_t a_stride, const float* b,
+                        uint64_t b_stride, float beta, float* c, uint64_t c_stride);
 
 // Columns [first, first + count) of x W^T + b for `rows` rows of x; column `first` of row r goes to y.at(r)[0].
 void Project(const Matrix& matrix, Rows x, uint64_t rows, uint64_t first, uint64_t count, Rows y);

@@ -6,8 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/forward/decoder.h"
-#include "core/forward/layer_weights.h"
-#include "core/forward/model_config.h"
 
 namespace nashswarm::forward {
 namespace {
@@ -35,11 +33,7 @@ std::string InputOf(std::string_view tensor, bool tied_head) {
 }
 
 absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Open(std::shared_ptr<const Weights> weights, Options options) {
-  NS_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(*weights));
-  for (uint64_t layer = 0; layer < config.layers; ++layer) NS_RETURN_IF_ERROR(CheckLayer(config, *weights, layer));
-  auto decoder = std::make_unique<Decoder>(std::move(weights), std::move(config), options);
-  NS_RETURN_IF_ERROR(decoder->LoadFinalNorm());
-  return decoder;
+  return Decoder::Open(std::move(weights), options);
 }
 
 absl::Status Transformer::Run(const Batch& batch, float* hidden, InputTap* tap) {
