@@ -7,8 +7,7 @@ namespace {
 
 void Fill(Slot* slots, int start, int frequency, int symbol) {
   for (int i = 0; i < frequency; ++i) {
-    slots[start + i] =
-        static_cast<Slot>(frequency - 1) | static_cast<Slot>(i) << 12 | static_cast<Slot>(static_cast<uint8_t>(symbol)) << 24;
+    slots[start + i] = static_cast<Slot>(frequency - 1) | static_cast<Slot>(i) << 12 | static_cast<Slot>(symbol) << 24;
   }
 }
 

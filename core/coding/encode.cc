@@ -183,7 +183,9 @@ absl::StatusOr<std::vector<uint8_t>> EncodeTile(TileShape shape, const int32_t* 
   if (contexts.classes.row.size() != shape.rows || contexts.classes.column.size() != shape.columns) {
     return NotCodable("its classes do not match its shape");
   }
-  if (!HasTables(contexts.classes, contexts.dependent, contexts.tables.size())) return NotCodable("a context has no table");
+  if (!HasTables(contexts.classes, contexts.dependent, contexts.tables.size())) {
+    return NotCodable("a context has no table");
+  }
   TableRows rows(shape, k, contexts.classes, contexts.dependent);
   TileEncoder encoder(shape, contexts, lanes);
   for (uint32_t r = shape.rows; r-- > 0;) {

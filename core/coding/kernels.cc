@@ -11,6 +11,8 @@ std::atomic<bool> force_scalar{false};
 
 void ForceScalarKernels(bool force) { force_scalar.store(force, std::memory_order_relaxed); }
 
-const Kernels& ActiveKernels() { return force_scalar.load(std::memory_order_relaxed) ? ScalarKernels() : SimdKernels(); }
+const Kernels& ActiveKernels() {
+  return force_scalar.load(std::memory_order_relaxed) ? ScalarKernels() : SimdKernels();
+}
 
 }  // namespace nashswarm::coding

@@ -66,8 +66,8 @@ struct Row {
   const float* column_scale;     // unless Element::kInt32
   float row_scale;
   void* out;
-  uint32_t* escapes;             // receives the columns, ascending, that hold an escape: their k is taken as even, their
-  size_t escape_count = 0;       // output is to be set; room for all columns
+  uint32_t* escapes;             // room for all columns: receives those that hold an escape, ascending; their k is
+  size_t escape_count = 0;       // taken as even, and their output is to be set
 };
 
 // Decodes a row; x: the state of every lane. False: the words ran out.

@@ -14,8 +14,8 @@
 #define NASHSWARM_CORE_CODING_EXPANSIONS
 namespace nashswarm::coding {
 
-// Spreads words over the lanes that need one: entry `bits` is the byte shuffle that moves word j of a vector of eight to
-// the j-th lane whose bit is set, and zero to the other lanes. (AVX-512 has an instruction for it.)
+// Spreads words over the lanes that need one: entry `bits` is the byte shuffle that moves word j of a vector of eight
+// to the j-th lane whose bit is set, and zero to the other lanes. (AVX-512 has an instruction for it.)
 struct alignas(16) Expansion {
   uint8_t bytes[16];
 };
@@ -119,7 +119,8 @@ HWY_INLINE hn::Vec<typename T::Word> ToHalf(T, hn::Vec<typename T::F> weight) {
   const auto bits = hn::BitCast(d, weight);
   const auto magnitude = hn::And(bits, hn::Set(d, 0x7fffffff));
   const auto compared = hn::BitCast(i, magnitude);
-  const auto rounded = hn::Add(hn::Add(magnitude, hn::Set(d, 0xfff)), hn::And(hn::ShiftRight<13>(magnitude), hn::Set(d, 1)));
+  const auto odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(d, 1));
+  const auto rounded = hn::Add(hn::Add(magnitude, hn::Set(d, 0xfff)), odd);
   const auto normal = hn::ShiftRight<13>(hn::Sub(rounded, hn::Set(d, 0x38000000)));
   const auto shifted = hn::Add(hn::BitCast(typename T::F(), magnitude), hn::Set(typename T::F(), 0.5f));
   const auto subnormal = hn::Sub(hn::BitCast(d, shifted), hn::Set(d, 0x3f000000));
@@ -195,13 +196,13 @@ struct Decoder {
       const VI sign = hn::Min(hn::Max(k, hn::Neg(quantizer)), quantizer);
       n = hn::Sub(hn::Add(k, k), sign);
     }
-    const auto weight = hn::Mul(hn::Mul(hn::ConvertTo(f, n), hn::LoadU(f, row.column_scale + c)), hn::Set(f, row.row_scale));
+    const auto scaled = hn::Mul(hn::ConvertTo(f, n), hn::LoadU(f, row.column_scale + c));
+    const auto weight = hn::Mul(scaled, hn::Set(f, row.row_scale));
     const typename T::Word words;
+    uint16_t* const half = static_cast<uint16_t*>(row.out) + c;
     if constexpr (kElement == Element::kF32) hn::StoreU(weight, f, static_cast<float*>(row.out) + c);
-    if constexpr (kElement == Element::kF16) hn::StoreU(ToHalf(T(), weight), words, static_cast<uint16_t*>(row.out) + c);
-    if constexpr (kElement == Element::kBF16) {
-      hn::StoreU(ToBFloat16(T(), weight), words, static_cast<uint16_t*>(row.out) + c);
-    }
+    if constexpr (kElement == Element::kF16) hn::StoreU(ToHalf(T(), weight), words, half);
+    if constexpr (kElement == Element::kBF16) hn::StoreU(ToBFloat16(T(), weight), words, half);
   }
 
   static HWY_INLINE void Renormalize(VU& x, const uint8_t*& next) {
@@ -231,15 +232,16 @@ bool DecodeGroups(Row& row, Words& words, uint32_t* states) {
   typename Lanes::VU x[kVectors];
   for (int v = 0; v < kVectors; ++v) x[v] = hn::LoadU(d, states + v * kSize);
   const uint8_t* next = words.next;
+  const Row view = row;  // a copy that no store can change: its pointers stay in registers
   const uint32_t end = row.columns - row.columns % kLanes;
-  for (uint32_t c = row.begin; c < end; c += kLanes) {
+  for (uint32_t c = view.begin; c < end; c += kLanes) {
     if (HWY_UNLIKELY(next > words.limit)) {
       words.next = next;
       if (!words.Refill()) return false;
       next = words.next;
     }
     typename Lanes::VI k[kVectors];
-    for (int v = 0; v < kVectors; ++v) k[v] = Lanes::Symbols(row, c + v * kSize, x[v]);
+    for (int v = 0; v < kVectors; ++v) k[v] = Lanes::Symbols(view, c + v * kSize, x[v]);
     for (int v = 0; v < kVectors; ++v) Lanes::Renormalize(x[v], next);
     auto least = k[0];
     for (int v = 1; v < kVectors; ++v) least = hn::Min(least, k[v]);

@@ -37,7 +37,9 @@ absl::StatusOr<Payload> ParsePayload(absl::Span<const uint8_t> bytes) {
   if (bytes.empty()) return TileCorrupt("its payload is empty");
   const uint8_t head = bytes[0];
   bytes.remove_prefix(1);
-  if ((head & ~(kLaneBits | kHasEscapes)) != 0 || (head & kLaneBits) > 5) return TileCorrupt("its first byte is unknown");
+  if ((head & ~(kLaneBits | kHasEscapes)) != 0 || (head & kLaneBits) > 5) {
+    return TileCorrupt("its first byte is unknown");
+  }
   Payload payload;
   payload.lanes = 1 << (head & kLaneBits);
   uint64_t escape_bytes = 0;
@@ -45,7 +47,9 @@ absl::StatusOr<Payload> ParsePayload(absl::Span<const uint8_t> bytes) {
     return TileCorrupt("the length of its escapes is malformed");
   }
   const size_t state_bytes = 4 * static_cast<size_t>(payload.lanes);
-  if (bytes.size() < state_bytes || bytes.size() - state_bytes < escape_bytes) return TileCorrupt("its payload ends early");
+  if (bytes.size() < state_bytes || bytes.size() - state_bytes < escape_bytes) {
+    return TileCorrupt("its payload ends early");
+  }
   const size_t word_bytes = bytes.size() - state_bytes - escape_bytes;
   if (word_bytes % 2 != 0) return TileCorrupt("its words are cut in the middle");
   payload.states = bytes.data();

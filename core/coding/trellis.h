@@ -1,7 +1,7 @@
 // Dependent quantization: two quantizers that together have twice the levels of one, and a state machine, driven by the
 // parities of the integers so far, that says which of them the next integer belongs to. The encoder searches the paths
-// (trellis coded quantization: Marcellin & Fischer 1990; with entropy coding: Fischer & Wang, ECTCQ, 1992; eight
-// states as in video coding: Schwarz et al., "Hybrid video coding with trellis-coded quantization", 2019). A reader only
+// (trellis coded quantization: Marcellin & Fischer 1990; with entropy coding: Fischer & Wang, ECTCQ, 1992; eight states
+// as in video coding: Schwarz et al., "Hybrid video coding with trellis-coded quantization", 2019). A reader only
 // follows the states.
 #ifndef NASHSWARM_CORE_CODING_TRELLIS_H_
 #define NASHSWARM_CORE_CODING_TRELLIS_H_

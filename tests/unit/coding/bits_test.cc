@@ -28,7 +28,8 @@ TEST(CodingBitsTest, GolombByHand) {
 }
 
 TEST(CodingBitsTest, RoundTrip) {
-  std::vector<uint32_t> values = {0, 1, 2, 3, 7, 8, 100, 65535, 65536, 1u << 30, (1u << 31) - 1, 1u << 31, 0xfffe'ffffu};
+  std::vector<uint32_t> values = {0,     1,       2,             3,        7,          8, 100, 65535,
+                                  65536, 1u << 30, (1u << 31) - 1, 1u << 31, 0xfffe'ffffu};
   BitWriter out;
   for (uint32_t v : values) {
     out.Write(v, 32);

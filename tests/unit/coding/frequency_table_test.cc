@@ -100,8 +100,8 @@ TEST(CodingFrequencyTableTest, UnusedTableCostsOneBit) {
   EXPECT_EQ(FrequencyTable::Fit({17.0, 0.0}), table);
 }
 
-// By hand. Counts such that p(0) : p(+1) : p(escape) = 4 : 2 : 1, levels 0, 4, 8. Weights 65536, 2 * 32768, 16384, their
-// sum 147456; slots 1820.4, 910.2, 455.1, so 4095 in all after rounding: one more for 0.
+// By hand. p(0) : p(+1) : p(escape) = 4 : 2 : 1, levels 0, 4, 8. Weights 65536, 2 * 32768, 16384, their sum
+// 147456; slots 1820.4, 910.2, 455.1, so 4095 in all after rounding: one more for 0.
 // Bits: used 1; greatest magnitude 1 in seven: 1000000; escape 1; order 00; curvature 00; the first slope 4, zigzag 8,
 // order 2, u = 12 = 1100b: 0 1 001; the escape's level, 4 above the last, zigzag 8, order 3, u = 16: 0 1 0000.
 TEST(CodingFrequencyTableTest, FormatByHand) {
@@ -124,9 +124,9 @@ TEST(CodingFrequencyTableTest, FormatByHand) {
 }
 
 // Second differences with an order and a curvature. Bits: used 1; greatest magnitude 3: 1100000; no escape 0; order 1:
-// 10; curvature 2: 01; slope 3, zigzag 6, order 2, u = 10 = 1010b: 0 1 010; then e = -1, zigzag 1, order 1, u = 3 = 11b:
-// 1 1; then e = 1, zigzag 2, u = 4 = 100b: 0 1 00. Slopes 3, 3 - 1 + 2 = 4, 4 + 1 + 2 = 7: levels 0, 3, 7, 14.
-// Weights 65536, 38968, 46341 >> 1 = 19484 (2^16-7/4), 46341 >> 3 = 5792; 65536 + 2 * (38968 + 19484 + 5792) = 194024...
+// 10; curvature 2: 01; slope 3, zigzag 6, order 2, u = 10 = 1010b: 0 1 010; e = -1, zigzag 1, order 1, u = 3 = 11b:
+// 1 1; e = 1, zigzag 2, u = 4 = 100b: 0 1 00. Slopes 3, 3 - 1 + 2 = 4, 4 + 1 + 2 = 7: levels 0, 3, 7, 14.
+// Weights 65536, 38968, 38968 >> 1 = 19484, 46341 >> 3 = 5792.
 TEST(CodingFrequencyTableTest, SecondDifferencesByHand) {
   BitWriter out;
   for (char bit : std::string("1" "1100000" "0" "10" "01" "01010" "11" "0100")) out.Write(bit == '1', 1);
@@ -190,8 +190,8 @@ TEST(CodingFrequencyTableTest, TheManyRareTakeFromTheFrequent) {
   ExpectSound(*table, {});
   EXPECT_EQ(table->frequency(120), 1);
   EXPECT_EQ(table->escape_frequency(), 1);
-  // 4096 - 1 - 2 * 60 = 3975 for 0 and 60 pairs: 121 * 32.85. Rounding gave 34 each, 4114 + 121 = 4235: 139 too many are
-  // taken one by one from whoever has most, first 0 (1), then the pairs in turn (2 each).
+  // 4096 - 1 - 2 * 60 = 3975 for 0 and 60 pairs: 121 * 32.85. Rounding gave 34 each, 4114 + 121 = 4235: 139 too many
+  // are taken one by one from whoever has most, first 0 (1), then the pairs in turn (2 each).
   EXPECT_EQ(table->frequency(0), 33);
   EXPECT_EQ(table->frequency(1), 32);
   EXPECT_EQ(table->frequency(60), 33);

@@ -109,12 +109,12 @@ TEST(CodingIntegersTest, RampsAreCodedByDifferences) {
   EXPECT_LE(RoundTrip(slow), 150u);
 }
 
-// By hand: 7, 7, 8. Mode 1 in two bits: 10; the median 7, zigzag 14, order 3, u = 22 = 10110b: 0 1 0110; signs shared: the
-// cheapest of four equal ways is the first one tried, not shared: 0. Then 0, 0 and +1, in intervals of the line 0..1:
+// By hand: 7, 7, 8. Mode 1 in two bits: 10; the median 7, zigzag 14, order 3, u = 22 = 10110b: 0 1 0110; signs shared:
+// the cheapest of four equal ways is the first one tried, not shared: 0. Then 0, 0 and +1, in intervals of the line 0..1:
 // "differs" no, of 1/2: [0, 1/2), a bit 0, [0, 1). No, of 3/4: [0, 3/4). Yes, where no has 54613 / 65536, a little less
-// than 5/6: [5/8 - e, 3/4), bits 1 and 0, [1/2 - e, 1). "Negative" no, of 1/2: [1/2 - e, 3/4 - e), in the middle: one bit
-// undecided, [1/2 - e, 1 - e). "More than 1" no, likewise: two undecided, [1/2 - e, 1 - e). At last 1/4 is not inside, so
-// a bit 1 and for the undecided ones and itself three times the opposite.
+// than 5/6: [5/8 - e, 3/4), bits 1 and 0, [1/2 - e, 1). "Negative" no, of 1/2: [1/2 - e, 3/4 - e), in the middle: one
+// bit undecided, [1/2 - e, 1 - e). "More than 1" no, likewise: two undecided, [1/2 - e, 1 - e). At last 1/4 is not
+// inside, so a bit 1 and for the undecided ones and itself three times the opposite.
 TEST(CodingIntegersTest, FormatByHand) {
   BitWriter expected;
   for (char bit : std::string("10" "010110" "0" "0" "10" "1" "000")) expected.Write(bit == '1', 1);

@@ -34,7 +34,8 @@ inline void FitTables(Matrix& m, int contexts) {
 }
 
 // Normal integers whose spread grows with the context; one in `outlier` is far out (none if 0).
-inline Matrix NormalMatrix(TileShape shape, int contexts, bool dependent, float spread, uint32_t outlier, uint32_t seed) {
+inline Matrix NormalMatrix(TileShape shape, int contexts, bool dependent, float spread, uint32_t outlier,
+                           uint32_t seed) {
   Matrix m;
   m.shape = shape;
   m.dependent = dependent;

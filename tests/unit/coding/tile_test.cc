@@ -52,8 +52,8 @@ class CodingTileTest : public testing::Test {
 TEST_F(CodingTileTest, RoundTripsOfManyShapes) {
   uint32_t seed = 0;
   for (const bool dependent : {false, true}) {
-    for (const TileShape shape : {TileShape{1, 1}, {1, 7}, {1, 32}, {1, 1000}, {50, 1}, {7, 31}, {9, 32}, {5, 33}, {3, 95},
-                                  {64, 64}, {40, 257}}) {
+    for (const TileShape shape : {TileShape{1, 1}, {1, 7}, {1, 32}, {1, 1000}, {50, 1}, {7, 31}, {9, 32}, {5, 33},
+                                  {3, 95}, {64, 64}, {40, 257}}) {
       SCOPED_TRACE(absl::StrCat(shape.rows, "x", shape.columns, dependent ? " dependent" : ""));
       ExpectRoundTrip(NormalMatrix(shape, 1, dependent, 2, 0, ++seed));
       ExpectRoundTrip(NormalMatrix(shape, 5, dependent, 4, 50, ++seed));
