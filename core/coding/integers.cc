@@ -14,7 +14,7 @@ constexpr int kModeBits = 2;
 enum Mode : uint32_t { kConstant = 0, kValues = 1, kDifferences = 2 };
 constexpr int kCenterOrder = 3;
 constexpr int kUnaryContexts = 16;        // magnitudes 1..16 in unary, the rest in Exp-Golomb
-constexpr uint32_t kMaxGolombZeros = 26;  // magnitudes of differences stay below 2^26
+constexpr uint32_t kMaxGolombZeros = 24;  // a difference is at most 2^25, less the 16
 
 // Counts of zeros and ones so far give the probability of the next bit (Krichevsky & Trofimov 1981).
 struct Bit {

@@ -222,6 +222,9 @@ struct Decoder {
   }
 };
 
+// The last vector of a group begins before the words of the last kSize lanes and is kSize words long.
+static_assert(Words::kAhead >= 2 * kMaxLanes);
+
 template <int kLanes, bool kDependent, Element kElement>
 bool DecodeGroups(Row& row, Words& words, uint32_t* states) {
   using Lanes = Decoder<kLanes, kDependent, kElement>;

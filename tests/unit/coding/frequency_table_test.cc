@@ -197,6 +197,26 @@ TEST(CodingFrequencyTableTest, TheManyRareTakeFromTheFrequent) {
   EXPECT_EQ(table->frequency(60), 33);
 }
 
+// The same with an escape as frequent as 0..60: 122 symbols with 34 each and 120 with 1, 4268: 172 too many. One from
+// each of the 122, the escape last; of the other 50 one from 0, two from each of 24 pairs, and two from a pair more: one
+// too many, which 0 gets back.
+TEST(CodingFrequencyTableTest, TheEscapeGivesLast) {
+  BitWriter out;
+  out.Write(1 | 120 << 1 | 1 << 8, 13);
+  out.WriteSignedGolomb(0, 2);
+  for (int v = 2; v <= 120; ++v) out.WriteSignedGolomb(v == 61 ? 200 : v == 62 ? -200 : 0, 0);
+  out.WriteSignedGolomb(-200, 3);
+  const std::vector<uint8_t> bytes = out.Take();
+  BitReader in(bytes);
+  const absl::StatusOr<FrequencyTable> table = FrequencyTable::Read(in);
+  ASSERT_TRUE(table.ok()) << table.status();
+  ExpectSound(*table, {});
+  EXPECT_EQ(table->escape_frequency(), 33);
+  EXPECT_EQ(table->frequency(0), 33);
+  EXPECT_EQ(table->frequency(25), 32);
+  EXPECT_EQ(table->frequency(26), 33);
+}
+
 // Magnitudes that are all of least probability beside an escape with nearly everything: the escape gives.
 TEST(CodingFrequencyTableTest, AnEscapeThatIsAlmostEverything) {
   std::vector<double> counts(121, 1.0);

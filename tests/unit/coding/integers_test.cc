@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/status.h"
+#include "core/coding/crc32.h"
 
 namespace nashswarm::coding {
 namespace {
@@ -71,6 +72,23 @@ TEST(CodingIntegersTest, RoundTrips) {
   Values rare(5000, 4);
   rare[4990] = -4;
   RoundTrip(rare);
+}
+
+TEST(CodingIntegersTest, TheWidestJump) {
+  Values values;
+  for (int32_t i = 0; i < 300; ++i) values.push_back(-kMaxSideInteger + i % 2);
+  for (int32_t i = 0; i < 300; ++i) values.push_back(kMaxSideInteger - i % 2);
+  EXPECT_LE(RoundTrip(values), 1000u);  // by differences; by values half of them would take 50 bits each
+}
+
+// Long enough for counts to be halved; the bytes were read back by a second program, written from README.md.
+TEST(CodingIntegersTest, FormatOfLongArrays) {
+  Values values;
+  for (int32_t i = 0; i < 4000; ++i) values.push_back(i * i % 7 % (i < 2000 ? 3 : 7));
+  RoundTrip(values);
+  BitWriter out;
+  WriteIntegers(values, out);
+  EXPECT_EQ(Crc32(out.Take()), 0x0afa2a62u);
 }
 
 // What comes after the array must not matter to it.
