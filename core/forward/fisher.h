@@ -43,8 +43,8 @@ struct Fisher {
 using FisherProgress = std::function<absl::Status(uint64_t done, uint64_t total)>;
 
 // Runs `batch` (every window; cut into groups of about 2048 positions) forward and back. Needs, besides the weights that
-// `options` lets stay, (layers + 1) * 2048 * width floats, one layer's activations of 2048 positions, 64 MiB of logits and, for
-// tables, width^2 doubles. Costs about three forward passes.
+// `options` lets stay, (layers + 1) * 2048 * width floats, one layer's activations of 2048 positions, 64 MiB of logits and,
+// for tables, width^2 doubles. Costs about three forward passes.
 //
 // The errors of Transformer::Open, Embed, RunLayer, FinalNorm and Logits; INVALID_ARGUMENT / BATCH_SHAPE for a batch without
 // tokens; DATA_LOSS / NON_FINITE_GRADIENTS, which names the layer. `progress` may be null.

@@ -98,7 +98,10 @@ void LayerGradient::FeedForward(const LayerGradientCall& call, uint64_t first, u
   ProjectRows(pool_, weights.ffn_in, {normed, width}, rows, {in, inner});
   if (config_.post_norms) {
     const auto gate = config_.gelu ? ActiveKernels().gelu_gate : ActiveKernels().silu_gate;
-    ForRows(pool_, rows, [&](uint64_t row, int) { gate(in + row * inner, in + row * inner + ffn, ffn, activated + row * ffn); });
+    ForRows(pool_, rows, [&](uint64_t row, int) {
+      const float* x = in + row * inner;
+      gate(x, x + ffn, ffn, activated + row * ffn);
+    });
   }
   const float* down = FfnDownGradient(call, first, rows);
   Tell(call, "ffn_down", {down, width, first, rows, width});

@@ -126,7 +126,8 @@ TEST(FisherTest, LlamaWithBiasesAndTiedHead) {
 // More than one group, the last of another size; tables wider than a tile of their moment.
 TEST(FisherTest, ManyWindows) {
   ExpectAsReference(TinyModel("gpt2", {.layers = 1, .width = 140, .heads = 2, .ffn = 20, .context = 150}), 15, 150);
-  ExpectAsReference(TinyModel("llama", {.layers = 1, .width = 20, .heads = 2, .kv_heads = 1, .head_width = 8, .ffn = 20}), 450, 5);
+  const TinyOptions narrow = {.layers = 1, .width = 20, .heads = 2, .kv_heads = 1, .head_width = 8, .ffn = 20};
+  ExpectAsReference(TinyModel("llama", narrow), 450, 5);
 }
 
 // A vocabulary whose logits are made in portions, and whose head is multiplied in pieces. (Sampling would be no comparison
@@ -174,7 +175,9 @@ TEST(FisherTest, NamesAndSizesAreThoseOfTheTensors) {
       expected.insert(name);
       ASSERT_EQ(fisher.rows.count(name), 1u) << architecture << " " << name;
       EXPECT_EQ(fisher.rows.at(name).size(), tensor.shape.rows) << architecture << " " << name;
-      for (const float value : fisher.rows.at(name)) EXPECT_TRUE(std::isfinite(value) && value > 0) << architecture << " " << name;
+      for (const float value : fisher.rows.at(name)) {
+        EXPECT_TRUE(std::isfinite(value) && value > 0) << architecture << " " << name;
+      }
     }
     EXPECT_EQ(fisher.rows.size(), expected.size()) << architecture;
     for (const auto& [name, table] : fisher.tables) {

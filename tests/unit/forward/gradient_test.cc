@@ -115,7 +115,8 @@ class Checker {
     for (size_t i = 5; i < shape.rows * shape.row_weights; i += every) {
       double gradient = 0, squares = 0;
       for (uint64_t t = 0; t < batch_.tokens.size(); ++t) {
-        const double product = double{rows[t * shape.rows + i / shape.row_weights]} * x[t * shape.row_weights + i % shape.row_weights];
+        const double g = rows[t * shape.rows + i / shape.row_weights];
+        const double product = g * x[t * shape.row_weights + i % shape.row_weights];
         gradient += product;
         squares += product * product;
       }
