@@ -26,6 +26,8 @@ std::vector<std::string> ExpectedOutputs(Stage stage, int shard) {
       return {absl::StrCat("curves-", shard, ".json")};
     case v1::Job::SOLVE:
       return {"plan.json"};
+    case v1::Job::SEARCH:
+      return {absl::StrCat("search-", shard, ".json")};
     case v1::Job::ENCODE:
       return {absl::StrCat("shard-", shard, ".bin"), absl::StrCat("shard-", shard, ".json")};
     case v1::Job::EVALUATE:
@@ -40,7 +42,14 @@ std::vector<std::string> ExpectedOutputs(Stage stage, int shard) {
 void AddSpecPart(const ClaimedTask& task, Json* key) {
   const Stage stage = task.lease.key.stage;
   Json& spec = (*key)["spec"] = SpecToJson(task.spec);
-  if (stage < v1::Job::SOLVE) spec.erase("target");
+  if (stage < v1::Job::SOLVE) {
+    spec.erase("target");
+    spec.erase("search");
+  }
+  if (stage == v1::Job::CALIBRATE) {
+    spec.erase("format");
+    spec.erase("rules");
+  }
   if (stage == v1::Job::PREPARE) {
     spec.erase("calibration");
     spec.erase("evaluation");
@@ -56,6 +65,34 @@ Json CalibrationToJson(const v1::Calibration& calibration) {
   return {{"source", name}, {"tokens", calibration.tokens()}};
 }
 
+Json SearchToJson(const v1::Search& search) {
+  if (search.off()) return {{"off", true}};
+  return {{"context_rounds", search.context_rounds()},
+          {"swarm_evaluations", search.swarm_evaluations()},
+          {"swarm_seconds", search.swarm_seconds()}};
+}
+
+absl::Status ReadShards(const Json& result, TaskFinish* finish) {
+  const int64_t shards = JsonInt(result, "shards", 0);
+  if (shards < 1 || shards > kMaxShards) {
+    return ProtocolError(v1::Job::PREPARE, absl::StrCat("'shards' is ", shards, ", not 1 to ", kMaxShards));
+  }
+  finish->shards = static_cast<int>(shards);
+  finish->stage_weights = std::max<int64_t>(JsonInt(result, "weights", 0), 0);
+  return absl::OkStatus();
+}
+
+absl::Status ReadSearchRounds(const Json& result, TaskFinish* finish) {
+  const bool says = result.is_object() && result.contains("search_rounds");
+  const int64_t rounds = says ? JsonInt(result, "search_rounds", -1) : 0;
+  if (rounds < 0 || rounds > kMaxSearchRounds) {
+    return ProtocolError(v1::Job::SOLVE, absl::StrCat("'search_rounds' is ", result["search_rounds"].dump(),
+                                                      ", not 0 to ", kMaxSearchRounds));
+  }
+  finish->search_rounds = static_cast<int>(rounds);
+  return absl::OkStatus();
+}
+
 void ReadQuality(const Json& json, v1::Job::Quality* quality) {
   quality->set_perplexity(JsonDouble(json, "perplexity", 0));
   quality->set_source_perplexity(JsonDouble(json, "source_perplexity", 0));
@@ -68,13 +105,20 @@ void ReadQuality(const Json& json, v1::Job::Quality* quality) {
 
 }  // namespace
 
+JobShape ShapeAfter(const ClaimedTask& task, const TaskFinish& finish) {
+  return {finish.shards > 0 ? finish.shards : task.shards, finish.search_rounds.value_or(task.search_rounds)};
+}
+
 NewTask FirstTask() { return {v1::Job::PREPARE, 0}; }
 
-std::vector<NewTask> NextTasks(Stage stage, int shards, const v1::CompressionSpec& spec) {
-  const auto fan_out = [shards](Stage next) {
+std::vector<NewTask> NextTasks(Stage stage, int shard, const JobShape& shape, const v1::CompressionSpec& spec) {
+  const auto fan_out = [&shape](Stage next) {
     std::vector<NewTask> tasks;
-    for (int shard = 0; shard < shards; ++shard) tasks.push_back({next, shard});
+    for (int i = 0; i < shape.shards; ++i) tasks.push_back({next, i});
     return tasks;
+  };
+  const auto search_or_encode = [&](int round) {
+    return round < shape.search_rounds ? std::vector<NewTask>{{v1::Job::SEARCH, round}} : fan_out(v1::Job::ENCODE);
   };
   switch (stage) {
     case v1::Job::PREPARE:
@@ -85,7 +129,9 @@ std::vector<NewTask> NextTasks(Stage stage, int shards, const v1::CompressionSpe
     case v1::Job::MEASURE:
       return {{v1::Job::SOLVE, 0}};
     case v1::Job::SOLVE:
-      return fan_out(v1::Job::ENCODE);
+      return search_or_encode(0);
+    case v1::Job::SEARCH:
+      return search_or_encode(shard + 1);
     case v1::Job::ENCODE:
       return {{Evaluates(spec) ? v1::Job::EVALUATE : v1::Job::PUBLISH, 0}};
     case v1::Job::EVALUATE:
@@ -97,20 +143,24 @@ std::vector<NewTask> NextTasks(Stage stage, int shards, const v1::CompressionSpe
 
 std::vector<Stage> InputStages(Stage stage, const v1::CompressionSpec& spec) {
   std::vector<Stage> stages;
-  if (stage > v1::Job::PREPARE) stages.push_back(v1::Job::PREPARE);
+  // A calibration is the slowest stage and about the checkpoint alone: whatever the artifact is to be, it is the same.
+  if (stage > v1::Job::CALIBRATE) stages.push_back(v1::Job::PREPARE);
   if (stage > v1::Job::CALIBRATE && Calibrates(spec)) stages.push_back(v1::Job::CALIBRATE);
   switch (stage) {
     case v1::Job::SOLVE:
       stages.push_back(v1::Job::MEASURE);
       break;
+    case v1::Job::SEARCH:
+      stages.insert(stages.end(), {v1::Job::MEASURE, v1::Job::SOLVE, v1::Job::SEARCH});
+      break;
     case v1::Job::ENCODE:
-      stages.push_back(v1::Job::SOLVE);
+      stages.insert(stages.end(), {v1::Job::SOLVE, v1::Job::SEARCH});
       break;
     case v1::Job::EVALUATE:
-      stages.insert(stages.end(), {v1::Job::SOLVE, v1::Job::ENCODE});
+      stages.insert(stages.end(), {v1::Job::SOLVE, v1::Job::SEARCH, v1::Job::ENCODE});
       break;
     case v1::Job::PUBLISH:
-      stages.insert(stages.end(), {v1::Job::MEASURE, v1::Job::SOLVE, v1::Job::ENCODE});
+      stages.insert(stages.end(), {v1::Job::MEASURE, v1::Job::SOLVE, v1::Job::SEARCH, v1::Job::ENCODE});
       if (Evaluates(spec)) stages.push_back(v1::Job::EVALUATE);
       break;
     default:
@@ -125,11 +175,13 @@ std::string StageName(Stage stage) {
   return name;
 }
 
-bool CountsTokens(Stage stage) { return stage == v1::Job::CALIBRATE || stage == v1::Job::EVALUATE; }
+bool CountsTokens(Stage stage) {
+  return stage == v1::Job::CALIBRATE || stage == v1::Job::SEARCH || stage == v1::Job::EVALUATE;
+}
 
 bool KeepsResult(Stage stage) {
   return stage == v1::Job::PREPARE || stage == v1::Job::CALIBRATE || stage == v1::Job::MEASURE ||
-         stage == v1::Job::SOLVE;
+         stage == v1::Job::SOLVE || stage == v1::Job::SEARCH;
 }
 
 Json SpecToJson(const v1::CompressionSpec& spec) {
@@ -164,6 +216,7 @@ Json SpecToJson(const v1::CompressionSpec& spec) {
     json["evaluation"] = {
         {"text", !evaluation.text().empty()}, {"tokens", evaluation.tokens()}, {"context", evaluation.context()}};
   }
+  if (spec.has_search()) json["search"] = SearchToJson(spec.search());
   return json;
 }
 
@@ -187,14 +240,9 @@ absl::Status ReadStageResult(Stage stage, int shard, const Json& result, const s
                                    [&](const TaskOutput& output) { return output.name == name; });
     if (!there) return ProtocolError(stage, absl::StrCat("it ended well but left no '", name, "'"));
   }
-  if (stage == v1::Job::PREPARE) {
-    const int64_t shards = JsonInt(result, "shards", 0);
-    if (shards < 1 || shards > kMaxShards) {
-      return ProtocolError(stage, absl::StrCat("'shards' is ", shards, ", not 1 to ", kMaxShards));
-    }
-    finish->shards = static_cast<int>(shards);
-    finish->stage_weights = std::max<int64_t>(JsonInt(result, "weights", 0), 0);
-  }
+  if (stage == v1::Job::PREPARE) return ReadShards(result, finish);
+  if (stage == v1::Job::SOLVE) return ReadSearchRounds(result, finish);
+  if (stage == v1::Job::SEARCH && JsonBool(result, "done", false)) finish->search_rounds = shard + 1;
   if (stage != v1::Job::PUBLISH) return absl::OkStatus();
 
   JobSuccess success;

@@ -3,6 +3,7 @@
 #include "core/quant/format.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/rpc/status.h"
+#include "server/services/validate.h"
 
 namespace nashswarm::server {
 
@@ -36,7 +37,7 @@ grpc::Status InfoService::GetServerInfo(grpc::ServerContext*, const v1::GetServe
     format->set_bits_per_weight(info.bits_per_weight());
     format->set_block_weights(static_cast<int32_t>(info.block_weights));
   }
-  response->add_artifact_formats("gguf");
+  for (const char* format : kArtifactFormats) response->add_artifact_formats(format);
   for (const char* architecture : kArchitectures) response->add_architectures(architecture);
   response->set_workers(context_.workers);
   const absl::StatusOr<StoreStatistics> statistics = context_.jobs->Statistics();

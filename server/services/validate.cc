@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "absl/strings/str_join.h"
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/hash.h"
@@ -29,6 +30,9 @@ constexpr int kMaxThreads = 1024;
 constexpr double kMaxPplIncrease = 10, kMaxKl = 100;
 // A window must hold something to predict from; the upper end is beyond every model's.
 constexpr int kMinContext = 8, kMaxContext = 1 << 20;
+// Ends of what anybody would wait for. A context round is a task of its own: see kMaxSearchRounds.
+constexpr int kMaxContextRounds = 16, kMaxSwarmEvaluations = 100000;
+constexpr int kMaxSwarmSeconds = 24 * 3600;
 
 absl::Status Invalid(std::string_view reason, const std::string& message, std::string_view hint = {}) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason, message, hint);
@@ -121,6 +125,40 @@ absl::Status ValidateEvaluation(const v1::Evaluation& evaluation) {
   return ValidateTokens("evaluation", evaluation.tokens());
 }
 
+absl::Status ValidateSearchLimits(const v1::Search& search) {
+  if (search.context_rounds() < 0 || search.context_rounds() > kMaxContextRounds) {
+    return Invalid("BAD_SEARCH", absl::StrCat("search.context_rounds is ", search.context_rounds(), ", not 0 to ",
+                                              kMaxContextRounds),
+                   "two or three rounds find nearly all there is to find");
+  }
+  if (search.swarm_evaluations() < 0 || search.swarm_evaluations() > kMaxSwarmEvaluations) {
+    return Invalid("BAD_SEARCH", absl::StrCat("search.swarm_evaluations is ", search.swarm_evaluations(), ", not 0 to ",
+                                              kMaxSwarmEvaluations),
+                   "each is a plan that is encoded and measured; 0 means no swarm");
+  }
+  if (!(search.swarm_seconds() >= 0 && search.swarm_seconds() <= kMaxSwarmSeconds)) {
+    return Invalid("BAD_SEARCH", absl::StrCat("search.swarm_seconds is ", search.swarm_seconds(), ", not 0 to ",
+                                              kMaxSwarmSeconds),
+                   "0 means no limit in time");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateSearch(const v1::CompressionSpec& spec) {
+  if (!spec.has_search()) return absl::OkStatus();
+  const v1::Search& search = spec.search();
+  NS_RETURN_IF_ERROR(ValidateSearchLimits(search));
+  if (search.off()) {
+    if (search.context_rounds() == 0 && search.swarm_evaluations() == 0 && search.swarm_seconds() == 0) {
+      return absl::OkStatus();
+    }
+    return Invalid("BAD_SEARCH", "the search is off and has rounds, evaluations or seconds", "set either");
+  }
+  if (HasCalibrationText(spec)) return absl::OkStatus();
+  return Invalid("NO_SEARCH_TEXT", "a search needs a text to try plans on, and the spec calibrates on none",
+                 "add one: --calibrate FILE or --calibrate self; an evaluation text must stay unseen");
+}
+
 absl::Status ValidateMeasuring(const v1::CompressionSpec& spec) {
   if (spec.has_calibration()) NS_RETURN_IF_ERROR(ValidateCalibration(spec.calibration()));
   if (spec.has_evaluation()) NS_RETURN_IF_ERROR(ValidateEvaluation(spec.evaluation()));
@@ -132,6 +170,16 @@ absl::Status ValidateMeasuring(const v1::CompressionSpec& spec) {
                  absl::StrCat(HasQualityTarget(spec) ? "a quality target" : "an evaluation",
                               " needs a text to measure on, and the spec has none"),
                  "name one: --evaluate FILE, or --calibrate FILE or self, part of which is held out for it");
+}
+
+absl::Status ValidateArtifactFormat(v1::CompressionSpec* spec) {
+  if (spec->artifact_format().empty()) spec->set_artifact_format(kArtifactFormats[0]);
+  for (const char* format : kArtifactFormats) {
+    if (spec->artifact_format() == format) return absl::OkStatus();
+  }
+  return Invalid("UNKNOWN_ARTIFACT_FORMAT",
+                 absl::StrCat("there is no artifact format '", Shown(spec->artifact_format()), "'"),
+                 absl::StrCat("use one of: ", absl::StrJoin(kArtifactFormats, ", ")));
 }
 
 absl::Status ValidateDataUpload(const v1::CreateUploadRequest& request) {
@@ -239,11 +287,7 @@ absl::Status ValidateUploadFiles(const v1::CreateUploadRequest& request, const L
 
 absl::Status ValidateSpec(v1::CompressionSpec* spec) {
   NS_RETURN_IF_ERROR(ValidateTarget(*spec));
-  if (spec->artifact_format().empty()) spec->set_artifact_format("gguf");
-  if (spec->artifact_format() != "gguf") {
-    return Invalid("UNKNOWN_ARTIFACT_FORMAT",
-                   absl::StrCat("there is no artifact format '", Shown(spec->artifact_format()), "'"), "use gguf");
-  }
+  NS_RETURN_IF_ERROR(ValidateArtifactFormat(spec));
   if (spec->threads() < 0 || spec->threads() > kMaxThreads) {
     return Invalid("BAD_THREADS", absl::StrCat("threads is ", spec->threads(), ", not 0 to ", kMaxThreads));
   }
@@ -252,7 +296,7 @@ absl::Status ValidateSpec(v1::CompressionSpec* spec) {
   }
   for (auto& rule : *spec->mutable_rules()) NS_RETURN_IF_ERROR(ValidateRule(&rule));
   NS_RETURN_IF_ERROR(ValidateMeasuring(*spec));
-  return absl::OkStatus();
+  return ValidateSearch(*spec);
 }
 
 absl::Status ValidatePriority(int priority) {

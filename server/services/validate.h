@@ -11,6 +11,9 @@
 
 namespace nashswarm::server {
 
+// What an artifact may be; the first is the default.
+inline constexpr const char* kArtifactFormats[] = {"gguf", "nsq"};
+
 // The id of "collection/id". BAD_NAME.
 absl::StatusOr<std::string> ParseName(std::string_view collection, const std::string& name);
 absl::Status ValidateModelId(const std::string& id);          // BAD_MODEL_ID; "" is fine

@@ -4,9 +4,13 @@ namespace nashswarm::server {
 
 bool HasQualityTarget(const v1::CompressionSpec& spec) { return spec.has_max_ppl_increase() || spec.has_max_kl(); }
 
-bool Evaluates(const v1::CompressionSpec& spec) {
+bool HasCalibrationText(const v1::CompressionSpec& spec) {
   const auto source = spec.calibration().source_case();
-  return !spec.evaluation().text().empty() || source == v1::Calibration::kText || source == v1::Calibration::kSelf;
+  return source == v1::Calibration::kText || source == v1::Calibration::kSelf;
+}
+
+bool Evaluates(const v1::CompressionSpec& spec) {
+  return !spec.evaluation().text().empty() || HasCalibrationText(spec);
 }
 
 bool Calibrates(const v1::CompressionSpec& spec) {

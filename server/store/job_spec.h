@@ -16,6 +16,8 @@ inline constexpr char kEvaluationData[] = "evaluation";
 
 // The target is a bound on the quality, not on the size.
 bool HasQualityTarget(const v1::CompressionSpec& spec);
+// There is a text to look for plans on: a search must not see the evaluation's.
+bool HasCalibrationText(const v1::CompressionSpec& spec);
 // There is a text to measure on: one of its own, or a held-out part of the calibration's.
 bool Evaluates(const v1::CompressionSpec& spec);
 bool Calibrates(const v1::CompressionSpec& spec);

@@ -122,6 +122,7 @@ struct ClaimedTask {
   TaskLease lease;
   int attempt = 0;  // 1 for the first
   int shards = 0;   // of MEASURE and ENCODE; 0 before PREPARE has ended
+  int search_rounds = 0;  // of SEARCH; 0 before SOLVE has ended
   int64_t waited_us = 0;  // since it could first have been claimed
   v1::CompressionSpec spec;
   std::string model_id;
@@ -149,6 +150,7 @@ struct TaskFinish {
   std::string cache_model;            // raw manifest digest: deleting the model drops its kept results
   int shards = 0;                     // set by PREPARE: how far MEASURE and ENCODE fan out
   int64_t stage_weights = 0;          // set by PREPARE: weights of one pass over the model
+  std::optional<int> search_rounds;   // set by SOLVE: rounds of SEARCH; again by a round that says it was the last
   std::vector<NewTask> next;          // what follows once every task of this stage has succeeded
   std::optional<JobSuccess> success;  // of the last stage
 };

@@ -90,7 +90,7 @@ absl::StatusOr<v1::Job> LoadJob(Connection& db, const std::string& id) {
   {
     Query query = db.Select(
         "SELECT model_id, spec, state, cancel_requested, priority, result, error, created_us, started_us, finished_us, "
-        "labels, shards, stage_weights FROM jobs WHERE id = ?",
+        "labels, shards, stage_weights, search_rounds FROM jobs WHERE id = ?",
         id);
     if (!query.Next()) return query.status().ok() ? NotFound("jobs", id) : query.status();
     job.set_name(NameOf("jobs", id));
@@ -111,6 +111,7 @@ absl::StatusOr<v1::Job> LoadJob(Connection& db, const std::string& id) {
     if (job.state() == v1::Job::RUNNING && !query.IsNull(8)) plan.started_us = query.Int(8);
     plan.shards = query.Int(11);
     plan.stage_weights = query.Int(12);
+    plan.search_rounds = query.Int(13);
     plan.calibrates = Calibrates(job.spec());
     plan.evaluates = Evaluates(job.spec());
   }

@@ -19,6 +19,8 @@ constexpr double kMinShareForEta = 0.05;
 struct CurrentStage {
   Stage stage = v1::Job::STAGE_UNSPECIFIED;
   int64_t done = 0, total = 0;  // weights or tokens
+  int64_t sized = 0;            // its tasks that have said their total
+  int64_t reused = 0;           // and those that never will
   int64_t claimed_us = 0;       // its first claim; 0: not yet
   int64_t measure_us = 0;       // the first claim of MEASURE
 };
@@ -42,6 +44,7 @@ std::optional<double> ShareDone(const CurrentStage& now, const JobPlan& plan, in
     if (now.stage < v1::Job::MEASURE) return std::nullopt;
     *since_us = std::max(*since_us, now.measure_us);
   }
+  if (plan.search_rounds > 0) return std::nullopt;  // what it took says nothing about encoding
   if (plan.stage_weights == 0 || now.stage >= v1::Job::PUBLISH) return std::nullopt;
   // Both passes over the weights (measure, encode) are nearly all of the time.
   const double passes = now.stage > v1::Job::MEASURE ? 1 : 0;
@@ -68,7 +71,8 @@ absl::Status LoadProgress(Connection& db, const std::string& id, const JobPlan& 
   int64_t tasks = 0;
   {
     Query query = db.Select(
-        "SELECT stage, count(*), sum(state = 'succeeded'), sum(weights_done), sum(weights_total), min(claimed_us) "
+        "SELECT stage, count(*), sum(state = 'succeeded'), sum(weights_done), sum(weights_total), min(claimed_us), "
+        "sum(weights_total > 0), sum(state = 'succeeded' AND weights_total = 0) "
         "FROM tasks WHERE job_id = ? GROUP BY stage ORDER BY stage",
         id);
     while (query.Next()) {
@@ -78,6 +82,8 @@ absl::Status LoadProgress(Connection& db, const std::string& id, const JobPlan& 
       now.done = query.Int(3);
       now.total = query.Int(4);
       now.claimed_us = query.IsNull(5) ? 0 : query.Int(5);
+      now.sized = query.Int(6);
+      now.reused = query.Int(7);
       if (now.stage == v1::Job::MEASURE) now.measure_us = now.claimed_us;
     }
     NS_RETURN_IF_ERROR(query.status());
@@ -85,10 +91,14 @@ absl::Status LoadProgress(Connection& db, const std::string& id, const JobPlan& 
   if (now.stage == v1::Job::STAGE_UNSPECIFIED) return absl::OkStatus();
   // Tasks of the fan-out say their weights only once they run.
   if (FansOut(now.stage)) now.total = std::max(now.total, plan.stage_weights);
+  // A search's rounds begin one after another: those to come are taken to be like the others.
+  if (now.stage == v1::Job::SEARCH && now.sized > 0) {
+    now.total = now.total / now.sized * (plan.search_rounds - now.reused);
+  }
   progress->set_stage(now.stage);
   if (plan.shards > 0) {
     const int64_t ones = 3 + (plan.calibrates ? 1 : 0) + (plan.evaluates ? 1 : 0);  // 3: prepare, solve and publish
-    progress->set_tasks_total(std::max(tasks, ones + 2 * plan.shards));
+    progress->set_tasks_total(std::max(tasks, ones + 2 * plan.shards + plan.search_rounds));
   }
   progress->set_weights_total(now.total);
   progress->set_weights_done(now.done);

@@ -32,6 +32,7 @@ absl::StatusOr<v1::Job> LoadJob(sqlite::Connection& db, const std::string& id);
 struct JobPlan {
   bool calibrates = false, evaluates = false;
   int64_t shards = 0, stage_weights = 0;  // 0 before PREPARE has ended
+  int64_t search_rounds = 0;              // 0 before SOLVE has ended
   int64_t started_us = 0;                 // 0 unless the job runs
 };
 // Progress follows from the tasks.

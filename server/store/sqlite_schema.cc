@@ -202,6 +202,11 @@ CREATE TABLE job_data (                    -- the data files a job reads beside 
 ) WITHOUT ROWID;
 CREATE INDEX job_data_model ON job_data (model_id);
 )sql",
+
+    // SEARCH came between SOLVE and ENCODE. A job that has solved already goes on to ENCODE, as it would have.
+    R"sql(
+ALTER TABLE jobs ADD COLUMN search_rounds INTEGER NOT NULL DEFAULT 0;  -- set by SOLVE, lowered by the round that ends it
+)sql",
 };
 static_assert(std::size(kMigrations) == kSchemaVersion);
 

@@ -7,7 +7,7 @@
 
 namespace nashswarm::server {
 
-inline constexpr int kSchemaVersion = 2;
+inline constexpr int kSchemaVersion = 3;
 
 // Creates or upgrades the tables. FAILED_PRECONDITION / SCHEMA_TOO_NEW when a newer nashswarmd wrote the file. A test
 // stops at an earlier `to_version` to have something to upgrade.

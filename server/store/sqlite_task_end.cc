@@ -170,6 +170,10 @@ absl::StatusOr<TaskEnd> SqliteJobStore::FinishTask(const TaskLease& lease, const
                                     finish.stage_weights, key.job_id)
                              .status());
     }
+    if (finish.search_rounds.has_value()) {
+      NS_RETURN_IF_ERROR(
+          db.Execute("UPDATE jobs SET search_rounds = ? WHERE id = ?", *finish.search_rounds, key.job_id).status());
+    }
     if (!Live(job)) {
       // The job has ended without this task; its outputs are kept for a retry.
     } else if (finish.success.has_value() && !job.cancel_requested) {

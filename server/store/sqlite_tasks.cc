@@ -32,7 +32,7 @@ absl::StatusOr<std::optional<ClaimedTask>> SqliteJobStore::ClaimTask(const std::
     {
       Query query = db.Select(
           "SELECT t.job_id, t.stage, t.shard, t.attempt + 1, t.lease_epoch + 1, now_us() - t.not_before_us, j.spec, "
-          "j.model_id, j.shards, m.manifest_sha, m.manifest_size "
+          "j.model_id, j.shards, m.manifest_sha, m.manifest_size, j.search_rounds "
           "FROM tasks t JOIN jobs j ON j.id = t.job_id LEFT JOIN models m ON m.id = j.model_id "
           "WHERE t.state = 'pending' AND t.not_before_us <= now_us() AND j.state IN (1, 2) AND j.cancel_requested = 0 "
           "ORDER BY j.priority, j.created_us, j.id, t.stage, t.shard LIMIT 1");
@@ -46,6 +46,7 @@ absl::StatusOr<std::optional<ClaimedTask>> SqliteJobStore::ClaimTask(const std::
       task.model_id = query.Text(7);
       task.shards = static_cast<int>(query.Int(8));
       task.model_manifest = {query.Bytes(9), query.Int(10)};
+      task.search_rounds = static_cast<int>(query.Int(11));
     }
     {
       Query query = db.Select(

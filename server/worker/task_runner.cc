@@ -146,7 +146,7 @@ absl::StatusOr<TaskFinish> TaskRunner::Work(const ClaimedTask& task, TaskSession
       finish.cache_model = task.model_manifest.sha256;
     }
   }
-  finish.next = NextTasks(key.stage, key.stage == v1::Job::PREPARE ? finish.shards : task.shards, task.spec);
+  finish.next = NextTasks(key.stage, key.shard, ShapeAfter(task, finish), task.spec);
   NS_RETURN_IF_ERROR(session->Flush());
   return finish;
 }

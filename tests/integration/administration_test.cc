@@ -71,6 +71,7 @@ TEST(AdministrationTest, ServerInfoShowsLimitsAndFormats) {
   EXPECT_EQ(info.limits().lease().seconds(), 30);
   EXPECT_EQ(info.workers(), 3);
   EXPECT_GE(info.formats_size(), 10);
+  EXPECT_THAT(info.artifact_formats(), ::testing::ElementsAre("gguf", "nsq"));
   EXPECT_EQ(info.version(), server.info()["version"].get<std::string>());
   EXPECT_EQ(server.info()["pid"].get<int>(), server.pid());
 }
@@ -249,7 +250,7 @@ TEST(AdministrationTest, MetricsOfACalibratedJobCountTokensAndQuality) {
   v1::CompressionSpec spec;
   spec.set_bits_per_weight(4);
   spec.mutable_calibration()->set_self(true);
-  const v1::Model model = server.Push({server.FakePlan(2)});
+  const v1::Model model = server.Push({server.FakePlan(2, nlohmann::json::object(), /*search_rounds=*/2)});
   ASSERT_EQ(server.WaitForEnd(server.Submit(model.name()).name()).state(), v1::Job::SUCCEEDED);
   EXPECT_THAT(MetricsAtRest(server), ::testing::Not(HasSubstr("nashswarm_job_mean_kl_count"))) << "nothing was measured";
   ASSERT_EQ(server.WaitForEnd(server.Submit(model.name(), spec).name()).state(), v1::Job::SUCCEEDED);
@@ -258,6 +259,8 @@ TEST(AdministrationTest, MetricsOfACalibratedJobCountTokensAndQuality) {
        {"nashswarm_job_mean_kl_count 1", "nashswarm_tasks_total{outcome=\"succeeded\",stage=\"calibrate\"} 1",
         "nashswarm_tasks_total{outcome=\"succeeded\",stage=\"evaluate\"} 1",
         "nashswarm_task_duration_seconds_count{stage=\"calibrate\"} 1",
+        "nashswarm_tasks_total{outcome=\"succeeded\",stage=\"search\"} 2",
+        "nashswarm_tokens_processed_total{stage=\"search\"} 200",
         "nashswarm_tokens_processed_total{stage=\"evaluate\"} 100",
         "nashswarm_job_mean_kl_bucket{le=\"0.01\"} 0", "nashswarm_job_mean_kl_bucket{le=\"0.03\"} 1",
         "nashswarm_job_mean_kl_sum 0.02"}) {

@@ -6,8 +6,10 @@ Instructions come with the model, in fake.json:
   record  directory that receives, as "stage-shard.json", the task.json of each run and the text of its data files;
           may be absent
   shards  N
+  search_rounds  how many rounds of a search SOLVE asks for when the spec has a text for it and does not forbid it
   steps   {"stage:shard": [what the first attempt does, what the second does, ...]}; the default, and what follows
-          the last entry, is {"do": "ok"}. See act() for the others.
+          the last entry, is {"do": "ok"}. See act() for the others. A round of a search whose last entry has
+          "done": true says that it was the last.
 """
 import json
 import os
@@ -84,23 +86,41 @@ def record(directory, task):
         json.dump({"task": task, "data": data}, f)
 
 
-def expected_inputs(stage, spec, shards):
+def rounds_asked_for(plan, spec):
+    off = spec.get("search", {}).get("off") or spec.get("calibration", {}).get("source") not in ("text", "self")
+    return 0 if off else plan.get("search_rounds", 0)
+
+
+def ends_search(plan, round):
+    return any(step.get("done") for step in plan.get("steps", {}).get("search:%d" % round, [])[-1:])
+
+
+def rounds_run(plan, spec):
+    """How many rounds of the search there are once it has ended."""
+    rounds = range(rounds_asked_for(plan, spec))
+    return next((r + 1 for r in rounds if ends_search(plan, r)), len(rounds))
+
+
+def expected_inputs(stage, shard, plan, spec):
     """The table of core/engine/README.md."""
-    every = range(shards)
+    every = range(plan.get("shards", 2))
     prepared = ["prepared.json"]
     calibration = ["calibration.json", "moments.safetensors"] if calibrates(spec) else []
     curves = ["curves-%d.json" % s for s in every]
+    rounds = shard if stage == "search" else rounds_run(plan, spec)
+    planned = ["plan.json"] + ["search-%d.json" % r for r in range(rounds)]
     encoded = ["shard-%d.%s" % (s, kind) for s in every for kind in ("bin", "json")]
     evaluation = ["evaluation.json"] if evaluates(spec) else []
     return sorted({
         "validate": [],
         "prepare": [],
-        "calibrate": prepared,
+        "calibrate": [],
         "measure": prepared + calibration,
         "solve": prepared + calibration + curves,
-        "encode": prepared + calibration + ["plan.json"],
-        "evaluate": prepared + calibration + ["plan.json"] + encoded,
-        "publish": prepared + calibration + curves + ["plan.json"] + encoded + evaluation,
+        "search": prepared + calibration + curves + planned,
+        "encode": prepared + calibration + planned,
+        "evaluate": prepared + calibration + planned + encoded,
+        "publish": prepared + calibration + curves + planned + encoded + evaluation,
     }[stage])
 
 
@@ -144,7 +164,7 @@ def main():
     say(event="progress", done=0, total=100, tensor="t%d" % shard)
     act(step)
     inputs = sorted(os.listdir(os.path.join(directory, "in")))
-    assert inputs == expected_inputs(stage, task["spec"], shards), inputs
+    assert inputs == expected_inputs(stage, shard, plan, task["spec"]), inputs
     if "record" in plan and stage != "validate":
         record(plan["record"], task)
     cost = {"seconds": 0.5, "peak_bytes": 1 << 20}
@@ -159,7 +179,8 @@ def main():
         say(event="result", shards=shards)
         return
     if stage == "prepare":
-        write(directory, "prepared.json", json.dumps({"shards": shards, "seed": task["spec"]["seed"]}))
+        write(directory, "prepared.json", json.dumps(
+            {"shards": shards, "seed": task["spec"]["seed"], "format": task["spec"].get("format")}))
         say(event="result", shards=step.get("shards", shards), architecture="gpt2", parameters=1000, tensors=7,
             weights=100 * shards, **cost)
         return
@@ -171,6 +192,11 @@ def main():
         write(directory, "curves-%d.json" % shard, "curves %d" % shard)
     elif stage == "solve":
         write(directory, "plan.json", json.dumps(task["spec"]["target"]))
+        cost["search_rounds"] = step.get("search_rounds", rounds_asked_for(plan, task["spec"]))
+    elif stage == "search":
+        write(directory, "search-%d.json" % shard, json.dumps({"round": shard, "spec": task["spec"].get("search")}))
+        if ends_search(plan, shard):
+            cost["done"] = True
     elif stage == "encode":
         say(event="tensor", tensor="t%d" % shard, format="Q4_K", bits_per_weight=4.5, relative_error=0.01)
         write(directory, "shard-%d.bin" % shard, "bytes of shard %d " % shard * 100)
@@ -183,7 +209,12 @@ def main():
         for s in range(shards):
             with open(os.path.join(directory, "in", "shard-%d.bin" % s)) as f:
                 content += f.read()
-        write(directory, "artifact/model.gguf", content)
+        if task["spec"].get("format") == "nsq":
+            write(directory, "artifact/model.safetensors", content)
+            write(directory, "artifact/config.json", "{}")
+            write(directory, "artifact/original/tokenizer.model", "tokens")
+        else:
+            write(directory, "artifact/model.gguf", content)
         write(directory, "artifact/deep/source.json", json.dumps(task["source"]))
         write(directory, "artifact/report.json", json.dumps(report(task, len(content))))
         write(directory, "artifact/report.html", "<!doctype html>")

@@ -170,9 +170,12 @@ int ServerHarness::WaitForExit() {
 
 std::string ServerHarness::log() const { return ReadText(root_ + "/server.log"); }
 
-TestFile ServerHarness::FakePlan(int shards, const nlohmann::json& steps) const {
-  return {"fake.json", nlohmann::json{
-                           {"runs", root_ + "/runs"}, {"record", root_ + "/record"}, {"shards", shards}, {"steps", steps}}
+TestFile ServerHarness::FakePlan(int shards, const nlohmann::json& steps, int search_rounds) const {
+  return {"fake.json", nlohmann::json{{"runs", root_ + "/runs"},
+                                      {"record", root_ + "/record"},
+                                      {"shards", shards},
+                                      {"steps", steps},
+                                      {"search_rounds", search_rounds}}
                            .dump()};
 }
 
@@ -183,10 +186,16 @@ nlohmann::json ServerHarness::Recorded(const std::string& stage, int shard) cons
 
 std::map<std::string, int> ServerHarness::Runs() const {
   std::map<std::string, int> runs;
+  for (const std::string& key : RunOrder()) ++runs[key];
+  return runs;
+}
+
+std::vector<std::string> ServerHarness::RunOrder() const {
+  std::vector<std::string> order;
   std::ifstream in(root_ + "/runs");
   std::string key;
-  while (in >> key) ++runs[key];
-  return runs;
+  while (in >> key) order.push_back(key);
+  return order;
 }
 
 v1::Upload ServerHarness::CreateUpload(const std::vector<TestFile>& files, const std::string& model_id,

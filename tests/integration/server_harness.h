@@ -59,11 +59,13 @@ class ServerHarness {
   v1::InfoService::Stub& server_info() { return *server_info_; }
 
   // ---- the fake engine's instructions, as a model file
-  TestFile FakePlan(int shards, const nlohmann::json& steps = nlohmann::json::object()) const;
+  TestFile FakePlan(int shards, const nlohmann::json& steps = nlohmann::json::object(), int search_rounds = 0) const;
   // What a task of a model with FakePlan got: {"task": its task.json, "data": {purpose: text}}.
   nlohmann::json Recorded(const std::string& stage, int shard = 0) const;
   // How often the engine ran each "stage:shard".
   std::map<std::string, int> Runs() const;
+  // The same runs in the order they began.
+  std::vector<std::string> RunOrder() const;
 
   // ---- steps most tests need; they fail the test when the call fails
   v1::Upload CreateUpload(const std::vector<TestFile>& files, const std::string& model_id = "",

@@ -4,6 +4,7 @@
 #define NASHSWARM_TESTS_UNIT_SERVER_JOB_STORE_CONFORMANCE_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -28,7 +29,7 @@ class JobStoreConformanceTest : public ::testing::TestWithParam<std::pair<const 
   }
   bool NothingToClaim() { return !Must(store().ClaimTask("w1", kLease)).has_value(); }
   // Ends a task well, as the worker does.
-  TaskEnd Finish(const ClaimedTask& task, int shards = 2) {
+  TaskEnd Finish(const ClaimedTask& task, int shards = 2, std::optional<int> search_rounds = std::nullopt) {
     TaskFinish finish;
     const Stage stage = task.lease.key.stage;
     finish.result_json = absl::StrCat("{\"shard\":", task.lease.key.shard, "}");
@@ -36,7 +37,8 @@ class JobStoreConformanceTest : public ::testing::TestWithParam<std::pair<const 
     EXPECT_TRUE(store().RegisterBlob(digest).ok());
     finish.outputs = {{absl::StrCat(StageName(stage), "-", task.lease.key.shard), digest}};
     if (stage == v1::Job::PREPARE) finish.shards = shards, finish.stage_weights = 100;
-    finish.next = NextTasks(stage, shards, task.spec);
+    finish.search_rounds = search_rounds;
+    finish.next = NextTasks(stage, task.lease.key.shard, {shards, search_rounds.value_or(task.search_rounds)}, task.spec);
     if (stage == v1::Job::PUBLISH) {
       finish.success.emplace();
       finish.success->format = "gguf";

@@ -1,4 +1,7 @@
 // Status conversion, CRC-32C, page tokens, names.
+#include <cmath>
+#include <limits>
+
 #include "core/base/hash.h"
 #include "core/base/status.h"
 #include "gmock/gmock.h"
@@ -96,6 +99,72 @@ TEST(ValidateTest, PatternsAreBounded) {
   EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "BAD_PATTERN");
   rule->set_pattern(std::string(2000, 'a'));
   EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "BAD_PATTERN");
+}
+
+TEST(ValidateTest, ArtifactFormats) {
+  v1::CompressionSpec spec;
+  spec.set_bits_per_weight(4);
+  ASSERT_TRUE(ValidateSpec(&spec).ok());
+  EXPECT_EQ(spec.artifact_format(), "gguf") << "the default";
+  spec.set_artifact_format("nsq");
+  ASSERT_TRUE(ValidateSpec(&spec).ok());
+  EXPECT_EQ(spec.artifact_format(), "nsq");
+  spec.set_artifact_format("NSQ");
+  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "UNKNOWN_ARTIFACT_FORMAT");
+  EXPECT_EQ(HintOf(ValidateSpec(&spec)), "use one of: gguf, nsq");
+}
+
+TEST(ValidateTest, ASearchNeedsACalibrationText) {
+  v1::CompressionSpec spec;
+  spec.set_bits_per_weight(4);
+  spec.mutable_search()->set_context_rounds(2);
+  EXPECT_TRUE(absl::IsInvalidArgument(ValidateSpec(&spec)));
+  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "NO_SEARCH_TEXT");
+  EXPECT_THAT(HintOf(ValidateSpec(&spec)), ::testing::HasSubstr("--calibrate self"));
+  spec.mutable_evaluation()->set_text("models/held-out");
+  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "NO_SEARCH_TEXT") << "what is measured on must stay unseen";
+  spec.mutable_calibration()->set_imatrix("models/im");
+  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "NO_SEARCH_TEXT") << "an importance matrix is no text";
+  spec.mutable_calibration()->set_self(true);
+  EXPECT_TRUE(ValidateSpec(&spec).ok());
+  spec.mutable_calibration()->set_text("models/wiki");
+  EXPECT_TRUE(ValidateSpec(&spec).ok());
+  spec.clear_calibration();
+  spec.mutable_search()->Clear();
+  spec.mutable_search()->set_off(true);
+  EXPECT_TRUE(ValidateSpec(&spec).ok()) << "no search needs no text";
+}
+
+TEST(ValidateTest, ASearchIsBounded) {
+  v1::CompressionSpec spec;
+  spec.set_bits_per_weight(4);
+  spec.mutable_calibration()->set_self(true);
+  v1::Search& search = *spec.mutable_search();
+  EXPECT_TRUE(ValidateSpec(&spec).ok()) << "zero of everything";
+  search.set_context_rounds(16);
+  search.set_swarm_evaluations(100000);
+  search.set_swarm_seconds(86400);
+  EXPECT_TRUE(ValidateSpec(&spec).ok());
+  const auto reason = [&] {
+    const std::string reason = ReasonOf(ValidateSpec(&spec));
+    search.Clear();
+    return reason;
+  };
+  for (const int bad : {-1, 17}) {
+    search.set_context_rounds(bad);
+    EXPECT_EQ(reason(), "BAD_SEARCH") << bad;
+  }
+  for (const int bad : {-1, 100001}) {
+    search.set_swarm_evaluations(bad);
+    EXPECT_EQ(reason(), "BAD_SEARCH") << bad;
+  }
+  for (const double bad : {-0.5, 86400.5, std::numeric_limits<double>::infinity(), std::nan("")}) {
+    search.set_swarm_seconds(bad);
+    EXPECT_EQ(reason(), "BAD_SEARCH") << bad;
+  }
+  search.set_off(true);
+  search.set_swarm_seconds(1);
+  EXPECT_EQ(reason(), "BAD_SEARCH") << "off, and what there is not is limited";
 }
 
 TEST(ManifestTest, DependsOnContentAndPathsAlone) {

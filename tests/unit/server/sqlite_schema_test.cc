@@ -63,6 +63,43 @@ class SqliteSchemaTest : public ::testing::Test {
     ASSERT_TRUE(written.ok()) << written;
   }
 
+  // A job with a text, whose next task is SOLVE, or ENCODE when that is done.
+  void WriteVersion2(bool solved) {
+    const auto database = Must(Database::Open(path_, Clock()));
+    ASSERT_TRUE(MigrateSchema(*database, 2).ok());
+    const Blob blob{blob_.sha256};
+    const absl::Status written = database->Write([&](Connection& db) -> absl::Status {
+      NS_RETURN_IF_ERROR(db.Execute("INSERT INTO blobs VALUES (?, ?, 1, 1)", blob, blob_.size_bytes).status());
+      for (const auto& [id, kind] : std::vector<std::pair<std::string, int>>{{"m", 1}, {"wiki", 2}}) {
+        NS_RETURN_IF_ERROR(
+            db.Execute("INSERT INTO models VALUES (?, ?, 1, 'gpt2', 10, 2, 7, 7, '{}', 1, ?)", id, blob, kind).status());
+        NS_RETURN_IF_ERROR(db.Execute("INSERT INTO files VALUES ('models/' || ?, 'w.bin', ?)", id, blob).status());
+      }
+      v1::CompressionSpec spec;
+      spec.set_bits_per_weight(4);
+      spec.mutable_calibration()->set_text("models/wiki");
+      NS_RETURN_IF_ERROR(db.Execute("INSERT INTO jobs (id, model_id, spec, state, priority, max_attempts, shards, labels, "
+                                    "created_us, started_us) VALUES ('j', 'm', ?, 2, 5, 3, 1, '{}', 1, 1)",
+                                    Blob{spec.SerializeAsString()})
+                             .status());
+      NS_RETURN_IF_ERROR(db.Execute("INSERT INTO job_data VALUES ('j', 'calibration', 'wiki', ?)", blob).status());
+      const std::vector<int> all = {10, 20, 30, 40, 50};
+      const size_t done = solved ? 4 : 3;
+      for (size_t i = 0; i <= done; ++i) {
+        NS_RETURN_IF_ERROR(db.Execute("INSERT INTO tasks (job_id, stage, shard, state, not_before_us, updated_us) VALUES "
+                                      "('j', ?, 0, ?, 1, 1)",
+                                      all[i], i < done ? "succeeded" : "pending")
+                               .status());
+        if (i == done) break;
+        NS_RETURN_IF_ERROR(
+            db.Execute("INSERT INTO task_outputs VALUES ('j', ?, 0, ?, ?)", all[i], absl::StrCat("stage", all[i]), blob)
+                .status());
+      }
+      return absl::OkStatus();
+    });
+    ASSERT_TRUE(written.ok()) << written;
+  }
+
   TemporaryDirectory directory_;
   const std::string path_;
   const BlobDigest blob_ = DigestOf("content");
@@ -82,9 +119,39 @@ TEST_F(SqliteSchemaTest, JobOfVersion1GoesOnWhereItWas) {
   EXPECT_EQ(task.lease.key.shard, 1);
   TaskFinish finish;
   finish.outputs = {{"shard-1.bin", blob_}};
-  finish.next = NextTasks(task.lease.key.stage, task.shards, task.spec);
+  finish.next = NextTasks(task.lease.key.stage, task.lease.key.shard, ShapeAfter(task, finish), task.spec);
   Must(store->FinishTask(task.lease, finish));
   EXPECT_EQ(Must(store->ClaimTask("new", kSecond))->lease.key.stage, J::PUBLISH);
+}
+
+TEST_F(SqliteSchemaTest, JobOfVersion2GoesOnWithoutASearch) {
+  WriteVersion2(/*solved=*/true);
+  const auto store = Must(SqliteJobStore::Open(path_, Clock()));
+  ASSERT_NE(store, nullptr);
+  const v1::Job::Progress progress = Must(store->GetJob("j")).progress();
+  EXPECT_EQ(progress.stage(), J::ENCODE);
+  EXPECT_EQ(progress.tasks_total(), 7) << "prepare, calibrate, measure, solve, encode, evaluate, publish";
+  const ClaimedTask task = *Must(store->ClaimTask("new", kSecond));
+  EXPECT_EQ(task.lease.key.stage, J::ENCODE);
+  EXPECT_EQ(task.search_rounds, 0);
+  EXPECT_THAT(task.data, SizeIs(1)) << "what version 2 knew is kept";
+  EXPECT_THAT(Must(store->TaskOutputs("j", InputStages(J::ENCODE, task.spec))), SizeIs(3));
+}
+
+TEST_F(SqliteSchemaTest, JobOfVersion2CanStillBeSearchedFor) {
+  WriteVersion2(/*solved=*/false);
+  const auto store = Must(SqliteJobStore::Open(path_, Clock()));
+  const ClaimedTask solve = *Must(store->ClaimTask("new", kSecond));
+  ASSERT_EQ(solve.lease.key.stage, J::SOLVE);
+  TaskFinish finish;
+  finish.outputs = {{"plan.json", blob_}};
+  finish.search_rounds = 2;
+  finish.next = NextTasks(J::SOLVE, 0, ShapeAfter(solve, finish), solve.spec);
+  Must(store->FinishTask(solve.lease, finish));
+  const ClaimedTask search = *Must(store->ClaimTask("new", kSecond));
+  EXPECT_EQ(search.lease.key.stage, J::SEARCH);
+  EXPECT_EQ(search.search_rounds, 2);
+  EXPECT_EQ(Must(store->GetJob("j")).progress().tasks_total(), 9);
 }
 
 TEST_F(SqliteSchemaTest, WhatVersion1KnewIsACheckpoint) {

@@ -13,10 +13,14 @@ using J = v1::Job;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-std::vector<std::pair<Stage, int>> Next(Stage stage, int shards, const v1::CompressionSpec& spec = {}) {
+std::vector<std::pair<Stage, int>> Next(Stage stage, int shard, const JobShape& shape,
+                                        const v1::CompressionSpec& spec = {}) {
   std::vector<std::pair<Stage, int>> tasks;
-  for (const NewTask& task : NextTasks(stage, shards, spec)) tasks.emplace_back(task.stage, task.shard);
+  for (const NewTask& task : NextTasks(stage, shard, shape, spec)) tasks.emplace_back(task.stage, task.shard);
   return tasks;
+}
+std::vector<std::pair<Stage, int>> Next(Stage stage, int shards, const v1::CompressionSpec& spec = {}) {
+  return Next(stage, 0, {.shards = shards}, spec);
 }
 
 v1::CompressionSpec WithImatrix() {
@@ -37,6 +41,30 @@ TEST(StagesTest, WhatFollowsWhat) {
   EXPECT_THAT(Next(J::SOLVE, 1), ElementsAre(std::pair(J::ENCODE, 0)));
   EXPECT_THAT(Next(J::ENCODE, 2), ElementsAre(std::pair(J::PUBLISH, 0)));
   EXPECT_THAT(Next(J::PUBLISH, 2), IsEmpty());
+}
+
+TEST(StagesTest, RoundsOfASearchFollowOneAnother) {
+  const JobShape shape = {.shards = 2, .search_rounds = 3};
+  const auto encode = ElementsAre(std::pair(J::ENCODE, 0), std::pair(J::ENCODE, 1));
+  EXPECT_THAT(Next(J::MEASURE, 1, shape), ElementsAre(std::pair(J::SOLVE, 0)));
+  EXPECT_THAT(Next(J::SOLVE, 0, shape), ElementsAre(std::pair(J::SEARCH, 0)));
+  EXPECT_THAT(Next(J::SEARCH, 0, shape), ElementsAre(std::pair(J::SEARCH, 1)));
+  EXPECT_THAT(Next(J::SEARCH, 1, shape), ElementsAre(std::pair(J::SEARCH, 2)));
+  EXPECT_THAT(Next(J::SEARCH, 2, shape), encode);
+  EXPECT_THAT(Next(J::SEARCH, 1, {.shards = 2, .search_rounds = 2}), encode) << "it said that it was the last";
+}
+
+TEST(StagesTest, ShapeIsWhatTheLastTasksSaid) {
+  ClaimedTask task;
+  task.shards = 4;
+  task.search_rounds = 3;
+  TaskFinish finish;
+  EXPECT_EQ(ShapeAfter(task, finish).shards, 4);
+  EXPECT_EQ(ShapeAfter(task, finish).search_rounds, 3);
+  finish.shards = 5;
+  finish.search_rounds = 0;
+  EXPECT_EQ(ShapeAfter(task, finish).shards, 5);
+  EXPECT_EQ(ShapeAfter(task, finish).search_rounds, 0);
 }
 
 TEST(StagesTest, CalibrateAndEvaluateAreTakenOnlyWhenAskedFor) {
@@ -67,27 +95,29 @@ TEST(StagesTest, WhatFeedsWhat) {
   EXPECT_THAT(InputStages(J::PREPARE, plain), IsEmpty());
   EXPECT_THAT(InputStages(J::MEASURE, plain), ElementsAre(J::PREPARE));
   EXPECT_THAT(InputStages(J::SOLVE, plain), ElementsAre(J::PREPARE, J::MEASURE));
-  EXPECT_THAT(InputStages(J::ENCODE, plain), ElementsAre(J::PREPARE, J::SOLVE));
-  EXPECT_THAT(InputStages(J::PUBLISH, plain), ElementsAre(J::PREPARE, J::MEASURE, J::SOLVE, J::ENCODE));
+  EXPECT_THAT(InputStages(J::ENCODE, plain), ElementsAre(J::PREPARE, J::SOLVE, J::SEARCH));
+  EXPECT_THAT(InputStages(J::PUBLISH, plain), ElementsAre(J::PREPARE, J::MEASURE, J::SOLVE, J::SEARCH, J::ENCODE));
 
   const v1::CompressionSpec text = WithText();
   EXPECT_THAT(InputStages(J::PREPARE, text), IsEmpty());
-  EXPECT_THAT(InputStages(J::CALIBRATE, text), ElementsAre(J::PREPARE));
+  EXPECT_THAT(InputStages(J::CALIBRATE, text), IsEmpty());
   EXPECT_THAT(InputStages(J::MEASURE, text), ElementsAre(J::PREPARE, J::CALIBRATE));
   EXPECT_THAT(InputStages(J::SOLVE, text), ElementsAre(J::PREPARE, J::CALIBRATE, J::MEASURE));
-  EXPECT_THAT(InputStages(J::ENCODE, text), ElementsAre(J::PREPARE, J::CALIBRATE, J::SOLVE));
-  EXPECT_THAT(InputStages(J::EVALUATE, text), ElementsAre(J::PREPARE, J::CALIBRATE, J::SOLVE, J::ENCODE));
+  EXPECT_THAT(InputStages(J::SEARCH, text), ElementsAre(J::PREPARE, J::CALIBRATE, J::MEASURE, J::SOLVE, J::SEARCH));
+  EXPECT_THAT(InputStages(J::ENCODE, text), ElementsAre(J::PREPARE, J::CALIBRATE, J::SOLVE, J::SEARCH));
+  EXPECT_THAT(InputStages(J::EVALUATE, text), ElementsAre(J::PREPARE, J::CALIBRATE, J::SOLVE, J::SEARCH, J::ENCODE));
   EXPECT_THAT(InputStages(J::PUBLISH, text),
-              ElementsAre(J::PREPARE, J::CALIBRATE, J::MEASURE, J::SOLVE, J::ENCODE, J::EVALUATE));
+              ElementsAre(J::PREPARE, J::CALIBRATE, J::MEASURE, J::SOLVE, J::SEARCH, J::ENCODE, J::EVALUATE));
   EXPECT_THAT(InputStages(J::PUBLISH, WithImatrix()),
-              ElementsAre(J::PREPARE, J::CALIBRATE, J::MEASURE, J::SOLVE, J::ENCODE));
+              ElementsAre(J::PREPARE, J::CALIBRATE, J::MEASURE, J::SOLVE, J::SEARCH, J::ENCODE));
 }
 
 TEST(StagesTest, ResultsThatAreTheSameForAnotherJobAreKept) {
-  for (const Stage stage : {J::PREPARE, J::CALIBRATE, J::MEASURE, J::SOLVE}) EXPECT_TRUE(KeepsResult(stage));
+  for (const Stage stage : {J::PREPARE, J::CALIBRATE, J::MEASURE, J::SOLVE, J::SEARCH}) EXPECT_TRUE(KeepsResult(stage));
   for (const Stage stage : {J::ENCODE, J::EVALUATE, J::PUBLISH}) EXPECT_FALSE(KeepsResult(stage));
-  EXPECT_TRUE(CountsTokens(J::CALIBRATE) && CountsTokens(J::EVALUATE));
-  EXPECT_FALSE(CountsTokens(J::MEASURE));
+  EXPECT_TRUE(CountsTokens(J::CALIBRATE) && CountsTokens(J::SEARCH) && CountsTokens(J::EVALUATE));
+  EXPECT_FALSE(CountsTokens(J::MEASURE) || CountsTokens(J::SOLVE));
+  EXPECT_EQ(StageName(J::SEARCH), "search") << "as the engine and the metrics call it";
 }
 
 TEST(StagesTest, SpecAsTheEngineReadsIt) {
@@ -121,6 +151,19 @@ TEST(StagesTest, CalibrationAndEvaluationAsTheEngineReadsThem) {
   EXPECT_EQ(SpecToJson(spec)["evaluation"], Json({{"text", false}, {"tokens", 0}, {"context", 512}}));
   spec.mutable_evaluation()->set_text("models/wiki");
   EXPECT_EQ(SpecToJson(spec)["evaluation"]["text"], true);
+}
+
+TEST(StagesTest, SearchAsTheEngineReadsIt) {
+  v1::CompressionSpec spec;
+  EXPECT_FALSE(SpecToJson(spec).contains("search"));
+  spec.mutable_search()->set_context_rounds(2);
+  spec.mutable_search()->set_swarm_evaluations(100);
+  spec.mutable_search()->set_swarm_seconds(1.5);
+  EXPECT_EQ(SpecToJson(spec)["search"], Json({{"context_rounds", 2}, {"swarm_evaluations", 100}, {"swarm_seconds", 1.5}}));
+  spec.mutable_search()->Clear();
+  EXPECT_EQ(SpecToJson(spec)["search"], Json({{"context_rounds", 0}, {"swarm_evaluations", 0}, {"swarm_seconds", 0.0}}));
+  spec.mutable_search()->set_off(true);
+  EXPECT_EQ(SpecToJson(spec)["search"], Json({{"off", true}}));
 }
 
 ClaimedTask TaskOf(Stage stage, int shard, const v1::CompressionSpec& spec) {
@@ -198,6 +241,48 @@ TEST(StagesTest, CacheKeyNamesExactlyWhatTheOutputsDependOn) {
   EXPECT_NE(TaskCacheKey("engine", other, inputs), measure);
 }
 
+TEST(StagesTest, EveryFormatSharesOneCalibration) {
+  v1::CompressionSpec spec = WithText();
+  spec.set_artifact_format("gguf");
+  const auto key = [&](Stage stage) { return TaskCacheKey("engine", TaskOf(stage, 0, spec), {}); };
+  const std::string prepare = key(J::PREPARE), calibrate = key(J::CALIBRATE), measure = key(J::MEASURE);
+  const auto expect_another_artifact = [&] {
+    EXPECT_NE(key(J::PREPARE), prepare);
+    EXPECT_EQ(key(J::CALIBRATE), calibrate);
+    EXPECT_NE(key(J::MEASURE), measure);
+  };
+  spec.set_artifact_format("nsq");
+  expect_another_artifact();
+  spec.set_artifact_format("gguf");
+  EXPECT_EQ(key(J::MEASURE), measure);
+  spec.add_rules()->set_pattern(".*");
+  expect_another_artifact();
+  spec.clear_rules();
+  spec.set_seed(1);
+  EXPECT_NE(key(J::CALIBRATE), calibrate) << "the text the model writes depends on it";
+}
+
+TEST(StagesTest, SearchIsPartOfTheKeysFromSolveOn) {
+  v1::CompressionSpec spec = WithText();
+  const auto key = [&](Stage stage, int shard = 0) { return TaskCacheKey("engine", TaskOf(stage, shard, spec), {}); };
+  std::map<Stage, std::string> without;
+  const std::vector<Stage> before = {J::PREPARE, J::CALIBRATE, J::MEASURE};
+  const std::vector<Stage> after = {J::SOLVE, J::SEARCH, J::ENCODE, J::EVALUATE, J::PUBLISH};
+  for (const Stage stage : before) without[stage] = key(stage);
+  for (const Stage stage : after) without[stage] = key(stage);
+  spec.mutable_search()->set_context_rounds(1);
+  for (const Stage stage : before) EXPECT_EQ(key(stage), without[stage]) << stage;
+  for (const Stage stage : after) EXPECT_NE(key(stage), without[stage]) << stage;
+  const std::string one_round = key(J::SEARCH);
+  spec.mutable_search()->set_swarm_evaluations(10);
+  EXPECT_NE(key(J::SEARCH), one_round);
+  spec.mutable_search()->set_swarm_evaluations(0);
+  EXPECT_EQ(key(J::SEARCH), one_round);
+  EXPECT_NE(key(J::SEARCH, 1), one_round) << "each round is another";
+  spec.set_max_kl(0.1);
+  EXPECT_NE(key(J::SEARCH), one_round) << "another target";
+}
+
 TEST(StagesTest, ResultsThatBreakTheProtocolAreRefused) {
   const auto read = [](Stage stage, const Json& result, std::vector<std::string> names) {
     TaskFinish finish;
@@ -211,6 +296,14 @@ TEST(StagesTest, ResultsThatBreakTheProtocolAreRefused) {
   EXPECT_EQ(read(J::PREPARE, {{"shards", "3"}}, {"prepared.json"}), "ENGINE_PROTOCOL");
   EXPECT_EQ(read(J::CALIBRATE, {}, {"calibration.json", "moments.safetensors"}), "");
   EXPECT_EQ(read(J::CALIBRATE, {}, {"calibration.json"}), "ENGINE_PROTOCOL");
+  EXPECT_EQ(read(J::SOLVE, {}, {"plan.json"}), "");
+  EXPECT_EQ(read(J::SOLVE, {{"search_rounds", 64}}, {"plan.json"}), "");
+  EXPECT_EQ(read(J::SOLVE, {{"search_rounds", 65}}, {"plan.json"}), "ENGINE_PROTOCOL");
+  EXPECT_EQ(read(J::SOLVE, {{"search_rounds", -1}}, {"plan.json"}), "ENGINE_PROTOCOL");
+  EXPECT_EQ(read(J::SOLVE, {{"search_rounds", "3"}}, {"plan.json"}), "ENGINE_PROTOCOL");
+  EXPECT_EQ(read(J::SOLVE, {}, {}), "ENGINE_PROTOCOL");
+  EXPECT_EQ(read(J::SEARCH, {}, {"search-1.json"}), "");
+  EXPECT_EQ(read(J::SEARCH, {}, {"search-0.json"}), "ENGINE_PROTOCOL");
   EXPECT_EQ(read(J::EVALUATE, {}, {"evaluation.json"}), "");
   EXPECT_EQ(read(J::EVALUATE, {}, {}), "ENGINE_PROTOCOL");
   EXPECT_EQ(read(J::MEASURE, {}, {"curves-1.json"}), "");
@@ -219,6 +312,20 @@ TEST(StagesTest, ResultsThatBreakTheProtocolAreRefused) {
   EXPECT_EQ(read(J::PUBLISH, {}, {"artifact/model.gguf"}), "");
   EXPECT_EQ(read(J::PUBLISH, {}, {"elsewhere/model.gguf"}), "ENGINE_PROTOCOL");
   EXPECT_EQ(read(J::PUBLISH, {}, {}), "ENGINE_PROTOCOL");
+}
+
+TEST(StagesTest, RoundsOfASearchAreCounted) {
+  const auto rounds = [](Stage stage, int shard, const Json& result) {
+    TaskFinish finish;
+    finish.outputs = {{"plan.json", {}}, {"search-2.json", {}}};
+    EXPECT_TRUE(ReadStageResult(stage, shard, result, "gguf", &finish).ok());
+    return finish.search_rounds;
+  };
+  EXPECT_EQ(rounds(J::SOLVE, 0, {{"search_rounds", 5}}), 5);
+  EXPECT_EQ(rounds(J::SOLVE, 0, {{"seconds", 1}}), 0) << "no search";
+  EXPECT_EQ(rounds(J::SEARCH, 2, {{"seconds", 1}}), std::nullopt) << "as many as SOLVE said";
+  EXPECT_EQ(rounds(J::SEARCH, 2, {{"done", false}}), std::nullopt);
+  EXPECT_EQ(rounds(J::SEARCH, 2, {{"done", true}}), 3) << "this was the last";
 }
 
 TEST(StagesTest, PublishResultBecomesTheJobsResult) {
