@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <functional>
 
 #include "client/cli/programs.h"
@@ -50,11 +51,12 @@ std::vector<CompletionOption> UsageOptions(const std::string& usage) {
   bool after_option = false;
   for (const std::string& word : CLI::detail::split_up(plain)) {
     const bool is_option = word.front() == '-';
+    const bool is_number = word == "N" || word == "BITS" || word == "FROM:TO";
     if (is_option) {
       options.push_back({.names = {word}, .description = word == "--json" ? "Print one JSON value on stdout" : ""});
     } else if (after_option) {
       const bool is_list = word.find('|') != std::string::npos;
-      options.back().value = {.expected = true, .is_path = !is_list && word != "N"};
+      options.back().value = {.expected = true, .is_path = !is_list && !is_number};
       if (is_list) options.back().value.choices = CLI::detail::split(word, '|');
     }
     after_option = is_option;
@@ -62,11 +64,21 @@ std::vector<CompletionOption> UsageOptions(const std::string& usage) {
   return options;
 }
 
-std::vector<CompletionOption> EngineOptions(const std::string& command) {
-  for (const EngineCommand& entry : EngineCommands()) {
-    if (entry.name == command) return UsageOptions(entry.usage);
+// "quality DIR --text FILE": the words in small letters that come first are to be written as they are.
+std::vector<std::string> UsageWords(const std::string& usage) {
+  std::vector<std::string> words;
+  for (const std::string& word : CLI::detail::split_up(usage)) {
+    if (!std::all_of(word.begin(), word.end(), [](unsigned char c) { return std::islower(c) != 0; })) break;
+    words.push_back(word);
   }
-  return {};
+  return words;
+}
+
+std::string UsageOf(const std::string& command) {
+  for (const EngineCommand& entry : EngineCommands()) {
+    if (entry.name == command) return entry.usage;
+  }
+  return "";
 }
 
 CompletionNode Describe(const CLI::App& app, const std::string& path, const std::vector<CompletionOption>& inherited) {
@@ -83,8 +95,9 @@ CompletionNode Describe(const CLI::App& app, const std::string& path, const std:
     node.options.push_back(std::move(described));
   }
   if (app.get_prefix_command()) {
-    node.positional = {.expected = true, .is_path = true};
-    for (CompletionOption& option : EngineOptions(node.name)) node.options.push_back(std::move(option));
+    const std::string usage = UsageOf(node.name);
+    node.positional = {.expected = true, .is_path = true, .choices = UsageWords(usage)};
+    for (CompletionOption& option : UsageOptions(usage)) node.options.push_back(std::move(option));
   } else if (!path.empty()) {
     node.options.insert(node.options.end(), inherited.begin(), inherited.end());
   }
@@ -200,7 +213,7 @@ std::string BashCompletion(const CompletionNode& root) {
       "  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
       "  if [[ -n $files && $cur != -* ]]; then\n"
       "    compopt -o filenames 2>/dev/null\n"
-      "    mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
+      "    mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- \"$cur\")\n"
       "  fi\n"
       "}\n"
       "complete -F _nashswarm nashswarm\n";

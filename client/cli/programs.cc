@@ -70,9 +70,10 @@ const std::vector<EngineCommand>& EngineCommands() {
        "Examples:\n  nashswarm inspect ./gpt2\n  nashswarm inspect out/model.gguf --json"},
       {"verify", "PATH [--json]", "Check a checkpoint or an artifact: structure, sizes and digests",
        "Examples:\n  nashswarm verify out\n  nashswarm verify out/model.gguf"},
-      {"unpack", "PATH -o OUT [--dtype f32|f16|bf16] [--force] [--json]",
-       "Decode an artifact or a GGUF file into plain safetensors",
-       "Example:\n  nashswarm unpack out -o dense --dtype bf16"},
+      {"unpack", "PATH -o OUT [--format dense|gguf] [--dtype f32|f16|bf16] [--threads N] [--force] [--json]",
+       "Decode an artifact into plain safetensors, or into a GGUF file for llama.cpp",
+       "Examples:\n  nashswarm unpack out -o dense --dtype bf16\n"
+       "  nashswarm unpack out -o model.gguf --format gguf"},
       {"eval",
        "MODEL --text FILE [--against REF] [--ctx N] [--stride N] [--max-tokens N] [--protocol half|strided|padded64] "
        "[--json]",
@@ -82,6 +83,17 @@ const std::vector<EngineCommand>& EngineCommands() {
       {"calibrate", "DIR --text FILE -o imatrix.gguf [--tokens N]",
        "Write an importance matrix of a checkpoint, which llama.cpp reads too",
        "Example:\n  nashswarm calibrate ./gpt2 --text wiki.train.txt -o imatrix.gguf"},
+      {"frontier",
+       "DIR --bpw FROM:TO [--points N] [--text FILE] [--measure N] [--format gguf|nsq] [--threads N] [-o FILE.svg] "
+       "[--json]",
+       "Predicted size against loss from one measurement, drawn, with N points of it encoded and measured",
+       "Examples:\n  nashswarm frontier ./gpt2 --bpw 2.5:6\n"
+       "  nashswarm frontier ./gpt2 --bpw 2:5 --format nsq --text wiki.test.txt --measure 4 -o frontier.svg"},
+      {"bench",
+       "quality DIR --text FILE [--calibrate FILE] [--bpw BITS] [--tokens N] [--threads N] [--json]",
+       "Compare the method with its baselines and with parts of itself switched off: sizes on disk, losses of the "
+       "decoded artifact",
+       "Example:\n  nashswarm bench quality ./gpt2 --text wiki.test.txt --calibrate wiki.train.txt --bpw 3.5"},
       {"schemes", "[--json]", "List the formats of tensors with their bits and their measured quality",
        "Examples:\n  nashswarm schemes\n  nashswarm schemes --json"},
   };

@@ -217,13 +217,20 @@ TEST(App, UsageErrorsAre2) {
 
 TEST(App, HelpStandsAlone) {
   for (const char* command : {"compress", "push", "submit", "pull", "jobs", "models", "artifacts", "inspect", "verify",
-                              "schemes", "eval", "calibrate", "report", "server", "completion"}) {
+                              "schemes", "eval", "calibrate", "unpack", "frontier", "bench", "report", "server", "completion"}) {
     const RunResult r = RunCli({command, "--help"});
     EXPECT_EQ(r.exit_code, 0) << command;
     EXPECT_THAT(r.out, HasSubstr("Example")) << command;
     EXPECT_THAT(r.out, HasSubstr("nashswarm " + std::string(command))) << command;
   }
   EXPECT_THAT(RunCli({"--version"}).out, HasSubstr("nashswarm "));
+}
+
+TEST(App, EngineCommandsShowTheirUsage) {
+  EXPECT_THAT(RunCli({"unpack", "--help"}).out,
+              HasSubstr("nashswarm unpack PATH -o OUT [--format dense|gguf] [--dtype f32|f16|bf16] [--threads N]"));
+  EXPECT_THAT(RunCli({"frontier", "--help"}).out, HasSubstr("nashswarm frontier DIR --bpw FROM:TO [--points N]"));
+  EXPECT_THAT(RunCli({"bench", "--help"}).out, HasSubstr("nashswarm bench quality DIR --text FILE"));
 }
 
 TEST(App, FlagsBeatTheEnvironmentWhichBeatsTheFile) {
