@@ -185,13 +185,28 @@ absl::Status CheckPresent(const Session& session, const v1::FileEntry& entry, co
   return *present || force ? absl::OkStatus() : Exists(path);
 }
 
+// Those that the file `path` needs below `out`, the deepest first; rmdir refuses one that holds something.
+void RemoveEmptyDirectories(std::string path, const std::string& out) {
+  for (size_t slash = path.rfind('/'); slash != std::string::npos; slash = path.rfind('/')) {
+    path.resize(slash);
+    rmdir(JoinPath(out, path).c_str());
+  }
+}
+
 }  // namespace
 
 std::string BesideSingleFile(const std::string& out, const std::string& name) { return Stem(out) + "." + name; }
 
 bool IsSingleFile(const std::string& out) { return out.size() > sizeof(kGguf) - 1 && EndsWith(out, kGguf); }
 
+absl::Status CheckOutputKind(const std::string& out, const std::string& format) {
+  if (format != kNsq || !IsSingleFile(out)) return absl::OkStatus();
+  return UsageError("an nsq artifact is a directory and does not fit into the file " + out,
+                    "give a directory: -o " + Stem(out));
+}
+
 absl::StatusOr<std::vector<std::string>> PlanPaths(const v1::Artifact& artifact, const std::string& out) {
+  NS_RETURN_IF_ERROR(CheckOutputKind(out, artifact.format()));
   const bool single = IsSingleFile(out);
   int ggufs = 0;
   std::vector<std::string> paths;
@@ -220,7 +235,8 @@ absl::StatusOr<std::vector<std::string>> PlanPaths(const v1::Artifact& artifact,
   return paths;
 }
 
-absl::Status CheckOutput(const std::string& out, bool force) {
+absl::Status CheckOutput(const std::string& out, const std::string& format, bool force) {
+  NS_RETURN_IF_ERROR(CheckOutputKind(out, format));
   if (IsSingleFile(out)) {
     std::vector<std::string> paths = {out};
     for (const char* name : kBesideTheWeights) paths.push_back(BesideSingleFile(out, name));
@@ -234,6 +250,7 @@ absl::Status CheckOutput(const std::string& out, bool force) {
                      "choose another -o");
   }
   std::vector<std::string> names = {"model.gguf"};
+  if (format == kNsq) names = {"config.json", "model.safetensors"};
   names.insert(names.end(), kBesideTheWeights.begin(), kBesideTheWeights.end());
   for (const std::string& name : names) {
     const std::string path = JoinPath(out, name);
@@ -243,7 +260,8 @@ absl::Status CheckOutput(const std::string& out, bool force) {
 }
 
 absl::StatusOr<std::vector<std::string>> Pull(const Session& session, const v1::Artifact& artifact,
-                                              const std::string& out, bool force) {
+                                              const std::string& out, bool force,
+                                              std::vector<std::string>* written) {
   NS_ASSIGN_OR_RETURN(const std::vector<std::string> paths, PlanPaths(artifact, out));
   int64_t total = 0;
   std::vector<bool> present(paths.size());
@@ -259,6 +277,7 @@ absl::StatusOr<std::vector<std::string>> Pull(const Session& session, const v1::
     const auto& file = artifact.files(static_cast<int>(i));
     if (!present[i]) {
       NS_RETURN_IF_ERROR(FileDownload(session, artifact.name(), file, paths[i]).Run(before, total));
+      if (written != nullptr) written->push_back(paths[i]);
     }
     before += file.digest().size_bytes();
   }
@@ -266,11 +285,13 @@ absl::StatusOr<std::vector<std::string>> Pull(const Session& session, const v1::
   return paths;
 }
 
-void RemovePartialFiles(const v1::Artifact& artifact, const std::string& out) {
+void RemoveBrokenPull(const v1::Artifact& artifact, const std::string& out, const std::vector<std::string>& written) {
   const auto paths = PlanPaths(artifact, out);
   if (!paths.ok()) return;
+  for (const std::string& path : written) unlink(path.c_str());
   for (size_t i = 0; i < paths->size(); ++i) {
     unlink(PartialPath(artifact.files(static_cast<int>(i)), (*paths)[i]).c_str());
+    if (!IsSingleFile(out)) RemoveEmptyDirectories(artifact.files(static_cast<int>(i)).path(), out);
   }
 }
 

@@ -68,6 +68,13 @@ json ToJson(const v1::Calibration& calibration) {
   return object;
 }
 
+json ToJson(const v1::Search& search) {
+  if (search.off()) return {{"off", true}};
+  return {{"context_rounds", search.context_rounds()},
+          {"swarm_evaluations", search.swarm_evaluations()},
+          {"swarm_seconds", search.swarm_seconds()}};
+}
+
 json ToJson(const v1::CompressionSpec& spec) {
   json object = {{"artifact_format", spec.artifact_format()},
                  {"threads", spec.threads()},
@@ -85,6 +92,7 @@ json ToJson(const v1::CompressionSpec& spec) {
     object["evaluation"] = {{"tokens", evaluation.tokens()}, {"context", evaluation.context()}};
     if (!evaluation.text().empty()) object["evaluation"]["text"] = evaluation.text();
   }
+  if (spec.has_search()) object["search"] = ToJson(spec.search());
   for (const auto& rule : spec.rules()) {
     object["rules"].push_back({{"pattern", rule.pattern()}, {"format", rule.format()}});
   }

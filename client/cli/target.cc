@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "client/cli/download.h"
 #include "client/cli/errors.h"
 #include "client/cli/sizes.h"
 
@@ -90,6 +91,60 @@ absl::Status SetEvaluation(const TargetFlags& flags, v1::CompressionSpec* spec) 
   return absl::OkStatus();
 }
 
+absl::Status CheckSearchLimits(const TargetFlags& flags) {
+  // The server's limits; said here before anything is sent.
+  const int rounds = flags.context_rounds.value_or(0), plans = flags.swarm.value_or(0);
+  const double seconds = flags.swarm_seconds.value_or(0);
+  if (rounds < 0 || rounds > 16) return UsageError("--context-rounds is not 0 to 16", "2 is a common choice");
+  if (plans < 0 || plans > 100000) return UsageError("--swarm is not 0 to 100000", "0 means no swarm");
+  if (!(seconds >= 0 && seconds <= 86400)) {
+    return UsageError("--swarm-seconds is not 0 to 86400", "0 means no limit in time");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetSearch(const TargetFlags& flags, v1::CompressionSpec* spec) {
+  const bool asked = flags.context_rounds || flags.swarm || flags.swarm_seconds;
+  if (flags.no_search) {
+    if (asked) return UsageError("--no-search and a search are both asked for", "leave out one of them");
+    spec->mutable_search()->set_off(true);
+    return absl::OkStatus();
+  }
+  if (!asked) return absl::OkStatus();
+  if (flags.swarm_seconds && !flags.swarm) {
+    return UsageError("--swarm-seconds is for --swarm, which is not given", "add --swarm N");
+  }
+  NS_RETURN_IF_ERROR(CheckSearchLimits(flags));
+  if (flags.calibrate.empty()) {
+    return UsageError("a search needs a text to try plans on",
+                      "add --calibrate FILE or --calibrate self; a text of --evaluate must stay unseen");
+  }
+  v1::Search* search = spec->mutable_search();
+  search->set_context_rounds(flags.context_rounds.value_or(0));
+  search->set_swarm_evaluations(flags.swarm.value_or(0));
+  search->set_swarm_seconds(flags.swarm_seconds.value_or(0));
+  return absl::OkStatus();
+}
+
+void AddSearchFlags(CLI::App* command, TargetFlags* flags) {
+  const char* group = "Search";
+  command
+      ->add_option("--context-rounds", flags->context_rounds,
+                   "Best response in context: measure every tensor's harm again with all others compressed, and play "
+                   "again, N times")
+      ->type_name("N")
+      ->group(group);
+  command
+      ->add_option("--swarm", flags->swarm,
+                   "Let a flock of plans search for a lower measured KL divergence, at most N plans tried")
+      ->type_name("N")
+      ->group(group);
+  command->add_option("--swarm-seconds", flags->swarm_seconds, "End the swarm after S seconds; 0: no limit")
+      ->type_name("S")
+      ->group(group);
+  command->add_flag("--no-search", flags->no_search, "Take the equilibrium's plan as it is")->group(group);
+}
+
 void AddMeasuringFlags(CLI::App* command, TargetFlags* flags) {
   const char* group = "Calibration and evaluation";
   command->add_option("--calibrate", flags->calibrate, "Text to weigh losses by, or 'self': the model writes its own")
@@ -137,8 +192,9 @@ void AddTargetFlags(CLI::App* command, TargetFlags* flags) {
       ->type_name("NATS")
       ->group(group);
   AddMeasuringFlags(command, flags);
-  command->add_option("--format", flags->format, "Format of the artifact")
-      ->check(CLI::IsMember({"gguf"}))
+  AddSearchFlags(command, flags);
+  command->add_option("--format", flags->format, "gguf runs in llama.cpp; nsq is smaller and is unpacked first")
+      ->check(CLI::IsMember({"gguf", kNsq}))
       ->type_name("FORMAT")
       ->capture_default_str();
   command->add_option("--rule", flags->rules, "Format of the tensors whose whole name matches; may be repeated")
@@ -157,6 +213,7 @@ absl::StatusOr<v1::CompressionSpec> BuildSpec(const TargetFlags& flags) {
   NS_RETURN_IF_ERROR(SetTarget(flags, &spec));
   NS_RETURN_IF_ERROR(SetCalibration(flags, &spec));
   NS_RETURN_IF_ERROR(SetEvaluation(flags, &spec));
+  NS_RETURN_IF_ERROR(SetSearch(flags, &spec));
   spec.set_artifact_format(flags.format);
   spec.set_threads(flags.threads);
   spec.set_seed(flags.seed);

@@ -3,6 +3,7 @@
 #define NASHSWARM_CLIENT_CLI_TARGET_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,10 @@ struct TargetFlags {
   int64_t calibration_tokens = 0;
   int64_t evaluation_tokens = 0;
   int32_t evaluation_context = 0;
+  std::optional<int32_t> context_rounds;
+  std::optional<int32_t> swarm;
+  std::optional<double> swarm_seconds;
+  bool no_search = false;
   std::string format = "gguf";
   std::vector<std::string> rules;  // "PATTERN=FORMAT"
   int threads = 0;
@@ -35,7 +40,7 @@ struct TargetFlags {
 };
 
 void AddTargetFlags(CLI::App* command, TargetFlags* flags);
-// USAGE unless exactly one target is given, everything parses, and what is measured has a text to be measured on. Where
+// USAGE unless exactly one target is given, everything parses, and what is measured or searched for has a text. Where
 // the spec names data it holds the FILE as written; PushDataFiles (data_files.h) turns it into a model's name.
 absl::StatusOr<v1::CompressionSpec> BuildSpec(const TargetFlags& flags);
 

@@ -16,7 +16,7 @@ std::string Lower(std::string text) {
 }
 
 ProgressState::Unit UnitOf(v1::Job::Stage stage) {
-  const bool tokens = stage == v1::Job::CALIBRATE || stage == v1::Job::EVALUATE;
+  const bool tokens = stage == v1::Job::CALIBRATE || stage == v1::Job::SEARCH || stage == v1::Job::EVALUATE;
   return tokens ? ProgressState::Unit::kTokens : ProgressState::Unit::kWeights;
 }
 

@@ -64,6 +64,22 @@ class DataFilesTest(TemporaryTest):
         runs = (self.directory / "runs").read_text().split()
         self.assertEqual([runs.count(key) for key in ("calibrate:0", "measure:0", "solve:0")], [1, 1, 2])
 
+    def test_nsq_is_a_directory(self):
+        out = self.directory / "out"
+        arguments = ("compress", self.model, "--bpw", "3", "--format", "nsq", "--calibrate", "self", "--context-rounds", "2")
+        self.cli(*arguments, "-o", self.directory / "one.gguf", code=2)
+        result = self.cli(*arguments, "-o", out)
+        self.assertEqual(self.recorded("solve")["task"]["spec"]["search"],
+                         {"context_rounds": 2, "swarm_evaluations": 0, "swarm_seconds": 0})
+        self.assertIn("use it: nashswarm unpack %s -o dense" % out, result.stdout)
+        self.assertEqual((out / "original" / "tokenizer.model").read_text(), "tokens")
+        job = json.loads(self.cli("jobs", "list", "--json").stdout)["jobs"][0]["name"]
+        self.cli("pull", job, "-o", self.directory / "pulled")
+        names = lambda root: sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+        self.assertEqual(names(self.directory / "pulled"), names(out))
+        self.cli("pull", job, "-o", self.directory / "pulled.gguf", code=2)
+        self.assertIn("near enough", self.cli("report", out).stdout)
+
     def test_data_by_name(self):
         pushed = self.cli("push", "--data", self.train, "--model-id", "wiki")
         self.assertEqual(pushed.stdout, "models/wiki\n")

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <memory>
+#include <system_error>
 
 #include "client/cli/app.h"
 #include "client/cli/checkpoint_files.h"
@@ -87,9 +89,10 @@ absl::StatusOr<Outcome> RunSteps(const Session& session, const CompressFlags& fl
   outcome.job = *std::move(ended);
   NS_RETURN_IF_ERROR(OutcomeOf(outcome.job, session.server.address()));
   NS_ASSIGN_OR_RETURN(outcome.artifact, GetArtifact(session, outcome.job.result().artifact()));
-  auto paths = Pull(session, outcome.artifact, flags.out, flags.force);
+  std::vector<std::string> written;
+  auto paths = Pull(session, outcome.artifact, flags.out, flags.force, &written);
   if (!paths.ok()) {
-    if (is_private) RemovePartialFiles(outcome.artifact, flags.out);
+    if (is_private) RemoveBrokenPull(outcome.artifact, flags.out, written);
     return paths.status();
   }
   outcome.paths = *std::move(paths);
@@ -149,6 +152,7 @@ nlohmann::json Summary(const Outcome& outcome, double seconds) {
   for (const auto& warning : result.warnings()) warnings.push_back(warning);
   nlohmann::json summary = {{"job", outcome.job.name()},
                             {"artifact", outcome.artifact.name()},
+                            {"format", outcome.artifact.format()},
                             {"model", outcome.model.name()},
                             {"architecture", outcome.model.architecture()},
                             {"parameters", result.parameter_count()},
@@ -166,7 +170,17 @@ nlohmann::json Summary(const Outcome& outcome, double seconds) {
   return summary;
 }
 
-std::string SummaryText(const Outcome& outcome, double seconds, bool color) {
+// What to do with the artifact, in one line.
+std::string NextStep(const Outcome& outcome, const std::string& out) {
+  if (outcome.artifact.format() == kNsq) {
+    return "use it: nashswarm unpack " + out + " -o dense   (plain safetensors; --format gguf for llama.cpp)\n";
+  }
+  const std::string gguf = GgufOf(outcome.paths);
+  if (gguf.empty()) return "";
+  return "run it: llama-completion -m " + gguf + " -p \"Once upon a time\"   (llama.cpp; Ollama reads it too)\n";
+}
+
+std::string SummaryText(const Outcome& outcome, const std::string& out, double seconds, bool color) {
   const auto& result = outcome.job.result();
   Table table({{""}, {""}});
   table.AddRow({"parameters", FormatCount(static_cast<double>(result.parameter_count())) + " (" +
@@ -185,13 +199,20 @@ std::string SummaryText(const Outcome& outcome, double seconds, bool color) {
   for (const auto& warning : result.warnings()) {
     text += (color ? "\x1b[33mwarning:\x1b[0m " : "warning: ") + warning + "\n";
   }
-  if (const std::string gguf = GgufOf(outcome.paths); !gguf.empty()) {
-    text += "run it: llama-completion -m " + gguf + " -p \"Once upon a time\"   (llama.cpp; Ollama reads it too)\n";
-  }
+  text += NextStep(outcome, out);
   if (const std::string page = ReportPageOf(outcome); !page.empty()) {
     text += "report: open " + page + "\n";
   }
   return text;
+}
+
+// An nsq artifact has a model.safetensors and a config.json too: --force would put it in the checkpoint's place.
+absl::Status CheckNotTheCheckpoint(const CompressFlags& flags) {
+  std::error_code error;
+  if (!std::filesystem::equivalent(flags.directory, flags.out, error) || flags.target.format != kNsq) {
+    return absl::OkStatus();
+  }
+  return UsageError("-o " + flags.out + " is the checkpoint itself", "choose another directory for the artifact");
 }
 
 absl::Status RunCompress(App& app, const CompressFlags& flags) {
@@ -200,7 +221,8 @@ absl::Status RunCompress(App& app, const CompressFlags& flags) {
   // What can be refused at once is refused before any work.
   NS_RETURN_IF_ERROR(SelectFiles(flags.directory).status());
   NS_RETURN_IF_ERROR(CheckDataFiles(spec, DataNames::kFilesOnly));
-  NS_RETURN_IF_ERROR(CheckOutput(flags.out, flags.force));
+  NS_RETURN_IF_ERROR(CheckOutput(flags.out, spec.artifact_format(), flags.force));
+  NS_RETURN_IF_ERROR(CheckNotTheCheckpoint(flags));
   if (!app.flags().server.empty() && !flags.keep_server_data.empty()) {
     return UsageError("--keep-server-data is for a private server, and --server is given", "leave out one of them");
   }
@@ -217,7 +239,7 @@ absl::Status RunCompress(App& app, const CompressFlags& flags) {
   if (app.flags().json) {
     app.PrintJson(Summary(outcome, seconds.count()));
   } else {
-    app.PrintText(SummaryText(outcome, seconds.count(), app.out_color()));
+    app.PrintText(SummaryText(outcome, flags.out, seconds.count(), app.out_color()));
   }
   return absl::OkStatus();
 }
@@ -227,7 +249,7 @@ absl::Status RunCompress(App& app, const CompressFlags& flags) {
 void AddCompress(App& app) {
   const auto flags = std::make_shared<CompressFlags>();
   CLI::App* command =
-      app.AddCommand(&app.root(), "compress", "Compress a Hugging Face checkpoint: directory in, GGUF out",
+      app.AddCommand(&app.root(), "compress", "Compress a Hugging Face checkpoint: directory in, GGUF or nsq out",
                      "Without --server a private server does the work and leaves nothing behind.\n\n"
                      "Examples:\n"
                      "  nashswarm compress ./gpt2 -o out --bpw 4.5\n"
@@ -235,6 +257,7 @@ void AddCompress(App& app) {
                      "  nashswarm compress ./gpt2 -o out --ratio 90% --rule '.*wte.*=Q8_0'\n"
                      "  nashswarm compress ./gpt2 -o out --bpw 3.5 --calibrate train.txt --evaluate test.txt\n"
                      "  nashswarm compress ./gpt2 -o out --max-ppl-increase 2% --calibrate self\n"
+                     "  nashswarm compress ./gpt2 -o out --format nsq --bpw 3 --calibrate self --context-rounds 2\n"
                      "  nashswarm compress ./gpt2 -o out --bpw 3.5 --json --server host:port");
   command->add_option("DIR", flags->directory, "Directory with config.json, tokenizer and *.safetensors")
       ->required()

@@ -18,9 +18,15 @@ absl::Status NoReport(const std::string& name) {
                    "it was made by a nashswarm that wrote none; compress the model again to get one");
 }
 
+bool IsWeightsOfDirectory(const std::string& path) {
+  constexpr std::string_view kEnding = ".safetensors";
+  return path.size() > kEnding.size() && path.compare(path.size() - kEnding.size(), kEnding.size(), kEnding) == 0;
+}
+
 // Where the report of something on this machine is: of a pulled directory, of a weight file, or the report itself.
 std::string LocalReport(const std::string& path) {
   if (IsDirectory(path)) return JoinPath(path, kReportFile);
+  if (IsWeightsOfDirectory(path)) return JoinPath(ParentOf(path), kReportFile);
   if (!IsSingleFile(path)) return path;
   const std::string beside = BesideSingleFile(path, kReportFile);
   return FileExists(beside) ? beside : JoinPath(ParentOf(path), kReportFile);

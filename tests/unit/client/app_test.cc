@@ -92,6 +92,43 @@ TEST_F(AppTest, CompressJsonIsOneObject) {
   EXPECT_EQ(r.err, "");
 }
 
+TEST_F(AppTest, NsqIsADirectoryAndSaysHowToUseIt) {
+  server_.AddArtifact("a", {{"model.safetensors", "packed"}, {"original/tokenizer.model", "t"}, {"report.json", "{}"}},
+                      "nsq");
+  JobWillEnd(Succeeded());
+  const std::string out = directory_ / "out";
+  const std::vector<std::string> compress = {"compress", directory_ / "model", "--bpw", "3", "--format", "nsq", "-o"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), compress.begin(), compress.end());
+    return Run(more);
+  };
+  const RunResult one_file = with({directory_ / "out.gguf"});
+  EXPECT_EQ(one_file.exit_code, kExitUsage);
+  EXPECT_THAT(one_file.err, HasSubstr("hint:  give a directory: -o " + out));
+  const RunResult in_place = with({directory_ / "model/", "--force"});
+  EXPECT_EQ(in_place.exit_code, kExitUsage);
+  EXPECT_THAT(in_place.err, HasSubstr("is the checkpoint itself"));
+  EXPECT_TRUE(server_.state.uploads.empty()) << "refused before any work";
+
+  const RunResult r = with({out});
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_EQ(server_.state.created.spec().artifact_format(), "nsq");
+  EXPECT_THAT(r.out, HasSubstr("use it: nashswarm unpack " + out +
+                               " -o dense   (plain safetensors; --format gguf for llama.cpp)\n"));
+  EXPECT_THAT(r.out, Not(HasSubstr("llama-completion")));
+  EXPECT_EQ(directory_.Read("out/original/tokenizer.model"), "t");
+  JobWillEnd(Succeeded());
+  EXPECT_EQ(Parsed(with({out, "--json", "--force"}).out)["format"], "nsq");
+  EXPECT_EQ(Run({"pull", "a", "-o", directory_ / "pulled.gguf"}).exit_code, kExitUsage);
+}
+
+TEST_F(AppTest, FormatIsGgufUnlessAskedFor) {
+  ASSERT_EQ(Run({"submit", "tiny", "--bpw", "4"}).exit_code, 0);
+  EXPECT_EQ(server_.state.created.spec().artifact_format(), "gguf");
+  ASSERT_EQ(Run({"submit", "tiny", "--bpw", "4", "--format", "nsq"}).exit_code, 0);
+  EXPECT_EQ(server_.state.created.spec().artifact_format(), "nsq");
+}
+
 TEST_F(AppTest, CompressRefusesBeforeAnyWork) {
   directory_.Write("out/model.gguf", "mine");
   const RunResult r = Run({"compress", directory_ / "model", "-o", directory_ / "out", "--bpw", "4.5"});

@@ -63,11 +63,14 @@ TEST_F(CompletionTest, BashCompletesCommandsOptionsChoicesAndFiles) {
             "--help --text --against --ctx --stride --max-tokens --protocol --json\n");
   EXPECT_EQ(Bash("nashswarm eval x --protocol p"), "padded64\n");
   EXPECT_EQ(Bash("nashswarm calibrate --t"), "--text --tokens\n");
+  EXPECT_EQ(Bash("nashswarm submit --sw"), "--swarm --swarm-seconds\n");
+  EXPECT_EQ(Bash("nashswarm compress --no-s"), "--no-search\n");
   EXPECT_EQ(Bash("nashswarm unpack --f"), "--format --force\n");
   EXPECT_EQ(Bash("nashswarm unpack x --format ''"), "dense gguf\n");
   EXPECT_EQ(Bash("nashswarm unpack x --dtype b"), "bf16\n");
   EXPECT_EQ(Bash("nashswarm frontier --"), "--help --bpw --points --text --measure --format --threads --json\n");
   EXPECT_EQ(Bash("nashswarm frontier x --format n"), "nsq\n");
+  EXPECT_EQ(Bash("nashswarm compress x --format ''"), "gguf nsq\n");
   EXPECT_EQ(Bash("nashswarm bench q"), "quality\n");
   EXPECT_EQ(Bash("nashswarm bench quality --"), "--help --text --calibrate --bpw --tokens --threads --json\n");
   directory_.Write("my model/config.json", "");

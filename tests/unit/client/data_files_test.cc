@@ -80,6 +80,28 @@ TEST_F(DataFilesTest, SelfAndImatrix) {
   EXPECT_EQ(asked().calibration().imatrix(), "models/d-train.txt");
 }
 
+TEST_F(DataFilesTest, SearchFlagsOfCompressAndSubmit) {
+  ASSERT_EQ(Run({"submit", "m", "--bpw", "4", "--calibrate", "self", "--context-rounds", "2", "--swarm", "100",
+                 "--swarm-seconds", "1.5"})
+                .exit_code,
+            0);
+  EXPECT_EQ(asked().search().context_rounds(), 2);
+  EXPECT_EQ(asked().search().swarm_evaluations(), 100);
+  EXPECT_DOUBLE_EQ(asked().search().swarm_seconds(), 1.5);
+  ASSERT_EQ(Run({"submit", "m", "--bpw", "4", "--calibrate", "self"}).exit_code, 0);
+  EXPECT_FALSE(asked().has_search());
+  ASSERT_EQ(Compress({"--bpw", "4", "--no-search"}).exit_code, 0);
+  EXPECT_TRUE(asked().search().off());
+  const RunResult no_text = Compress({"--bpw", "4", "--swarm", "10", "--force"});
+  EXPECT_EQ(no_text.exit_code, kExitUsage);
+  EXPECT_THAT(no_text.err, HasSubstr("hint:  add --calibrate FILE or --calibrate self"));
+  EXPECT_EQ(Run({"submit", "m", "--bpw", "4", "--calibrate", "self", "--swarm", "many"}).exit_code, kExitUsage);
+  const std::string help = RunCli({"compress", "--help"}).out;
+  for (const char* text : {"\nSearch:\n", "--context-rounds N", "--swarm N", "--swarm-seconds S", "--no-search"}) {
+    EXPECT_THAT(help, HasSubstr(text));
+  }
+}
+
 TEST_F(DataFilesTest, SubmitTakesWhatWasPushedBefore) {
   ASSERT_EQ(Run({"submit", "m", "--bpw", "4", "--calibrate", "models/wiki", "--evaluate", directory_ / "test.txt"}).exit_code,
             0);
@@ -189,6 +211,14 @@ TEST_F(DataFilesTest, JobsShowWhatTheyWereAskedFor) {
   EXPECT_DOUBLE_EQ(spec["max_ppl_increase"], 0.02);
   EXPECT_EQ(spec["calibration"]["self"], true);
   EXPECT_EQ(spec["evaluation"]["text"], "models/wiki");
+  EXPECT_FALSE(spec.contains("search"));
+  job_.mutable_spec()->mutable_search()->set_context_rounds(2);
+  server_.state.jobs["jobs/j"] = job_;
+  EXPECT_EQ(Parsed(Run({"jobs", "get", "j", "--json"}).out)["spec"]["search"],
+            json({{"context_rounds", 2}, {"swarm_evaluations", 0}, {"swarm_seconds", 0.0}}));
+  job_.mutable_spec()->mutable_search()->set_off(true);
+  server_.state.jobs["jobs/j"] = job_;
+  EXPECT_EQ(Parsed(Run({"jobs", "get", "j", "--json"}).out)["spec"]["search"], json({{"off", true}}));
 }
 
 }  // namespace

@@ -57,8 +57,8 @@ TEST_F(DownloadTest, AReportInTheWayIsSeenBeforeAnyWork) {
   directory_.Write("tiny.report.html", "mine");
   directory_.Write("out/report.json", "mine");
   for (const char* out : {"tiny.gguf", "out"}) {
-    EXPECT_EQ(ReasonOf(CheckOutput(directory_ / out, false)), "FILE_EXISTS") << out;
-    EXPECT_TRUE(CheckOutput(directory_ / out, true).ok()) << out;
+    EXPECT_EQ(ReasonOf(CheckOutput(directory_ / out, "gguf", false)), "FILE_EXISTS") << out;
+    EXPECT_TRUE(CheckOutput(directory_ / out, "gguf", true).ok()) << out;
   }
 }
 
@@ -141,17 +141,87 @@ TEST_F(DownloadTest, AnEmptyFileIsAFile) {
   EXPECT_THAT(directory_.List(), ElementsAre("out/empty"));
 }
 
+// As an nsq artifact is: a directory, with files in directories of their own.
+class NestedDownloadTest : public DownloadTest {
+ protected:
+  NestedDownloadTest() {
+    server_.AddArtifact("n",
+                        {{"config.json", "{}"},
+                         {"model.safetensors", weights_},
+                         {"original/deep/params.json", "p"},
+                         {"original/tokenizer.model", SomeBytes(2000, 2)}},
+                        kNsq);
+    artifact_ = server_.state.artifacts["artifacts/n"];
+  }
+  // Breaks off in the last file, when the `others` are written.
+  std::vector<std::string> PullBroken(const std::string& out, size_t others = 3) {
+    server_.state.drop_read_after.assign(others, 1 << 20);
+    server_.state.drop_read_after.push_back(700);
+    ClientUnderTest client(server_.address);
+    client.session.transfer.give_up_after = std::chrono::milliseconds(0);
+    std::vector<std::string> written;
+    EXPECT_FALSE(Pull(client.session, artifact_, out, false, &written).ok());
+    return written;
+  }
+};
+
+TEST_F(NestedDownloadTest, KeepsTheDirectories) {
+  const auto paths = PullIt(directory_ / "out");
+  ASSERT_TRUE(paths.ok()) << paths.status();
+  EXPECT_THAT(directory_.List(), ElementsAre("out/config.json", "out/model.safetensors", "out/original/deep/params.json",
+                                             "out/original/tokenizer.model"));
+  EXPECT_EQ(directory_.Read("out/model.safetensors"), weights_);
+  EXPECT_EQ(directory_.Read("out/original/deep/params.json"), "p");
+  EXPECT_TRUE(PullIt(directory_ / "out").ok()) << "all there already";
+}
+
+TEST_F(NestedDownloadTest, DoesNotFitIntoOneFile) {
+  const absl::Status status = PullIt(directory_ / "tiny.gguf").status();
+  EXPECT_EQ(ExitCodeOf(status), kExitUsage);
+  EXPECT_EQ(HintOf(status), "give a directory: -o " + (directory_ / "tiny"));
+  EXPECT_THAT(directory_.List(), ElementsAre());
+  EXPECT_EQ(ExitCodeOf(CheckOutput(directory_ / "tiny.gguf", kNsq, true)), kExitUsage);
+  EXPECT_TRUE(CheckOutput(directory_ / "tiny", kNsq, false).ok());
+}
+
+TEST_F(NestedDownloadTest, ABrokenPullCanBeUndone) {
+  const std::vector<std::string> written = PullBroken(directory_ / "out");
+  EXPECT_THAT(written, ElementsAre(directory_ / "out/config.json", directory_ / "out/model.safetensors",
+                                   directory_ / "out/original/deep/params.json"));
+  RemoveBrokenPull(artifact_, directory_ / "out", written);
+  EXPECT_THAT(directory_.List(), ElementsAre());
+  EXPECT_FALSE(FileExists(directory_ / "out/original"));
+}
+
+TEST_F(NestedDownloadTest, UndoingLeavesWhatWasThereBefore) {
+  directory_.Write("out/config.json", "{}");
+  directory_.Write("out/original/mine.txt", "mine");
+  RemoveBrokenPull(artifact_, directory_ / "out", PullBroken(directory_ / "out", 2));  // config.json needs no reading
+  EXPECT_THAT(directory_.List(), ElementsAre("out/config.json", "out/original/mine.txt"));
+  EXPECT_FALSE(FileExists(directory_ / "out/original/deep"));
+}
+
+TEST(CheckOutput, SeesTheFilesOfEitherFormat) {
+  const TemporaryDirectory directory;
+  directory.Write("nsq/model.safetensors", "x");
+  directory.Write("gguf/model.gguf", "x");
+  EXPECT_EQ(ReasonOf(CheckOutput(directory / "nsq", kNsq, false)), "FILE_EXISTS");
+  EXPECT_TRUE(CheckOutput(directory / "nsq", kNsq, true).ok());
+  EXPECT_TRUE(CheckOutput(directory / "nsq", "gguf", false).ok());
+  EXPECT_TRUE(CheckOutput(directory / "gguf", kNsq, false).ok());
+}
+
 TEST(CheckOutput, RefusesBeforeTheWork) {
   const TemporaryDirectory directory;
-  EXPECT_TRUE(CheckOutput(directory / "new", false).ok());
-  EXPECT_TRUE(CheckOutput(directory / "new.gguf", false).ok());
+  EXPECT_TRUE(CheckOutput(directory / "new", "gguf", false).ok());
+  EXPECT_TRUE(CheckOutput(directory / "new.gguf", "gguf", false).ok());
   directory.Write("out/model.gguf", "x");
   directory.Write("a.manifest.json", "x");
-  EXPECT_FALSE(CheckOutput(directory / "out", false).ok());
-  EXPECT_TRUE(CheckOutput(directory / "out", true).ok());
-  EXPECT_FALSE(CheckOutput(directory / "a.gguf", false).ok());
-  EXPECT_TRUE(CheckOutput(directory / "a.gguf", true).ok());
-  EXPECT_FALSE(CheckOutput(directory / "a.manifest.json", true).ok()) << "a file where a directory must be";
+  EXPECT_FALSE(CheckOutput(directory / "out", "gguf", false).ok());
+  EXPECT_TRUE(CheckOutput(directory / "out", "gguf", true).ok());
+  EXPECT_FALSE(CheckOutput(directory / "a.gguf", "gguf", false).ok());
+  EXPECT_TRUE(CheckOutput(directory / "a.gguf", "gguf", true).ok());
+  EXPECT_FALSE(CheckOutput(directory / "a.manifest.json", "gguf", true).ok()) << "a file where a directory must be";
 }
 
 }  // namespace

@@ -355,8 +355,11 @@ class FakeServer {
   ~FakeServer() { server_->Shutdown(std::chrono::system_clock::now()); }
 
   // An artifact of a job that has succeeded.
-  void AddArtifact(const std::string& id, const std::map<std::string, std::string>& files) {
+  void AddArtifact(const std::string& id, const std::map<std::string, std::string>& files,
+                   const std::string& format = "gguf") {
     v1::Artifact& artifact = state.artifacts["artifacts/" + id];
+    artifact.Clear();
+    artifact.set_format(format);
     artifact.set_name("artifacts/" + id);
     for (const auto& [path, content] : files) {
       auto* entry = artifact.add_files();

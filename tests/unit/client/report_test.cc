@@ -52,6 +52,8 @@ class ReportTest : public testing::Test {
     directory_.Write("one.gguf", "GGUF");
     directory_.Write("one.report.json", text_);
     directory_.Write("old/model.gguf", "GGUF");
+    directory_.Write("nsq/report.json", text_);
+    directory_.Write("nsq/model.safetensors", "packed");
     server_.AddArtifact("a", {{"model.gguf", "GGUF"}, {"report.json", text_}});
     server_.AddArtifact("old", {{"model.gguf", "GGUF"}});
     v1::Job& job = server_.state.jobs["jobs/j"];
@@ -71,7 +73,8 @@ class ReportTest : public testing::Test {
 TEST_F(ReportTest, IsFoundWhereverItIs) {
   const std::string shown = RunCli({"report", directory_ / "out"}).out;
   EXPECT_THAT(shown, HasSubstr("3.5 bits a weight"));
-  for (const char* local : {"out/", "out/report.json", "out/model.gguf", "one.gguf", "one.report.json"}) {
+  for (const char* local : {"out/", "out/report.json", "out/model.gguf", "one.gguf", "one.report.json", "nsq",
+                            "nsq/model.safetensors"}) {
     const RunResult r = RunCli({"report", directory_ / local});
     EXPECT_EQ(r.exit_code, 0) << local << r.err;
     EXPECT_EQ(r.out, shown) << local;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "client/cli/digest.h"
 #include "client/cli/errors.h"
 #include "client/cli/target.h"
@@ -146,6 +148,41 @@ TEST(Target, SaysWhatIsAskedOfCalibrationAndEvaluation) {
         TargetFlags{.bits_per_weight = "4", .evaluate = "a", .evaluation_context = 7},
         TargetFlags{.bits_per_weight = "4", .evaluate = "a", .evaluation_context = (1 << 20) + 1}}) {
     EXPECT_EQ(ExitCodeOf(BuildSpec(bad).status()), kExitUsage);
+  }
+}
+
+TEST(Target, SaysWhatIsAskedOfASearch) {
+  EXPECT_FALSE(BuildSpec({.bits_per_weight = "4", .calibrate = "self"})->has_search()) << "the engine's default";
+  const auto both = BuildSpec(
+      {.bits_per_weight = "4", .calibrate = "self", .context_rounds = 2, .swarm = 100, .swarm_seconds = 1.5});
+  EXPECT_EQ(both->search().context_rounds(), 2);
+  EXPECT_EQ(both->search().swarm_evaluations(), 100);
+  EXPECT_DOUBLE_EQ(both->search().swarm_seconds(), 1.5);
+  EXPECT_FALSE(both->search().off());
+  const auto none = BuildSpec({.bits_per_weight = "4", .calibrate = "self", .context_rounds = 0});
+  EXPECT_TRUE(none->has_search()) << "a zero that is asked for is not the default";
+  EXPECT_EQ(none->search().context_rounds(), 0);
+  const auto off = BuildSpec({.bits_per_weight = "4", .no_search = true});
+  EXPECT_TRUE(off->search().off()) << "and needs no text";
+}
+
+TEST(Target, RefusesASearchThatCannotBe) {
+  const absl::Status no_text = BuildSpec({.bits_per_weight = "4", .context_rounds = 1}).status();
+  EXPECT_EQ(ExitCodeOf(no_text), kExitUsage);
+  EXPECT_THAT(HintOf(no_text), testing::HasSubstr("--calibrate self"));
+  for (const TargetFlags& bad :
+       {TargetFlags{.bits_per_weight = "4", .imatrix = "im.gguf", .swarm = 5},
+        TargetFlags{.bits_per_weight = "4", .evaluate = "test.txt", .swarm = 5},
+        TargetFlags{.bits_per_weight = "4", .calibrate = "self", .context_rounds = 17},
+        TargetFlags{.bits_per_weight = "4", .calibrate = "self", .context_rounds = -1},
+        TargetFlags{.bits_per_weight = "4", .calibrate = "self", .swarm = 100001},
+        TargetFlags{.bits_per_weight = "4", .calibrate = "self", .swarm = -1},
+        TargetFlags{.bits_per_weight = "4", .calibrate = "self", .swarm = 1, .swarm_seconds = 86401},
+        TargetFlags{.bits_per_weight = "4", .calibrate = "self", .swarm = 1, .swarm_seconds = std::nan("")},
+        TargetFlags{.bits_per_weight = "4", .calibrate = "self", .swarm_seconds = 5},
+        TargetFlags{.bits_per_weight = "4", .calibrate = "self", .swarm = 5, .no_search = true}}) {
+    EXPECT_EQ(ExitCodeOf(BuildSpec(bad).status()), kExitUsage);
+    EXPECT_NE(HintOf(BuildSpec(bad).status()), "");
   }
 }
 

@@ -52,14 +52,18 @@ TEST_F(WatchTest, FollowsToTheEndAndShowsTheStages) {
   EXPECT_THAT(client_.log.str(), HasSubstr("encode: 25%, 25 of 100 weights, h.0.mlp\n"));
 }
 
-TEST_F(WatchTest, CalibrationAndEvaluationCountTokens) {
-  v1::JobEvent calibrating = Encoding(25), evaluating = Encoding(50);
+TEST_F(WatchTest, CalibrationSearchAndEvaluationCountTokens) {
+  v1::JobEvent calibrating = Encoding(25), searching = Encoding(30), evaluating = Encoding(50);
   calibrating.mutable_progress()->set_stage(v1::Job::CALIBRATE);
   calibrating.mutable_progress()->set_current_tensor("backward");
   evaluating.mutable_progress()->set_stage(v1::Job::EVALUATE);
-  server_.state.watches = {{Snapshot(v1::Job::RUNNING, 1), calibrating, evaluating, Snapshot(v1::Job::SUCCEEDED, 2)}};
+  searching.mutable_progress()->set_stage(v1::Job::SEARCH);
+  searching.mutable_progress()->set_current_tensor("swarm: 3 of 10 plans");
+  server_.state.watches = {
+      {Snapshot(v1::Job::RUNNING, 1), calibrating, searching, evaluating, Snapshot(v1::Job::SUCCEEDED, 2)}};
   ASSERT_TRUE(WatchJob(client_.session, "jobs/j").ok());
   EXPECT_THAT(client_.log.str(), HasSubstr("calibrate: 25%, 25 of 100 tokens, backward\n"));
+  EXPECT_THAT(client_.log.str(), HasSubstr("search: 30%, 30 of 100 tokens, swarm: 3 of 10 plans\n"));
   EXPECT_THAT(client_.log.str(), HasSubstr("evaluate: 50%, 50 of 100 tokens"));
 }
 
