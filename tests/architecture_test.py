@@ -17,7 +17,7 @@ ALLOWED = {
     "core/tokenizer": ["core/base", "core/checkpoint", "core/model"],
     "core/forward": ["core/base", "core/blas", "core/quant", "core/checkpoint", "core/model"],
     "core/evaluate": ["core/base", "core/tokenizer", "core/forward"],
-    "core/calibrate": ["core/base", "core/blas", "core/quant", "core/feedback", "core/checkpoint", "core/model",
+    "core/calibrate": ["core/base", "core/blas", "core/quant", "core/feedback", "core/nsq", "core/checkpoint", "core/model",
                        "core/tokenizer", "core/forward", "core/evaluate"],
     "core/game": ["core/base", "core/quant", "core/checkpoint", "core/model"],
     "core/artifact": ["core/base", "core/quant", "core/checkpoint", "core/model", "core/game"],

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "core/base/file.h"
 #include "core/base/hash.h"
@@ -9,6 +10,7 @@
 #include "core/calibrate/collect.h"
 #include "core/calibrate/imatrix.h"
 #include "core/calibrate/texts.h"
+#include "core/forward/fisher.h"
 #include "core/forward/generate.h"
 
 namespace nashswarm::calibrate {
@@ -20,6 +22,10 @@ using evaluate::Window;
 constexpr uint64_t kCalibrationContext = 512;
 // Of the model's own sequences every fifth is held out.
 constexpr uint64_t kHeldOutEvery = 5;
+// One calibration window in so many chooses between plans, up to as many tokens as tell plans apart that differ by a few per
+// cent in KL divergence.
+constexpr size_t kSearchEvery = 8;
+constexpr uint64_t kMostSearchTokens = 16 << 10;
 // Sequences written side by side: enough rows to use the matrix products, few enough to keep their keys and values small.
 constexpr uint64_t kLanes = 32;
 // A whole model is worth this many bytes of floats in memory at most; beyond that layers are read when they are needed.
@@ -27,7 +33,7 @@ constexpr uint64_t kWeightBytes = 8ull << 30;
 
 // Texts become windows of tokens.
 struct Material {
-  std::vector<Window> calibration, evaluation;
+  std::vector<Window> calibration, evaluation, search;
   std::vector<TextUsed> texts;
 };
 
@@ -63,6 +69,17 @@ TextUsed Describe(const std::string& purpose, const std::string& source, const s
           windows.empty() ? 0 : windows[0].tokens.size(), note};
 }
 
+// Sets some of the calibration windows aside, spread over the text: plans are chosen by them, so nothing may be fitted to them.
+void HoldSearchWindows(Material* material) {
+  if (material->calibration.size() < 2 * kSearchEvery) return;  // too little text to give any away
+  std::vector<Window> fitted;
+  for (size_t w = 0; w < material->calibration.size(); ++w) {
+    const bool held = w % kSearchEvery == kSearchEvery - 1 && material->search.size() * material->calibration[w].tokens.size() < kMostSearchTokens;
+    (held ? material->search : fitted).push_back(std::move(material->calibration[w]));
+  }
+  material->calibration = std::move(fitted);
+}
+
 absl::Status AddEvaluation(const Subject& subject, const Request& request, const std::string& text, const std::string& source,
                            const std::string& note, uint64_t model_context, Material* material) {
   NS_ASSIGN_OR_RETURN(const uint64_t context, evaluate::ResolveContext(request.evaluation_context, model_context));
@@ -86,6 +103,7 @@ absl::Status AddText(const Subject& subject, const Request& request, uint64_t mo
                  limit = request.tokens == 0 ? kDefaultTextTokens : request.tokens;
   NS_ASSIGN_OR_RETURN(material->calibration,
                       Cut(subject, texts.calibration, "the calibration text", model_context, context, limit));
+  HoldSearchWindows(material);
   material->texts.push_back(Describe("calibration", "a text", texts.calibration, material->calibration, texts.note));
   return AddEvaluation(subject, request, texts.evaluation, own_evaluation ? "a text" : "held-out part of the calibration text",
                        texts.note, model_context, material);
@@ -115,6 +133,7 @@ absl::Status AddOwnText(const Subject& subject, const Request& request, forward:
     Window window{std::move(written[s]), length / 2 + 1};
     (hold && material->evaluation.size() < held_out ? material->evaluation : material->calibration).push_back(std::move(window));
   }
+  HoldSearchWindows(material);
   const std::string source = absl::StrCat("the model's own text (seed ", request.seed, ")");
   const std::string note = held_out == 0 ? "" : absl::StrCat(calibrating, " sequences calibrate, ", held_out,
                                                              " others are held out to measure on");
@@ -134,6 +153,22 @@ std::vector<Window> InjectionWindows(const std::vector<Window>& windows, const m
   std::vector<Window> chosen;
   for (uint64_t i = 0; i < count; ++i) chosen.push_back(windows[i * windows.size() / count]);
   return chosen;
+}
+
+// The Fisher information needs fewer tokens than moments: a row is one number. About ten teraflops, three passes in all.
+forward::Batch FisherBatch(const std::vector<Window>& windows, const model::Model& model) {
+  constexpr double kFlop = 1e13, kLeast = 2048, kMost = 16384;
+  const double tokens = std::clamp(kFlop / (6.0 * static_cast<double>(model.parameters)), kLeast, kMost);
+  const size_t length = windows[0].tokens.size();
+  const size_t count = std::clamp<size_t>(static_cast<size_t>(tokens) / length, 1, windows.size());
+  forward::Batch batch;
+  batch.windows = count;
+  batch.length = length;
+  for (size_t i = 0; i < count; ++i) {
+    const std::vector<int32_t>& chosen = windows[i * windows.size() / count].tokens;
+    batch.tokens.insert(batch.tokens.end(), chosen.begin(), chosen.end());
+  }
+  return batch;
 }
 
 }  // namespace
@@ -170,8 +205,14 @@ absl::StatusOr<Calibration> Calibrate(const Subject& subject, const Request& req
   }
   calibration.texts = material.texts;
 
-  NS_RETURN_IF_ERROR(CollectMoments(*transformer, *subject.model, material.calibration, material.evaluation, std::move(given),
-                                    request.threads, moments_path, step("input moments")));
+  std::optional<forward::Fisher> fisher;
+  if (!material.calibration.empty()) {
+    NS_ASSIGN_OR_RETURN(fisher, forward::MeasureFisher(subject.weights, FisherBatch(material.calibration, *subject.model), request.seed,
+                                                       {request.threads, kWeightBytes}, step("output gradients")));
+  }
+  const MomentSources sources{material.calibration, std::move(given), fisher ? &*fisher : nullptr, material.evaluation,
+                              material.search};
+  NS_RETURN_IF_ERROR(CollectMoments(*transformer, *subject.model, sources, request.threads, moments_path, step("input moments")));
   NS_ASSIGN_OR_RETURN(const std::unique_ptr<Moments> moments, Moments::Open(moments_path));
   if (!material.evaluation.empty()) {
     NS_ASSIGN_OR_RETURN(calibration.references,
@@ -187,13 +228,20 @@ absl::StatusOr<Calibration> Calibrate(const Subject& subject, const Request& req
   return calibration;
 }
 
-std::vector<Window> EvaluationWindows(const Moments& moments) {
+namespace {
+
+std::vector<Window> WindowsUnder(const char* name, const Moments& moments) {
   std::vector<Window> windows;
-  for (std::vector<int32_t>& tokens : moments.EvaluationTokens()) {
+  for (std::vector<int32_t>& tokens : moments.Windows(name)) {
     const uint64_t from = tokens.size() / 2 + 1;
     windows.push_back({std::move(tokens), from});
   }
   return windows;
 }
+
+}  // namespace
+
+std::vector<Window> EvaluationWindows(const Moments& moments) { return WindowsUnder(kEvaluationTokens, moments); }
+std::vector<Window> SearchWindows(const Moments& moments) { return WindowsUnder(kSearchTokens, moments); }
 
 }  // namespace nashswarm::calibrate

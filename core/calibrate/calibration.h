@@ -77,8 +77,9 @@ evaluate::Score ScoreOf(const Json& json);  // of what ToJson made
 Json ToJson(const Calibration& calibration);
 absl::StatusOr<Calibration> ReadCalibration(const std::string& path);
 
-// The held-out windows in moments.safetensors.
+// The held-out windows in moments.safetensors: those to report on, and those of the calibration text to choose plans by.
 std::vector<evaluate::Window> EvaluationWindows(const Moments& moments);
+std::vector<evaluate::Window> SearchWindows(const Moments& moments);
 
 }  // namespace nashswarm::calibrate
 

@@ -33,7 +33,8 @@ Json ToJson(const Calibration& calibration) {
   }
   for (const LossWeight& weight : calibration.loss_weights) {
     weights.push_back({{"tensor", weight.tensor}, {"format", quant::InfoOf(weight.format).name},
-                       {"distortion", weight.distortion}, {"kl", weight.kl}, {"weight", weight.weight()}});
+                       {"distortion", weight.distortion}, {"kl", weight.kl}, {"weight", weight.weight()},
+                       {"matrix_distortion", weight.matrix_distortion}});
   }
   for (const Reference& reference : calibration.references) {
     references.push_back({{"name", reference.name}, {"bytes", reference.bytes}, {"score", ToJson(reference.score)}});
@@ -51,7 +52,7 @@ absl::StatusOr<Calibration> ReadCalibration(const std::string& path) {
   }
   for (const Json& weight : json.at("loss_weights")) {
     calibration.loss_weights.push_back({weight.at("tensor"), *quant::FormatByName(weight.at("format").get<std::string>()),
-                                        weight.at("distortion"), weight.at("kl")});
+                                        weight.at("distortion"), weight.at("kl"), weight.at("matrix_distortion")});
   }
   for (const Json& reference : json.at("references")) {
     calibration.references.push_back({reference.at("name"), reference.at("bytes"), ScoreOf(reference.at("score"))});

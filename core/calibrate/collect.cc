@@ -1,6 +1,7 @@
 #include "core/calibrate/collect.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <set>
@@ -128,19 +129,76 @@ std::vector<float> CountTokens(absl::Span<const evaluate::Window> windows, uint6
   return counts;
 }
 
+// The lower triangle of a symmetric matrix, row by row.
+std::vector<float> Packed(const std::vector<float>& matrix, uint64_t width) {
+  std::vector<float> packed;
+  packed.reserve(width * (width + 1) / 2);
+  for (uint64_t r = 0; r < width; ++r) {
+    packed.insert(packed.end(), matrix.begin() + static_cast<ptrdiff_t>(r * width),
+                  matrix.begin() + static_cast<ptrdiff_t>(r * width + r + 1));
+  }
+  return packed;
+}
+
+void AddFisherShapes(const forward::Fisher& fisher, std::vector<checkpoint::TensorShape>* shapes, Json* widths) {
+  for (const auto& [tensor, rows] : fisher.rows) shapes->push_back({kRowsOf + tensor, checkpoint::DType::kF32, {rows.size()}});
+  for (const auto& [tensor, table] : fisher.tables) {
+    shapes->push_back({kTableRowsOf + tensor, checkpoint::DType::kF32, {table.rows.size()}});
+    if (table.moment.empty()) continue;
+    const auto width = static_cast<uint64_t>(std::llround(std::sqrt(static_cast<double>(table.moment.size()))));
+    shapes->push_back({kTableOf + tensor, checkpoint::DType::kF32, {width * (width + 1) / 2}});
+    (*widths)[kTableOf + tensor] = width;
+  }
+}
+
+absl::Status WriteFisher(const forward::Fisher& fisher, const Json& widths, MomentsWriter* writer) {
+  for (const auto& [tensor, rows] : fisher.rows) NS_RETURN_IF_ERROR(writer->Append(rows));
+  for (const auto& [tensor, table] : fisher.tables) {
+    NS_RETURN_IF_ERROR(writer->Append(table.rows));
+    if (!table.moment.empty()) NS_RETURN_IF_ERROR(writer->Append(Packed(table.moment, widths.at(kTableOf + tensor).get<uint64_t>())));
+  }
+  return absl::OkStatus();
+}
+
+void AddWindowShape(const char* name, absl::Span<const evaluate::Window> windows, std::vector<checkpoint::TensorShape>* shapes) {
+  if (!windows.empty()) shapes->push_back({name, checkpoint::DType::kI32, {windows.size(), windows[0].tokens.size()}});
+}
+
+// Runs the calibration text and writes the moments of `inputs` as they become whole, then the token counts.
+absl::Status WriteMoments(forward::Transformer& transformer, const std::vector<InputSpec>& inputs, uint64_t widest,
+                          absl::Span<const evaluate::Window> calibration, int threads, const evaluate::Progress& progress,
+                          MomentsWriter* writer) {
+  MomentCollector collector(widest, threads);
+  LayerRun run(transformer, calibration, progress);
+  NS_RETURN_IF_ERROR(run.Embed());
+  size_t next = 0;
+  const auto write = [&](int layer) -> absl::Status {
+    for (; next < inputs.size() && inputs[next].layer == layer; ++next) {
+      NS_RETURN_IF_ERROR(writer->Append(collector.Take(inputs[next].input).values));
+    }
+    return absl::OkStatus();
+  };
+  for (uint64_t layer = 0; layer < transformer.layers(); ++layer) {
+    NS_RETURN_IF_ERROR(run.Layer(layer, &collector));
+    NS_RETURN_IF_ERROR(write(static_cast<int>(layer)));
+  }
+  NS_RETURN_IF_ERROR(run.Norm(&collector));
+  NS_RETURN_IF_ERROR(write(-1));
+  return writer->Append(CountTokens(calibration, transformer.vocabulary()));
+}
+
 }  // namespace
 
-absl::Status CollectMoments(forward::Transformer& transformer, const model::Model& model,
-                            absl::Span<const evaluate::Window> calibration, absl::Span<const evaluate::Window> evaluation,
-                            std::map<std::string, InputMoment> given, int threads, const std::string& path,
-                            const evaluate::Progress& progress) {
+absl::Status CollectMoments(forward::Transformer& transformer, const model::Model& model, const MomentSources& sources,
+                            int threads, const std::string& path, const evaluate::Progress& progress) {
+  const bool runs = !sources.calibration.empty();
   std::vector<InputSpec> inputs;
-  if (!calibration.empty()) {
+  if (runs) {
     inputs = InputsOf(model, transformer.tied_head());
   } else {
-    for (const auto& [input, moment] : given) inputs.push_back({input, -1, moment.width});
+    for (const auto& [input, moment] : sources.given) inputs.push_back({input, -1, moment.width});
   }
-  const uint64_t widest = calibration.empty() ? 0 : WidestFull(inputs);
+  const uint64_t widest = runs ? WidestFull(inputs) : 0;
   std::vector<checkpoint::TensorShape> shapes;
   Json widths = Json::object();
   for (const InputSpec& input : inputs) {
@@ -148,35 +206,21 @@ absl::Status CollectMoments(forward::Transformer& transformer, const model::Mode
     shapes.push_back({input.input, checkpoint::DType::kF32, {values}});
     widths[input.input] = input.width;
   }
-  if (!calibration.empty()) shapes.push_back({kTokenCounts, checkpoint::DType::kF32, {transformer.vocabulary()}});
-  if (!evaluation.empty()) {
-    shapes.push_back({kEvaluationTokens, checkpoint::DType::kI32, {evaluation.size(), evaluation[0].tokens.size()}});
-  }
+  if (runs) shapes.push_back({kTokenCounts, checkpoint::DType::kF32, {transformer.vocabulary()}});
+  if (sources.fisher != nullptr) AddFisherShapes(*sources.fisher, &shapes, &widths);
+  AddWindowShape(kEvaluationTokens, sources.evaluation, &shapes);
+  AddWindowShape(kSearchTokens, sources.search, &shapes);
+
   MomentsWriter writer;
   NS_RETURN_IF_ERROR(writer.Start(path, shapes, widths));
-
-  if (calibration.empty()) {
-    for (const InputSpec& input : inputs) NS_RETURN_IF_ERROR(writer.Append(given.at(input.input).values));
+  if (runs) {
+    NS_RETURN_IF_ERROR(WriteMoments(transformer, inputs, widest, sources.calibration, threads, progress, &writer));
   } else {
-    MomentCollector collector(widest, threads);
-    LayerRun run(transformer, calibration, progress);
-    NS_RETURN_IF_ERROR(run.Embed());
-    size_t next = 0;
-    const auto write = [&](int layer) -> absl::Status {
-      for (; next < inputs.size() && inputs[next].layer == layer; ++next) {
-        NS_RETURN_IF_ERROR(writer.Append(collector.Take(inputs[next].input).values));
-      }
-      return absl::OkStatus();
-    };
-    for (uint64_t layer = 0; layer < transformer.layers(); ++layer) {
-      NS_RETURN_IF_ERROR(run.Layer(layer, &collector));
-      NS_RETURN_IF_ERROR(write(static_cast<int>(layer)));
-    }
-    NS_RETURN_IF_ERROR(run.Norm(&collector));
-    NS_RETURN_IF_ERROR(write(-1));
-    NS_RETURN_IF_ERROR(writer.Append(CountTokens(calibration, transformer.vocabulary())));
+    for (const InputSpec& input : inputs) NS_RETURN_IF_ERROR(writer.Append(sources.given.at(input.input).values));
   }
-  for (const evaluate::Window& window : evaluation) NS_RETURN_IF_ERROR(writer.Append(window.tokens));
+  if (sources.fisher != nullptr) NS_RETURN_IF_ERROR(WriteFisher(*sources.fisher, widths, &writer));
+  for (const evaluate::Window& window : sources.evaluation) NS_RETURN_IF_ERROR(writer.Append(window.tokens));
+  for (const evaluate::Window& window : sources.search) NS_RETURN_IF_ERROR(writer.Append(window.tokens));
   return writer.Finish();
 }
 

@@ -10,16 +10,22 @@
 #include "core/calibrate/moments.h"
 #include "core/evaluate/score.h"
 #include "core/evaluate/windows.h"
+#include "core/forward/fisher.h"
 #include "core/model/architecture.h"
 
 namespace nashswarm::calibrate {
 
-// The moments of `calibration` (may be empty), the `given` diagonal ones, and the windows of `evaluation` (may be empty). All
-// windows are at layer l before any is at layer l + 1, so only one layer's moments are in memory as sums.
-absl::Status CollectMoments(forward::Transformer& transformer, const model::Model& model,
-                            absl::Span<const evaluate::Window> calibration, absl::Span<const evaluate::Window> evaluation,
-                            std::map<std::string, InputMoment> given, int threads, const std::string& path,
-                            const evaluate::Progress& progress);
+// What goes into moments.safetensors; every part may be empty.
+struct MomentSources {
+  absl::Span<const evaluate::Window> calibration;  // moments of these
+  std::map<std::string, InputMoment> given;        // diagonal ones that are known already, without `calibration`
+  const forward::Fisher* fisher = nullptr;         // not owned
+  absl::Span<const evaluate::Window> evaluation, search;  // carried along
+};
+
+// All windows are at layer l before any is at layer l + 1, so only one layer's moments are in memory as sums.
+absl::Status CollectMoments(forward::Transformer& transformer, const model::Model& model, const MomentSources& sources,
+                            int threads, const std::string& path, const evaluate::Progress& progress);
 
 }  // namespace nashswarm::calibrate
 

@@ -6,6 +6,7 @@
 
 #include "core/base/parallel.h"
 #include "core/base/status.h"
+#include "core/calibrate/matrix_loss.h"
 #include "core/calibrate/objective.h"
 #include "core/calibrate/overlay.h"
 
@@ -52,6 +53,16 @@ Injected Inject(const model::MappedTensor& tensor, const Objective& objective, q
   });
   for (const Distortion& part : parts) injected.distortion += part;
   return injected;
+}
+
+double MatrixDistortion(const model::MappedTensor& tensor, const std::vector<float>& values, bool tied_head,
+                        const Moments& moments) {
+  const model::MappedTensor plain = model::InCheckpointOrder(tensor);
+  std::vector<float> weights(plain.weights());
+  model::ReadRows(plain, 0, plain.rows, weights.data());
+  const std::vector<float> decoded = model::ToCheckpointOrder(tensor, values, tensor.row_weights);
+  return nsq::Compare(MatrixLossOf(tensor, tied_head, &moments), weights.data(), decoded.data(), 0, plain.rows,
+                      plain.row_weights).relative();
 }
 
 class Injector {
@@ -157,6 +168,7 @@ absl::StatusOr<std::vector<LossWeight>> MeasureLossWeights(
     result.format = FormatToInject(tensor.row_weights);
     Injected injected = Inject(tensor, Objective::Of(tensor, transformer.tied_head(), &moments), result.format, threads);
     result.distortion = injected.distortion.relative();
+    result.matrix_distortion = MatrixDistortion(tensor, injected.values, transformer.tied_head(), moments);
     auto changed = std::make_shared<OverlayWeights>(weights);
     changed->Replace(tensor.name, std::move(injected.values));
     if (tensor.layer < 0) {

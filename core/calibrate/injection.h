@@ -25,7 +25,9 @@ struct LossWeight {
   quant::Format format;       // it was compressed to
   double distortion = 0;      // D_t of that (Distortion::relative)
   double kl = 0;              // mean, nats a token
+  double matrix_distortion = 0;  // the same error by the tensor's MatrixLoss
   double weight() const { return distortion > 0 ? kl / distortion : 0; }
+  double matrix_weight() const { return matrix_distortion > 0 ? kl / matrix_distortion : 0; }
 };
 
 // Loss weights of every player of `model`, in its order. A tensor of layer l costs a run of layers l and above only, since

@@ -158,18 +158,22 @@ std::shared_ptr<const feedback::Moment> Moments::Full(const std::string& input) 
   return entry->moment;
 }
 
-std::vector<float> Moments::TokenCounts() const {
-  if (!Has(kTokenCounts)) return {};
-  const absl::Span<const uint8_t> bytes = BytesOf(entries_.at(kTokenCounts));
-  std::vector<float> counts(bytes.size() / sizeof(float));
-  std::memcpy(counts.data(), bytes.data(), bytes.size());
-  return counts;
+std::vector<float> Moments::Vector(const std::string& name) const {
+  if (!Has(name)) return {};
+  const absl::Span<const uint8_t> bytes = BytesOf(entries_.at(name));
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
 }
 
-std::vector<std::vector<int32_t>> Moments::EvaluationTokens() const {
+std::vector<float> Moments::FullMatrix(const std::string& input) const {
+  return IsFull(input) ? Unpack(Load(input)) : std::vector<float>();
+}
+
+std::vector<std::vector<int32_t>> Moments::Windows(const std::string& name) const {
   std::vector<std::vector<int32_t>> windows;
-  if (!Has(kEvaluationTokens)) return windows;
-  const checkpoint::TensorEntry& entry = entries_.at(kEvaluationTokens);
+  if (!Has(name)) return windows;
+  const checkpoint::TensorEntry& entry = entries_.at(name);
   const uint8_t* bytes = BytesOf(entry).data();
   for (uint64_t w = 0; w < entry.shape.at(0); ++w) {
     std::vector<int32_t> window(entry.shape.at(1));

@@ -2,7 +2,10 @@
 //
 // The file (moments.safetensors) has one F32 tensor for every input (forward::InputOf): either [n], the diagonal, or
 // [n (n + 1) / 2], the lower triangle row by row. "token_counts" (F32, [vocabulary]) counts the calibration tokens, and
-// "evaluation_tokens" (I32, [windows, length]), when there is held-out text, are the windows to measure on.
+// "evaluation_tokens" (I32, [windows, length]), when there is held-out text, are the windows to measure on; "search_tokens"
+// are windows of the calibration text that nothing else was fitted to, for choosing between plans. The Fisher information of
+// outputs (forward::Fisher) is there too, when the text was run back: "rows/<tensor>" (F32, [rows]) of linear layers,
+// "table_rows/<tensor>" and "table/<tensor>" (a full moment) of tables of embeddings.
 #ifndef NASHSWARM_CORE_CALIBRATE_MOMENTS_H_
 #define NASHSWARM_CORE_CALIBRATE_MOMENTS_H_
 
@@ -26,6 +29,8 @@ namespace nashswarm::calibrate {
 inline constexpr char kMomentsFile[] = "moments.safetensors";
 inline constexpr char kTokenCounts[] = "token_counts";
 inline constexpr char kEvaluationTokens[] = "evaluation_tokens";
+inline constexpr char kSearchTokens[] = "search_tokens";
+inline constexpr char kRowsOf[] = "rows/", kTableRowsOf[] = "table_rows/", kTableOf[] = "table/";
 
 // What is kept of one input.
 struct InputMoment {
@@ -73,8 +78,12 @@ class Moments {
   // Ready for error feedback, which takes a while; null when only the diagonal is there. Threads that ask for the same one
   // wait for it, others do not.
   std::shared_ptr<const feedback::Moment> Full(const std::string& input) const;
-  std::vector<float> TokenCounts() const;                                    // empty when absent
-  std::vector<std::vector<int32_t>> EvaluationTokens() const;                // windows; empty when absent
+  std::vector<float> Vector(const std::string& name) const;                  // any F32 tensor of the file; empty when absent
+  // The symmetric width x width matrix; empty when absent or diagonal only.
+  std::vector<float> FullMatrix(const std::string& input) const;
+  std::vector<float> TokenCounts() const { return Vector(kTokenCounts); }
+  // Windows under kEvaluationTokens or kSearchTokens; empty when absent.
+  std::vector<std::vector<int32_t>> Windows(const std::string& name) const;
 
  private:
   absl::Span<const uint8_t> BytesOf(const checkpoint::TensorEntry& entry) const;

@@ -36,7 +36,7 @@ absl::StatusOr<uint64_t> Make(const std::string& path, const std::string& text_p
   NS_ASSIGN_OR_RETURN(const TemporaryDirectory scratch, TemporaryDirectory::Create());
   const std::string moments_path = JoinPath(scratch.path(), calibrate::kMomentsFile);
   ProgressLine line;
-  NS_RETURN_IF_ERROR(calibrate::CollectMoments(*model, local.mapping(), windows, {}, {}, threads, moments_path,
+  NS_RETURN_IF_ERROR(calibrate::CollectMoments(*model, local.mapping(), {windows, {}, nullptr, {}, {}}, threads, moments_path,
                                                [&line](uint64_t done, uint64_t total) {
                                                  line.Show("calibrating", done, total);
                                                  return absl::OkStatus();

@@ -83,4 +83,24 @@ void ReadRows(const MappedTensor& tensor, uint64_t first, uint64_t count, float*
   }
 }
 
+MappedTensor InCheckpointOrder(const MappedTensor& tensor) {
+  MappedTensor plain = tensor;
+  plain.layout = tensor.layout == Layout::kTransposed ? Layout::kTransposed : Layout::kRows;
+  plain.rows = tensor.source_rows;
+  plain.row_weights = tensor.source_row_weights;
+  plain.head_rows = 0;
+  plain.plus = 0;
+  return plain;
+}
+
+std::vector<float> ToCheckpointOrder(const MappedTensor& tensor, absl::Span<const float> values, uint64_t row_weights) {
+  const uint64_t width = std::min(row_weights, tensor.source_row_weights);
+  std::vector<float> out(tensor.source_rows * width);
+  for (uint64_t r = 0; r < tensor.source_rows; ++r) {
+    const uint64_t to = tensor.layout == Layout::kHeadPairs ? SourceRow(tensor, r) : r;
+    std::copy_n(values.begin() + static_cast<ptrdiff_t>(r * row_weights), width, out.begin() + static_cast<ptrdiff_t>(to * width));
+  }
+  return out;
+}
+
 }  // namespace nashswarm::model

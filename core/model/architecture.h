@@ -77,6 +77,12 @@ absl::Span<const std::string_view> KnownArchitectures();
 // lost), MODEL_TENSOR_DTYPE.
 absl::StatusOr<Model> MapModel(const checkpoint::Checkpoint& checkpoint);
 
+// The same tensor with its rows in the checkpoint's order, unpadded and as they are there (nothing added): what nsq stores.
+MappedTensor InCheckpointOrder(const MappedTensor& tensor);
+// `values`, rows x row_weights of `tensor`, brought into that order: source_rows x source_row_weights. With row_weights 1: one
+// value a row.
+std::vector<float> ToCheckpointOrder(const MappedTensor& tensor, absl::Span<const float> values, uint64_t row_weights);
+
 // Rows [first, first + count) of `tensor` as floats, `count * row_weights` values, into `out`.
 void ReadRows(const MappedTensor& tensor, uint64_t first, uint64_t count, float* out);
 
