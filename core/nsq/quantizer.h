@@ -7,18 +7,20 @@
 //  - Steps of columns are proportional to U_jj, so that every column adds the same loss (water-filling); steps of rows
 //    to row_weight^-1/2.
 //  - Inside a column a trellis chooses the integers (column.h).
-//  - Code lengths come from static tables, fitted to the integers of the round before. A round is kept only when it
-//    lowers the potential, loss + price * bits, which therefore never rises (docs/theory.md).
+//  - Code lengths come from the integers of the round before. A round is kept only when it lowers the potential,
+//    loss + price * bits, which therefore never rises (docs/theory.md).
+//  - All but the last round only serve to find the code lengths. Of a large matrix they are played on a sample of the rows.
 #ifndef NASHSWARM_CORE_NSQ_QUANTIZER_H_
 #define NASHSWARM_CORE_NSQ_QUANTIZER_H_
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "absl/types/span.h"
+#include "core/nsq/code_lengths.h"
 #include "core/nsq/loss.h"
 #include "core/nsq/matrix.h"
+#include "core/nsq/round.h"
 
 namespace nashswarm::nsq {
 
@@ -28,26 +30,31 @@ struct Settings {
   bool water_filling = true;     // off: one step for all columns and rows
   bool classes = true;           // off: one context
   double price = 0.42;           // squared steps a bit: the slope of the rate-distortion curve; 0: nearest integers
-  int rounds = 6;                // of choosing and refitting, at most
+  int rounds = 8;                // of choosing and refitting, at most
   int threads = 1;
+  // Weights of the sample that rounds before the last are played on, about; 0, or more than there are: all.
+  uint64_t sample_weights = 128u << 10;
 };
 
-// How far a round came.
+// How far a round came. Of a large matrix all rounds but the last are played on a sample of the rows, and their numbers
+// are those of the sample: compare rounds of as many weights.
 struct Round {
+  uint64_t weights = 0;          // that played
   double error = 0;              // loss in squared steps of the grid
-  double bits = 0;               // of the integers, by the tables fitted to them
-  double potential = 0;          // error + price * bits
+  double bits = 0;               // of the integers, by the entropy of each table; tables not counted
+  double potential = 0;          // error + price * bits; of kept rounds with as many weights it never rises
   bool kept = false;
 };
 
 struct Quantized {
   Matrix matrix;
-  std::vector<Round> rounds;
+  std::vector<Round> rounds;     // the last kept one is that of the matrix; none when all weights are 0
 };
 
 class Quantizer {
  public:
-  // `weights`, rows x columns, finite, outlives the object; so does `loss`. BLAS is single-threaded.
+  // `weights`, rows x columns, finite, outlives the object; so does `loss`. BLAS is single-threaded. Columns that count for
+  // nothing (inputs that are always zero, or of no importance) become zeros.
   Quantizer(const float* weights, uint32_t rows, uint32_t columns, const MatrixLoss& loss, Settings settings);
 
   // Root mean square of the weights in units of their grid's scales: a step is chosen relative to it. 0: all weights are 0.
@@ -57,17 +64,22 @@ class Quantizer {
   Quantized Quantize(double step) const;
 
  private:
-  struct Pass;
+  bool feeds() const { return loss_.moment != nullptr && settings_.feedback; }
+  bool Counts(uint32_t column) const;
+  float FactorDiagonal(uint32_t column) const;
   void ChooseScales();
   void ChooseClasses();
-  void RunTile(uint32_t tile, Pass* pass) const;
-  float FactorDiagonal(uint32_t column) const;
+  void ChooseSample();
+  // Plays up to `count` rounds on these rows, beginning with the code lengths *next, and learns from every one. Returns
+  // the best, and in *next the lengths to go on with: those learnt last, or after a round that made things worse those
+  // of the best.
+  Outcome PlayRounds(const Rows& rows, float step, int count, CodeLengths* next, std::vector<Round>* rounds) const;
 
   const float* weights_;
   const MatrixLoss& loss_;
   Settings settings_;
-  Grid grid_;                            // without a step
-  std::vector<float> column_scale_, row_inverse_, column_price_;
+  Board board_;
+  Rows all_, sample_;
   std::vector<double> context_spread_;   // by context, relative to nothing: multiples of 1
   double spread_ = 0;
 };
