@@ -19,6 +19,12 @@ class OverlayWeights : public forward::Weights {
   // `values` are all rows of `tensor`, which the base has in the same shape. Not while the overlay is read.
   void Replace(const std::string& tensor, std::vector<float> values) { replaced_[tensor] = std::move(values); }
 
+  // Takes a replacement back: the base's tensor shows again. Empty when there was none.
+  std::vector<float> Remove(const std::string& tensor) {
+    auto node = replaced_.extract(tensor);
+    return node.empty() ? std::vector<float>() : std::move(node.mapped());
+  }
+
   const std::string& name() const override { return base_->name(); }
   const std::string& architecture() const override { return base_->architecture(); }
   const checkpoint::GgufValue* Hyperparameter(std::string_view key) const override { return base_->Hyperparameter(key); }

@@ -103,4 +103,14 @@ std::vector<float> ToCheckpointOrder(const MappedTensor& tensor, absl::Span<cons
   return out;
 }
 
+std::vector<float> FromCheckpointOrder(const MappedTensor& tensor, absl::Span<const float> values) {
+  const uint64_t width = tensor.source_row_weights;
+  std::vector<float> out(tensor.rows * tensor.row_weights);
+  for (uint64_t r = 0; r < tensor.source_rows; ++r) {
+    const uint64_t from = tensor.layout == Layout::kHeadPairs ? SourceRow(tensor, r) : r;
+    std::copy_n(values.begin() + static_cast<ptrdiff_t>(from * width), width, out.begin() + static_cast<ptrdiff_t>(r * tensor.row_weights));
+  }
+  return out;
+}
+
 }  // namespace nashswarm::model

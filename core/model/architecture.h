@@ -83,6 +83,9 @@ MappedTensor InCheckpointOrder(const MappedTensor& tensor);
 // value a row.
 std::vector<float> ToCheckpointOrder(const MappedTensor& tensor, absl::Span<const float> values, uint64_t row_weights);
 
+// The inverse for a whole matrix: source_rows x source_row_weights become rows x row_weights, padding zero.
+std::vector<float> FromCheckpointOrder(const MappedTensor& tensor, absl::Span<const float> values);
+
 // Rows [first, first + count) of `tensor` as floats, `count * row_weights` values, into `out`.
 void ReadRows(const MappedTensor& tensor, uint64_t first, uint64_t count, float* out);
 

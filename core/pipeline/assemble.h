@@ -1,7 +1,8 @@
-// Puts the encoded shards together into the GGUF file the plan promised.
+// Puts the encoded shards together into the weight file the plan promised.
 #ifndef NASHSWARM_CORE_PIPELINE_ASSEMBLE_H_
 #define NASHSWARM_CORE_PIPELINE_ASSEMBLE_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,22 +13,26 @@
 
 namespace nashswarm::pipeline {
 
-struct MeasuredError {
-  double error = 0, energy = 0;
-  double relative() const { return energy > 0 ? error / energy : 0; }
+struct AssembledTensor {
+  std::string format;             // "Q4_K", "nsq", "F16"
+  uint64_t bytes = 0;
+  double bits_per_weight = 0;
+  double error = 0, energy = 0;   // sums of squares, as ENCODE measured them
+  double relative_error() const { return energy > 0 ? error / energy : 0; }
 };
 
 struct Assembled {
+  std::string file_name;          // model.gguf or model.safetensors
   artifact::WrittenFile file;
-  std::vector<checkpoint::GgufTensor> tensors;
-  std::vector<MeasuredError> errors;  // per tensor, as ENCODE measured them
+  std::vector<AssembledTensor> tensors;
 };
 
-// Writes `path` from the outputs of ENCODE. The same inputs give the same bytes. INTERNAL / ARTIFACT_SIZE when they are not
-// as many as the plan promised.
-absl::StatusOr<Assembled> AssembleGguf(const Task& task, const Prepared& prepared, const OpenModel& open, const Json& plan,
-                                       const std::string& path, const std::function<void(uint64_t)>& progress);
+// Writes the weight file of the outputs of ENCODE into `directory`. The same inputs give the same bytes. INTERNAL /
+// ARTIFACT_SIZE when they are not as many as the plan promised (of nsq: more).
+absl::StatusOr<Assembled> AssembleWeights(const Task& task, const Prepared& prepared, const OpenModel& open, const Json& plan,
+                                          const std::string& directory, const std::function<void(uint64_t)>& progress);
 
+// The plan to encode: of the last round of SEARCH when there was one, else SOLVE's.
 absl::StatusOr<Json> ReadPlan(const std::string& in_dir);
 
 }  // namespace nashswarm::pipeline

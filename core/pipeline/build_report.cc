@@ -49,6 +49,13 @@ std::vector<report::Row> Headline(const ReportInputs& inputs) {
   return rows;
 }
 
+int LayerOf(const model::Model& model, const std::string& name) {
+  for (const model::MappedTensor& tensor : model.tensors) {
+    if (tensor.name == name) return tensor.layer;
+  }
+  return -1;
+}
+
 std::vector<report::TensorRow> Tensors(const ReportInputs& inputs) {
   std::vector<report::TensorRow> rows;
   for (size_t t = 0; t < inputs.prepared.tensors.size(); ++t) {
@@ -57,11 +64,11 @@ std::vector<report::TensorRow> Tensors(const ReportInputs& inputs) {
     report::TensorRow row;
     row.name = tensor.source;
     row.role = tensor.role;
-    row.layer = inputs.open.model.tensors[t].layer;
+    row.layer = LayerOf(inputs.open.model, tensor.name);
     row.weights = tensor.weights();
-    row.format = std::string(quant::InfoOf(inputs.assembled.tensors[t].format).name);
-    row.bits_per_weight = quant::InfoOf(inputs.assembled.tensors[t].format).bits_per_weight();
-    row.relative_error = inputs.assembled.errors[t].relative();
+    row.format = inputs.assembled.tensors[t].format;
+    row.bits_per_weight = inputs.assembled.tensors[t].bits_per_weight;
+    row.relative_error = inputs.assembled.tensors[t].relative_error();
     row.predicted_loss = planned.at("loss_weight").get<double>() * planned.at("distortion").get<double>();
     row.vector = tensor.vector;
     rows.push_back(std::move(row));

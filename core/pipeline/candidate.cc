@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/checked.h"
 #include "core/base/parallel.h"
 #include "core/base/status.h"
 #include "core/pipeline/chunks.h"
@@ -12,80 +13,166 @@ namespace {
 
 // Layers stay decoded between batches while they fit.
 constexpr uint64_t kWeightBytes = 4ull << 30;
+// Tensors of nsq stay read, with the moments of their inputs, while the model has at most so many weights.
+constexpr uint64_t kKeptWeights = 256u << 20;
+// EvaluateAt: within this share of the budget is near enough.
+constexpr double kClose = 0.0005;
+constexpr int kTries = 5;
 
 }  // namespace
 
-// The checkpoint's weights, with players as they come out of their encoded form.
-class CandidateEvaluator::EncodedWeights : public forward::Weights {
- public:
-  struct Tensor {
-    quant::Format format;
-    uint64_t row_bytes = 0;
-    std::vector<uint8_t> bytes;
-  };
-
-  explicit EncodedWeights(std::shared_ptr<const forward::Weights> base) : base_(std::move(base)) {}
-  std::map<std::string, Tensor, std::less<>>& tensors() { return tensors_; }
-
-  const std::string& name() const override { return base_->name(); }
-  const std::string& architecture() const override { return base_->architecture(); }
-  const checkpoint::GgufValue* Hyperparameter(std::string_view key) const override { return base_->Hyperparameter(key); }
-  const forward::WeightShape* Find(std::string_view tensor) const override { return base_->Find(tensor); }
-  absl::Status Read(std::string_view name, uint64_t first, uint64_t count, float* out) const override {
-    const auto it = tensors_.find(name);
-    if (it == tensors_.end()) return base_->Read(name, first, count, out);
-    const uint64_t width = base_->Find(name)->row_weights;
-    const Tensor& tensor = it->second;
-    for (uint64_t r = 0; r < count; ++r) {
-      quant::DecodeRow(tensor.format, &tensor.bytes[(first + r) * tensor.row_bytes], {out + r * width, width});
-    }
-    return absl::OkStatus();
-  }
-
- private:
-  std::shared_ptr<const forward::Weights> base_;
-  std::map<std::string, Tensor, std::less<>> tensors_;
-};
-
 CandidateEvaluator::CandidateEvaluator(const OpenModel& open, const Prepared& prepared, const calibrate::Moments& moments,
                                        std::vector<evaluate::Window> windows, int threads)
-    : open_(open), prepared_(prepared), objectives_(open.model, &moments), windows_(std::move(windows)), threads_(threads),
-      checkpoint_(forward::WeightsOf(*open.checkpoint, open.model)), encoded_(std::make_shared<EncodedWeights>(checkpoint_)) {}
+    : open_(open), prepared_(prepared), moments_(moments), objectives_(open.model, &moments), windows_(std::move(windows)),
+      threads_(threads), checkpoint_(forward::WeightsOf(*open.checkpoint, open.model)),
+      overlay_(std::make_shared<calibrate::OverlayWeights>(checkpoint_)), slots_(prepared.tensors.size()) {
+  for (const PreparedTensor& tensor : prepared.tensors) {
+    const auto it = std::find_if(open.model.tensors.begin(), open.model.tensors.end(),
+                                 [&](const model::MappedTensor& mapped) { return mapped.name == tensor.name; });
+    sources_.push_back(&*it);
+  }
+}
 
 CandidateEvaluator::~CandidateEvaluator() = default;
 
-absl::Status CandidateEvaluator::EncodeTensor(size_t tensor, quant::Format format) {
+// All of the tensor, decoded, as the forward pass reads it.
+absl::StatusOr<std::vector<float>> CandidateEvaluator::EncodeBlocks(size_t tensor, quant::Format format, int threads) {
   const PreparedTensor& prepared = prepared_.tensors[tensor];
-  EncodedWeights::Tensor& target = encoded_->tensors()[prepared.name];
-  if (!target.bytes.empty() && target.format == format) return absl::OkStatus();
-  target.format = format;
-  target.row_bytes = *quant::EncodedBytes(format, 1, prepared.row_weights);
-  target.bytes.resize(prepared.rows * target.row_bytes);
-  const calibrate::Objective objective = objectives_.Of(tensor);
+  const uint64_t width = prepared.row_weights, row_bytes = *quant::EncodedBytes(format, 1, width);
+  const auto index = static_cast<size_t>(sources_[tensor] - open_.model.tensors.data());
+  const calibrate::Objective objective = objectives_.Of(index);
+  std::vector<float> decoded(prepared.weights());
   std::vector<Chunk> chunks;
-  AppendChunks(tensor, prepared.rows, prepared.row_weights, &chunks);
-  return ParallelFor(ResolveThreads(threads_), chunks.size(), [&](uint64_t c) {
-    std::vector<float> values(chunks[c].rows * prepared.row_weights);
-    model::ReadRows(open_.model.tensors[tensor], chunks[c].first, chunks[c].rows, values.data());
+  AppendChunks(tensor, prepared.rows, width, &chunks);
+  NS_RETURN_IF_ERROR(ParallelFor(threads, chunks.size(), [&](uint64_t c) {
+    std::vector<float> values(chunks[c].rows * width);
+    std::vector<uint8_t> encoded(chunks[c].rows * row_bytes);
+    model::ReadRows(*sources_[tensor], chunks[c].first, chunks[c].rows, values.data());
     for (float& value : values) value = std::isfinite(value) ? value : 0.0f;
-    objective.Encode(format, values.data(), chunks[c].rows, prepared.row_weights,
-                      &target.bytes[chunks[c].first * target.row_bytes]);
+    objective.Encode(format, values.data(), chunks[c].rows, width, encoded.data());
+    for (uint64_t r = 0; r < chunks[c].rows; ++r) {
+      quant::DecodeRow(format, &encoded[r * row_bytes], {&decoded[(chunks[c].first + r) * width], width});
+    }
     return absl::OkStatus();
-  });
+  }));
+  slots_[tensor].bytes = AlignUp(prepared.rows * row_bytes, checkpoint::kGgufAlignment);
+  return decoded;
 }
 
-absl::StatusOr<evaluate::Score> CandidateEvaluator::Evaluate(const std::vector<quant::Format>& formats,
-                                                             const evaluate::Progress& progress) {
+absl::StatusOr<std::vector<float>> CandidateEvaluator::EncodeTensor(size_t tensor, const Choice& choice, int threads) {
+  if (!choice.is_coded()) return EncodeBlocks(tensor, choice.format, threads);
+  Slot& slot = slots_[tensor];
+  std::unique_ptr<CodedTensor> passing;
+  if (slot.coded == nullptr) {
+    nsq::Settings settings;
+    settings.threads = threads;
+    passing = CodedTensor::Read(*sources_[tensor], HasTiedHead(open_.model), &moments_, 1, settings);
+    if (prepared_.parameters <= kKeptWeights) slot.coded = std::move(passing);
+  }
+  const CodedTensor& coded = slot.coded != nullptr ? *slot.coded : *passing;
+  NS_ASSIGN_OR_RETURN(const CodedTensor::Encoded encoded, coded.Encode(choice.step, threads));
+  slot.bytes = encoded.stream.size();
+  slot.distortion = encoded.distortion;
+  return model::FromCheckpointOrder(*sources_[tensor], encoded.decoded);
+}
+
+absl::Status CandidateEvaluator::EncodeTensors(const std::vector<Choice>& choices) {
+  std::vector<size_t> changed;
+  for (size_t t = 0; t < choices.size(); ++t) {
+    if (!slots_[t].encoded || !(slots_[t].choice == choices[t])) changed.push_back(t);
+  }
+  // The largest first, side by side: results do not depend on who does what.
+  std::stable_sort(changed.begin(), changed.end(), [this](size_t a, size_t b) {
+    return prepared_.tensors[a].weights() > prepared_.tensors[b].weights();
+  });
+  std::vector<std::vector<float>> decoded(changed.size());
+  NS_RETURN_IF_ERROR(ParallelFor(ResolveThreads(threads_), changed.size(), [&](uint64_t i) -> absl::Status {
+    const size_t t = changed[i];
+    slots_[t].encoded = true;
+    slots_[t].choice = choices[t];
+    if (prepared_.tensors[t].vector) {
+      slots_[t].bytes = prepared_.tensors[t].weights() * quant::InfoOf(choices[t].format).block_bytes;
+      if (prepared_.format == "gguf") slots_[t].bytes = AlignUp(slots_[t].bytes, checkpoint::kGgufAlignment);
+      return absl::OkStatus();
+    }
+    NS_ASSIGN_OR_RETURN(decoded[i], EncodeTensor(t, choices[t], 1));
+    return absl::OkStatus();
+  }));
+  for (size_t i = 0; i < changed.size(); ++i) {
+    if (!decoded[i].empty()) overlay_->Replace(prepared_.tensors[changed[i]].name, std::move(decoded[i]));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<evaluate::Score> CandidateEvaluator::ScoreNow(const evaluate::Progress& progress) {
   if (reference_model_ == nullptr) {
     NS_ASSIGN_OR_RETURN(reference_model_, forward::Transformer::Open(checkpoint_, {threads_, kWeightBytes}));
     NS_ASSIGN_OR_RETURN(reference_, evaluate::Predict(*reference_model_, windows_, progress));
   }
-  for (size_t t = 0; t < prepared_.tensors.size(); ++t) {
-    if (!prepared_.tensors[t].vector) NS_RETURN_IF_ERROR(EncodeTensor(t, formats[t]));
-  }
-  NS_ASSIGN_OR_RETURN(const auto model, forward::Transformer::Open(encoded_, {threads_, kWeightBytes}));
+  NS_ASSIGN_OR_RETURN(const auto model, forward::Transformer::Open(overlay_, {threads_, kWeightBytes}));
   NS_ASSIGN_OR_RETURN(const evaluate::Predictions predictions, evaluate::Predict(*model, windows_, progress));
   return evaluate::ScorePredictions(predictions, &reference_, windows_, threads_);
+}
+
+uint64_t CandidateEvaluator::BytesNow() const {
+  uint64_t bytes = 0;
+  for (const Slot& slot : slots_) bytes += slot.bytes;
+  return bytes;
+}
+
+CandidateEvaluator::Tried CandidateEvaluator::Describe(evaluate::Score score) const {
+  Tried tried;
+  tried.score = std::move(score);
+  tried.bytes = BytesNow();
+  for (const Slot& slot : slots_) {
+    tried.tensor_bytes.push_back(slot.bytes);
+    tried.distortions.push_back(slot.distortion);
+    tried.choices.push_back(slot.choice);
+  }
+  return tried;
+}
+
+absl::StatusOr<CandidateEvaluator::Tried> CandidateEvaluator::Evaluate(const std::vector<Choice>& choices,
+                                                                       const evaluate::Progress& progress) {
+  NS_RETURN_IF_ERROR(EncodeTensors(choices));
+  NS_ASSIGN_OR_RETURN(evaluate::Score score, ScoreNow(progress));
+  return Describe(std::move(score));
+}
+
+absl::StatusOr<CandidateEvaluator::Tried> CandidateEvaluator::EvaluateAt(uint64_t budget, std::vector<Choice> choices,
+                                                                         const evaluate::Progress& progress) {
+  const std::vector<Choice> asked = choices;
+  double log_factor = 0;
+  bool fits = false;
+  std::vector<Choice> fitting;
+  for (int attempt = 0; attempt < kTries || !fits; ++attempt) {
+    for (size_t t = 0; t < choices.size(); ++t) {
+      if (asked[t].is_coded()) choices[t].step = static_cast<float>(asked[t].step * std::exp2(log_factor));
+    }
+    NS_RETURN_IF_ERROR(EncodeTensors(choices));
+    const auto bytes = static_cast<double>(BytesNow()), aim = static_cast<double>(budget);
+    if (bytes <= aim) {
+      fits = true;
+      fitting = choices;
+      if (bytes >= (1 - kClose) * aim) break;
+    }
+    if (std::none_of(asked.begin(), asked.end(), [](const Choice& choice) { return choice.is_coded(); })) break;
+    // A bit a weight is an octave of the step, about; once it fits, a little less than all the way.
+    const double octaves = 8 * (bytes - (1 - kClose / 2) * aim) / static_cast<double>(prepared_.parameters);
+    log_factor += bytes > aim ? 1.1 * octaves + 0.0005 : 0.9 * octaves;
+  }
+  NS_RETURN_IF_ERROR(EncodeTensors(fitting.empty() ? choices : fitting));
+  NS_ASSIGN_OR_RETURN(evaluate::Score score, ScoreNow(progress));
+  return Describe(std::move(score));
+}
+
+absl::StatusOr<double> CandidateEvaluator::KlWithExact(size_t tensor, const evaluate::Progress& progress) {
+  const std::string& name = prepared_.tensors[tensor].name;
+  const std::vector<float> kept = overlay_->Remove(name);
+  absl::StatusOr<evaluate::Score> score = ScoreNow(progress);
+  overlay_->Replace(name, kept);
+  if (!score.ok()) return score.status();
+  return score->agreement->mean_kl;
 }
 
 }  // namespace nashswarm::pipeline

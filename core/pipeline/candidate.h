@@ -4,13 +4,14 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/calibrate/overlay.h"
 #include "core/evaluate/score.h"
+#include "core/pipeline/coded_tensor.h"
 #include "core/pipeline/objectives.h"
 #include "core/pipeline/prepared.h"
 
@@ -23,22 +24,51 @@ class CandidateEvaluator {
                      std::vector<evaluate::Window> windows, int threads);
   ~CandidateEvaluator();
 
-  // `formats`: one per tensor. Tensors whose format has not changed since the last call are not encoded again.
-  absl::StatusOr<evaluate::Score> Evaluate(const std::vector<quant::Format>& formats, const evaluate::Progress& progress);
+  struct Tried {
+    evaluate::Score score;            // with agreement
+    uint64_t bytes = 0;               // of all tensors
+    std::vector<uint64_t> tensor_bytes;
+    std::vector<double> distortions;  // of coded tensors, by their loss; 0 of others
+    std::vector<Choice> choices;      // what was encoded
+    double mean_kl() const { return score.agreement->mean_kl; }
+  };
+  // `choices`: one per tensor. Tensors whose choice has not changed since the last call are not encoded again.
+  absl::StatusOr<Tried> Evaluate(const std::vector<Choice>& choices, const evaluate::Progress& progress);
+
+  // The same, with the steps of coded tensors scaled by one factor until they take at most `budget` bytes in all, and nearly as
+  // many: what ENCODE will make of the plan. Without coded tensors as Evaluate.
+  absl::StatusOr<Tried> EvaluateAt(uint64_t budget, std::vector<Choice> choices, const evaluate::Progress& progress);
+
+  // The mean KL divergence with the tensors as the last call encoded them, but one as in the checkpoint.
+  absl::StatusOr<double> KlWithExact(size_t tensor, const evaluate::Progress& progress);
 
  private:
-  class EncodedWeights;
-  absl::Status EncodeTensor(size_t tensor, quant::Format format);
+  struct Slot {
+    Choice choice;
+    bool encoded = false;
+    uint64_t bytes = 0;
+    double distortion = 0;
+    std::unique_ptr<CodedTensor> coded;
+  };
+  absl::Status EncodeTensors(const std::vector<Choice>& choices);
+  absl::StatusOr<std::vector<float>> EncodeTensor(size_t tensor, const Choice& choice, int threads);
+  absl::StatusOr<std::vector<float>> EncodeBlocks(size_t tensor, quant::Format format, int threads);
+  absl::StatusOr<evaluate::Score> ScoreNow(const evaluate::Progress& progress);
+  uint64_t BytesNow() const;
+  Tried Describe(evaluate::Score score) const;
 
   const OpenModel& open_;
   const Prepared& prepared_;
+  const calibrate::Moments& moments_;
   Objectives objectives_;
+  std::vector<const model::MappedTensor*> sources_;   // by tensor of the artifact
   std::vector<evaluate::Window> windows_;
   int threads_;
   std::shared_ptr<const forward::Weights> checkpoint_;
   std::unique_ptr<forward::Transformer> reference_model_;
   evaluate::Predictions reference_;
-  std::shared_ptr<EncodedWeights> encoded_;
+  std::shared_ptr<calibrate::OverlayWeights> overlay_;
+  std::vector<Slot> slots_;
 };
 
 }  // namespace nashswarm::pipeline

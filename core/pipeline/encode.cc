@@ -8,6 +8,8 @@
 #include "core/base/parallel.h"
 #include "core/base/status.h"
 #include "core/pipeline/chunks.h"
+#include "core/pipeline/assemble.h"
+#include "core/pipeline/nsq_stages.h"
 #include "core/pipeline/objectives.h"
 #include "core/pipeline/prepared.h"
 #include "core/pipeline/progress.h"
@@ -57,9 +59,9 @@ absl::Status EncodeChunk(const model::MappedTensor& source, const PreparedTensor
 absl::StatusOr<Json> Encode(const Task& task) {
   NS_ASSIGN_OR_RETURN(const Prepared prepared, ReadPrepared(task.in_dir));
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
-  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(task.in_dir, "plan.json")));
-  NS_ASSIGN_OR_RETURN(const Json plan, ParseJson(text, "plan.json"));
+  NS_ASSIGN_OR_RETURN(const Json plan, ReadPlan(task.in_dir));
   NS_ASSIGN_OR_RETURN(const Calibrated calibrated, ReadCalibrated(task));
+  if (task.spec.is_nsq()) return EncodeNsq(task, {prepared, open, calibrated, HasTiedHead(open.model), {}}, plan);
   Objectives objectives(open.model, calibrated.moments.get());
   const size_t first = prepared.shards.at(task.shard).first, last = prepared.shards.at(task.shard).second;
 
@@ -103,7 +105,9 @@ absl::StatusOr<Json> Encode(const Task& task) {
 
   Json tensors = Json::array();
   for (size_t i = 0; i < targets.size(); ++i) {
-    tensors.push_back({{"tensor", first + i}, {"error", totals[i].error}, {"energy", totals[i].energy}});
+    const PreparedTensor& tensor = prepared.tensors[first + i];
+    tensors.push_back({{"tensor", first + i}, {"bytes", tensor.rows * targets[i].row_bytes}, {"error", totals[i].error},
+                       {"energy", totals[i].energy}});
   }
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, absl::StrCat("shard-", task.shard, ".json")),
                                       Json{{"bytes", offset}, {"tensors", std::move(tensors)}}.dump(1)));

@@ -1,4 +1,5 @@
 // EVALUATE: the artifact itself, byte for byte as it will be published, is opened and run on the held-out text.
+#include "core/artifact/nsq_artifact.h"
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
@@ -14,6 +15,28 @@ constexpr char kFile[] = "evaluation.json";
 // Layers of either model stay decoded between batches while they fit.
 constexpr uint64_t kWeightBytes = 4ull << 30;
 
+// The artifact as any reader opens it; an nsq one is unpacked first, as a user would.
+struct ArtifactWeights {
+  std::optional<OpenModel> unpacked;  // of nsq; the weights point into it
+  std::shared_ptr<const forward::Weights> weights;
+};
+
+absl::StatusOr<ArtifactWeights> OpenArtifact(const Task& task, const std::string& directory) {
+  ArtifactWeights out;
+  if (!task.spec.is_nsq()) {
+    NS_ASSIGN_OR_RETURN(const artifact::OpenGguf gguf, artifact::Open(directory));
+    out.weights = forward::WeightsOf(JoinPath(directory, artifact::kGgufFile), gguf.file, gguf.gguf);
+    return out;
+  }
+  NS_RETURN_IF_ERROR(artifact::CopyCompanions(task.model_dir, 0, directory));
+  NS_ASSIGN_OR_RETURN(const artifact::OpenNsq nsq, artifact::ReadNsq(directory));
+  const std::string dense = JoinPath(directory, "dense");
+  NS_RETURN_IF_ERROR(artifact::Unpack(nsq, checkpoint::DType::kF32, dense, task.threads, [](uint64_t, uint64_t) {}));
+  NS_ASSIGN_OR_RETURN(out.unpacked, OpenAndMap(dense));
+  out.weights = forward::WeightsOf(*out.unpacked->checkpoint, out.unpacked->model);
+  return out;
+}
+
 }  // namespace
 
 absl::StatusOr<Json> Evaluate(const Task& task) {
@@ -24,11 +47,9 @@ absl::StatusOr<Json> Evaluate(const Task& task) {
   const std::vector<evaluate::Window> windows = calibrate::EvaluationWindows(*calibrated.moments);
 
   NS_ASSIGN_OR_RETURN(const TemporaryDirectory scratch, TemporaryDirectory::Create(DirName(task.out_dir)));
-  const std::string path = JoinPath(scratch.path(), artifact::kGgufFile);
-  NS_ASSIGN_OR_RETURN(const Assembled assembled, AssembleGguf(task, prepared, open, plan, path, [](uint64_t) {}));
-  NS_ASSIGN_OR_RETURN(const artifact::OpenGguf artifact, artifact::Open(path));
-  const std::shared_ptr<const forward::Weights> made = forward::WeightsOf(path, artifact.file, artifact.gguf),
-                                                original = forward::WeightsOf(*open.checkpoint, open.model);
+  NS_ASSIGN_OR_RETURN(const Assembled assembled, AssembleWeights(task, prepared, open, plan, scratch.path(), [](uint64_t) {}));
+  NS_ASSIGN_OR_RETURN(const ArtifactWeights made, OpenArtifact(task, scratch.path()));
+  const std::shared_ptr<const forward::Weights> original = forward::WeightsOf(*open.checkpoint, open.model);
 
   const uint64_t tokens = evaluate::TokensOf(windows);
   const auto progress = [&](uint64_t before, const char* what) {
@@ -40,7 +61,7 @@ absl::StatusOr<Json> Evaluate(const Task& task) {
   NS_ASSIGN_OR_RETURN(const auto reference_model, forward::Transformer::Open(original, {task.threads, kWeightBytes}));
   NS_ASSIGN_OR_RETURN(const evaluate::Predictions reference,
                       evaluate::Predict(*reference_model, windows, progress(0, "checkpoint")));
-  NS_ASSIGN_OR_RETURN(const auto model, forward::Transformer::Open(made, {task.threads, kWeightBytes}));
+  NS_ASSIGN_OR_RETURN(const auto model, forward::Transformer::Open(made.weights, {task.threads, kWeightBytes}));
   NS_ASSIGN_OR_RETURN(const evaluate::Predictions predictions,
                       evaluate::Predict(*model, windows, progress(tokens, "artifact")));
   NS_ASSIGN_OR_RETURN(const evaluate::Score score,

@@ -8,6 +8,7 @@
 #include "core/base/parallel.h"
 #include "core/base/status.h"
 #include "core/pipeline/chunks.h"
+#include "core/pipeline/nsq_stages.h"
 #include "core/pipeline/objectives.h"
 #include "core/pipeline/prepared.h"
 #include "core/pipeline/progress.h"
@@ -113,6 +114,7 @@ absl::StatusOr<Json> Measure(const Task& task) {
   NS_ASSIGN_OR_RETURN(const Prepared prepared, ReadPrepared(task.in_dir));
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
   NS_ASSIGN_OR_RETURN(const Calibrated calibrated, ReadCalibrated(task));
+  if (task.spec.is_nsq()) return MeasureNsq(task, {prepared, open, calibrated, HasTiedHead(open.model), {}});
   Objectives objectives(open.model, calibrated.moments.get());
   const size_t first = prepared.shards.at(task.shard).first, last = prepared.shards.at(task.shard).second;
 

@@ -7,6 +7,7 @@
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/pipeline/nsq_stages.h"
 #include "core/pipeline/prepared.h"
 #include "core/pipeline/stages.h"
 #include "re2/re2.h"
@@ -43,6 +44,26 @@ Format SourceFormat(const model::MappedTensor& tensor) {
   }
 }
 
+absl::Status RuleError(const Rule& rule, const std::string& problem, std::string_view hint) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "RULE_INVALID", absl::StrCat("rule '", rule.pattern, "': ", problem), hint);
+}
+
+// The format a rule gives a matrix.
+absl::StatusOr<Format> FormatOfRule(const Rule& rule, const model::MappedTensor& tensor, bool nsq) {
+  if (rule.format == "keep") return SourceFormat(tensor);
+  const auto format = quant::FormatByName(rule.format);
+  if (!format) return RuleError(rule, absl::StrCat("unknown format '", rule.format, "'"), "list the formats with: nashswarm schemes");
+  if (nsq && quant::InfoOf(*format).block_weights > 1) {
+    return RuleError(rule, absl::StrCat("'", rule.format, "' is a block format, and nsq has none"), "use keep, F16, BF16 or F32");
+  }
+  if (!quant::FitsRow(*format, tensor.row_weights)) {
+    return RuleError(rule, absl::StrCat("tensor '", tensor.source_name(), "' has rows of ", tensor.row_weights,
+                                        " weights, which do not divide into blocks of ", ToAbsl(quant::InfoOf(*format).name)),
+                     "choose a 32-wide format or keep");
+  }
+  return *format;
+}
+
 absl::Status ApplyRules(const std::vector<Rule>& rules, const model::Model& model, Prepared* prepared) {
   std::vector<std::unique_ptr<RE2>> patterns;
   for (const Rule& rule : rules) {
@@ -59,20 +80,10 @@ absl::Status ApplyRules(const std::vector<Rule>& rules, const model::Model& mode
       if (!RE2::FullMatch(tensor.source_name(), *patterns[r])) continue;
       matched[r] = true;
       if (!tensor.is_player()) break;  // vectors are stored in F32, which every reader asks for
-      const auto format = rules[r].format == "keep" ? SourceFormat(tensor) : quant::FormatByName(rules[r].format);
-      if (!format) {
-        return MakeError(absl::StatusCode::kInvalidArgument, "RULE_INVALID",
-                         absl::StrCat("rule '", rules[r].pattern, "': unknown format '", rules[r].format, "'"),
-                         "list the formats with: nashswarm schemes");
+      NS_ASSIGN_OR_RETURN(const Format format, FormatOfRule(rules[r], tensor, prepared->format == "nsq"));
+      for (PreparedTensor& candidate : prepared->tensors) {
+        if (candidate.name == tensor.name) candidate.formats = {format};
       }
-      if (!quant::FitsRow(*format, tensor.row_weights)) {
-        return MakeError(absl::StatusCode::kInvalidArgument, "RULE_INVALID",
-                         absl::StrCat("rule '", rules[r].pattern, "': tensor '", tensor.source_name(), "' has rows of ",
-                                      tensor.row_weights, " weights, which do not divide into blocks of ",
-                                      ToAbsl(quant::InfoOf(*format).name)),
-                         "choose a 32-wide format or keep");
-      }
-      prepared->tensors[t].formats = {*format};
       break;
     }
   }
@@ -131,6 +142,30 @@ uint64_t HeaderBytes(const std::vector<checkpoint::GgufMetadata>& metadata, cons
   return checkpoint::SerializeGgufHeader(metadata, &tensors).size();
 }
 
+// Tensors, and what the file takes beside them.
+absl::Status PrepareGguf(const Task& task, const OpenModel& open, Prepared* prepared) {
+  NS_ASSIGN_OR_RETURN(const auto metadata, ArtifactMetadata(open, &prepared->warnings));
+  for (const model::MappedTensor& tensor : open.model.tensors) {
+    prepared->tensors.push_back({tensor.name, tensor.source_name(), std::string(model::NameOf(tensor.role)), tensor.rows,
+                                 tensor.row_weights, tensor.vector, FormatsFor(tensor)});
+  }
+  NS_RETURN_IF_ERROR(ApplyRules(task.spec.rules, open.model, prepared));
+  WarnOfNarrowRows(prepared);
+  prepared->header_bytes = HeaderBytes(metadata, *prepared);
+  return absl::OkStatus();
+}
+
+absl::Status PrepareNsq(const Task& task, const OpenModel& open, Prepared* prepared) {
+  prepared->tensors = NsqTensors(open.model);
+  NS_RETURN_IF_ERROR(ApplyRules(task.spec.rules, open.model, prepared));
+  const Calibrated none;
+  const NsqInputs in{*prepared, open, none, HasTiedHead(open.model), {}};
+  std::vector<artifact::NsqTensor> entries;
+  for (size_t t = 0; t < prepared->tensors.size(); ++t) entries.push_back(IndexEntry(prepared->tensors[t], in.source(t)));
+  prepared->header_bytes = artifact::NsqOverheadBound(std::move(entries));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Json> Validate(const Task& task) {
@@ -146,22 +181,15 @@ absl::StatusOr<Json> Validate(const Task& task) {
 absl::StatusOr<Json> Prepare(const Task& task) {
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
   Prepared prepared;
+  prepared.format = task.spec.format;
   prepared.architecture = open.model.architecture;
   prepared.parameters = open.model.parameters;
   prepared.source_weight_bytes = open.checkpoint->weight_bytes();
   prepared.warnings = open.model.warnings;
-  NS_ASSIGN_OR_RETURN(const auto metadata, ArtifactMetadata(open, &prepared.warnings));
-
-  uint64_t weights = 0;
-  for (const model::MappedTensor& tensor : open.model.tensors) {
-    prepared.tensors.push_back({tensor.name, tensor.source_name(), std::string(model::NameOf(tensor.role)), tensor.rows,
-                                tensor.row_weights, tensor.vector, FormatsFor(tensor)});
-    weights += tensor.weights();
-  }
-  NS_RETURN_IF_ERROR(ApplyRules(task.spec.rules, open.model, &prepared));
-  WarnOfNarrowRows(&prepared);
+  NS_RETURN_IF_ERROR(task.spec.is_nsq() ? PrepareNsq(task, open, &prepared) : PrepareGguf(task, open, &prepared));
   CutIntoShards(&prepared);
-  prepared.header_bytes = HeaderBytes(metadata, prepared);
+  uint64_t weights = 0;
+  for (const PreparedTensor& tensor : prepared.tensors) weights += tensor.weights();
   for (const std::string& warning : prepared.warnings) task.observer->Log("warning", warning);
 
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, "prepared.json"), ToJson(prepared).dump(1)));
@@ -178,6 +206,7 @@ absl::StatusOr<Json> RunStage(const std::string& stage, const Task& task) {
   if (stage == "calibrate") return Calibrate(task);
   if (stage == "measure") return Measure(task);
   if (stage == "solve") return SolvePlan(task);
+  if (stage == "search") return Search(task);
   if (stage == "encode") return Encode(task);
   if (stage == "evaluate") return Evaluate(task);
   if (stage == "publish") return Publish(task);

@@ -54,7 +54,8 @@ Json ToJson(const Prepared& prepared) {
                        {"rows", tensor.rows}, {"row_weights", tensor.row_weights}, {"vector", tensor.vector},
                        {"formats", std::move(formats)}});
   }
-  return {{"architecture", prepared.architecture},
+  return {{"format", prepared.format},
+          {"architecture", prepared.architecture},
           {"parameters", prepared.parameters},
           {"source_weight_bytes", prepared.source_weight_bytes},
           {"header_bytes", prepared.header_bytes},
@@ -67,6 +68,7 @@ absl::StatusOr<Prepared> ReadPrepared(const std::string& in_dir) {
   NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(in_dir, kFile)));
   NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, kFile));
   Prepared prepared;
+  prepared.format = json.at("format");
   prepared.architecture = json.at("architecture");
   prepared.parameters = json.at("parameters");
   prepared.source_weight_bytes = json.at("source_weight_bytes");

@@ -26,15 +26,26 @@ struct PreparedTensor {
   std::string role;
   uint64_t rows = 0, row_weights = 0;
   bool vector = false;
-  std::vector<quant::Format> formats;   // the strategies allowed; one alone leaves no choice
+  std::vector<quant::Format> formats;   // the strategies allowed; one alone leaves no choice. Empty: a step of nsq's
+  bool is_coded() const { return formats.empty(); }  // as integers of a step, in nsq
   uint64_t weights() const { return rows * row_weights; }
 };
 
+// What a player plays: a block format, or a step of an nsq stream.
+struct Choice {
+  quant::Format format = quant::Format::kF32;
+  double step = 0;                      // > 0: nsq
+  bool is_coded() const { return step > 0; }
+  std::string name() const { return is_coded() ? "nsq" : std::string(quant::InfoOf(format).name); }
+  friend bool operator==(const Choice&, const Choice&) = default;
+};
+
 struct Prepared {
+  std::string format;                           // of the artifact: "gguf" or "nsq"
   std::string architecture;
   uint64_t parameters = 0;
   uint64_t source_weight_bytes = 0;
-  uint64_t header_bytes = 0;                    // of the artifact, up to the tensor data
+  uint64_t header_bytes = 0;                    // of the weight file but the tensors' own; of nsq: at most
   std::vector<PreparedTensor> tensors;          // in the order of the artifact
   std::vector<std::pair<size_t, size_t>> shards;  // [first, last) of tensors
   std::vector<std::string> warnings;

@@ -1,6 +1,7 @@
-// PUBLISH: header and shards become model.gguf; everything that was decided and measured goes into manifest.json and the
+// PUBLISH: header and shards become the weight file; everything that was decided and measured goes into manifest.json and the
 // report.
 #include "core/artifact/gguf_artifact.h"
+#include "core/artifact/nsq_artifact.h"
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
@@ -14,23 +15,33 @@
 namespace nashswarm::pipeline {
 namespace {
 
-Json ManifestTensors(const Prepared& prepared, const std::vector<checkpoint::GgufTensor>& tensors, const Json& plan,
-                     const std::vector<MeasuredError>& measured) {
+Json ManifestTensors(const Prepared& prepared, const std::vector<AssembledTensor>& tensors, const Json& plan) {
   Json out = Json::array();
   for (size_t t = 0; t < tensors.size(); ++t) {
     const PreparedTensor& tensor = prepared.tensors[t];
     out.push_back({{"name", tensor.name},
                    {"source", tensor.source},
                    {"role", tensor.role},
-                   {"format", quant::InfoOf(tensors[t].format).name},
+                   {"format", tensors[t].format},
                    {"rows", tensor.rows},
                    {"row_weights", tensor.row_weights},
                    {"bytes", tensors[t].bytes},
-                   {"bits_per_weight", quant::InfoOf(tensors[t].format).bits_per_weight()},
-                   {"relative_error", measured[t].relative()},
+                   {"bits_per_weight", tensors[t].bits_per_weight},
+                   {"relative_error", tensors[t].relative_error()},
                    {"loss_weight", plan.at("tensors").at(t).at("loss_weight")}});
   }
   return out;
+}
+
+// Over the matrices; vectors are exact, or as good as.
+double RelativeError(const Prepared& prepared, const std::vector<AssembledTensor>& tensors) {
+  AssembledTensor total;
+  for (size_t t = 0; t < tensors.size(); ++t) {
+    if (prepared.tensors[t].vector) continue;
+    total.error += tensors[t].error;
+    total.energy += tensors[t].energy;
+  }
+  return total.relative_error();
 }
 
 }  // namespace
@@ -45,44 +56,39 @@ absl::StatusOr<Json> Publish(const Task& task) {
   NS_RETURN_IF_ERROR(MakeDirectories(artifact_dir));
   const uint64_t planned = plan.at("file_bytes");
   NS_ASSIGN_OR_RETURN(const Assembled assembled,
-                      AssembleGguf(task, prepared, open, plan, JoinPath(artifact_dir, artifact::kGgufFile),
-                                   [&](uint64_t bytes) { task.observer->Progress(bytes, planned, ""); }));
+                      AssembleWeights(task, prepared, open, plan, artifact_dir,
+                                      [&](uint64_t bytes) { task.observer->Progress(bytes, planned, ""); }));
   std::optional<Evaluation> evaluation;
   if (task.spec.evaluates()) {
     NS_ASSIGN_OR_RETURN(evaluation, ReadEvaluation(task.in_dir));
     if (evaluation->sha256 != ToHex(assembled.file.sha256)) {
       return MakeError(absl::StatusCode::kInternal, "ARTIFACT_CHANGED",
-                       "model.gguf is not the file that was evaluated", "run the job again");
+                       absl::StrCat(assembled.file_name, " is not the file that was evaluated"), "run the job again");
     }
   }
 
-  MeasuredError total;  // over the matrices; vectors are exact
-  for (size_t t = 0; t < assembled.tensors.size(); ++t) {
-    if (prepared.tensors[t].vector) continue;
-    total.error += assembled.errors[t].error;
-    total.energy += assembled.errors[t].energy;
-  }
   const double bytes = static_cast<double>(assembled.file.bytes), parameters = static_cast<double>(prepared.parameters);
   Json summary = {{"output_bytes", assembled.file.bytes},
                   {"bits_per_weight", 8 * bytes / parameters},
                   {"ratio_fp32", 1 - bytes / (4 * parameters)},
                   {"ratio_source", 1 - bytes / static_cast<double>(prepared.source_weight_bytes)},
-                  {"relative_error", total.relative()},
+                  {"relative_error", RelativeError(prepared, assembled.tensors)},
                   {"parameters", prepared.parameters},
                   {"warnings", prepared.warnings},
                   {"plan_summary", plan.at("summary")}};
   if (evaluation) summary["quality"] = QualityJson(*evaluation, calibrated.calibration);
+  if (task.spec.is_nsq()) NS_RETURN_IF_ERROR(artifact::CopyCompanions(task.model_dir, summary.at("bits_per_weight"), artifact_dir));
   Json plan_summary = plan;
-  for (const char* detail : {"tensors", "frontier", "trials"}) plan_summary.erase(detail);  // the first below, the others in the report
+  for (const char* detail : {"tensors", "frontier", "trials", "search"}) plan_summary.erase(detail);  // the first below, the others in the report
   OrderedJson manifest = {
       {"schema", artifact::kManifestSchema},
       {"engine", "nashswarm " NASHSWARM_VERSION},
       {"source", {{"digest", task.source_digest}, {"weight_bytes", prepared.source_weight_bytes},
                   {"architecture", prepared.architecture}, {"parameters", prepared.parameters}}},
-      {"artifact", {{"file", artifact::kGgufFile}, {"bytes", assembled.file.bytes}, {"sha256", ToHex(assembled.file.sha256)}}},
+      {"artifact", {{"file", assembled.file_name}, {"bytes", assembled.file.bytes}, {"sha256", ToHex(assembled.file.sha256)}}},
       {"result", summary},
       {"plan", plan_summary},
-      {"tensors", ManifestTensors(prepared, assembled.tensors, plan, assembled.errors)}};
+      {"tensors", ManifestTensors(prepared, assembled.tensors, plan)}};
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(artifact_dir, artifact::kManifestFile), manifest.dump(1) + "\n"));
 
   const report::Report report = BuildReport({task, prepared, open, plan, calibrated.calibration, evaluation, assembled, summary});

@@ -1,18 +1,18 @@
 // SOLVE: the game. Curves and a target in, a plan out. A quality target becomes a size by trying plans out.
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 #include "absl/strings/str_format.h"
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/game/game.h"
-#include "core/game/loss_weights.h"
 #include "core/pipeline/candidate.h"
 #include "core/pipeline/objectives.h"
+#include "core/pipeline/players.h"
 #include "core/pipeline/prepared.h"
 #include "core/pipeline/quality_search.h"
+#include "core/pipeline/search_state.h"
 #include "core/pipeline/stages.h"
 
 namespace nashswarm::pipeline {
@@ -21,53 +21,19 @@ namespace {
 // The plan is "at the target" when its file is within this share of it.
 constexpr double kClose = 0.001;
 
-// Measured loss weights where calibration has them, else the role's.
-std::vector<double> LossWeights(const model::Model& model, const calibrate::Calibration& calibration) {
-  std::map<std::string, double> measured;
-  for (const calibrate::LossWeight& weight : calibration.loss_weights) measured[weight.tensor] = weight.weight();
-  std::vector<double> weights;
-  for (const model::MappedTensor& tensor : model.tensors) {
-    const auto it = measured.find(tensor.name);
-    const bool defaults = measured.empty();
-    weights.push_back(defaults ? game::DefaultLossWeight(tensor, HasTiedHead(model)) : it != measured.end() ? it->second : 0);
-  }
-  return weights;
-}
-
-absl::StatusOr<std::vector<game::Player>> ReadPlayers(const Prepared& prepared, const model::Model& model,
-                                                      const calibrate::Calibration& calibration, const std::string& in_dir) {
-  std::vector<game::Player> players(prepared.tensors.size());
-  const std::vector<double> loss_weights = LossWeights(model, calibration);
-  for (size_t shard = 0; shard < prepared.shards.size(); ++shard) {
-    const std::string file = absl::StrCat("curves-", shard, ".json");
-    NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(in_dir, file)));
-    NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, file));
-    for (const Json& entry : json.at("tensors")) {
-      const size_t t = entry.at("tensor");
-      game::Player& player = players.at(t);
-      player.name = prepared.tensors[t].source;
-      player.loss_weight = loss_weights.at(t);
-      for (const Json& point : entry.at("curve")) {
-        // The file aligns every tensor, and the alignment is part of its price.
-        player.strategies.push_back({AlignUp(point.at("bytes").get<uint64_t>(), checkpoint::kGgufAlignment),
-                                     point.at("distortion")});
-      }
-    }
-  }
-  return players;
-}
-
 double BitsPerWeight(uint64_t bytes, uint64_t parameters) { return 8.0 * bytes / parameters; }
 
 absl::Status CheckFeasible(const Prepared& prepared, uint64_t target, uint64_t smallest) {
   if (smallest <= target) return absl::OkStatus();
   const double bits = BitsPerWeight(smallest, prepared.parameters);
+  const bool nsq = prepared.format == "nsq";
   // Rounded up to three decimals, so that asking for it works.
   const double ask = std::ceil(bits * 1000) / 1000;
   return MakeError(absl::StatusCode::kInvalidArgument, "TARGET_INFEASIBLE",
-                   absl::StrFormat("the target of %d bytes (%.3f bits a weight) is below the smallest GGUF of this model: "
-                                   "%d bytes (%.3f bits a weight, %d bytes of them header and tokenizer)",
-                                   target, BitsPerWeight(target, prepared.parameters), smallest, bits, prepared.header_bytes),
+                   absl::StrFormat("the target of %d bytes (%.3f bits a weight) is below the smallest %s of this model: "
+                                   "%d bytes (%.3f bits a weight, %d bytes of them %s)",
+                                   target, BitsPerWeight(target, prepared.parameters), nsq ? "nsq artifact" : "GGUF", smallest, bits,
+                                   prepared.header_bytes, nsq ? "header and index" : "header and tokenizer"),
                    absl::StrFormat("nearest feasible target: --bpw %.3f or --size %d", ask, smallest));
 }
 
@@ -111,26 +77,21 @@ absl::StatusOr<std::vector<FrontierPoint>> Frontier(absl::Span<const game::Playe
   return frontier;
 }
 
-std::vector<quant::Format> FormatsOf(const Prepared& prepared, const game::Plan& plan) {
-  std::vector<quant::Format> formats;
-  for (size_t t = 0; t < prepared.tensors.size(); ++t) formats.push_back(prepared.tensors[t].formats[plan.choice[t]]);
-  return formats;
-}
-
 // The smallest plan that meets the quality target, by trying plans out.
 absl::StatusOr<QualityOutcome> SolveForQuality(const Task& task, const OpenModel& open, const Prepared& prepared,
-                                               const Calibrated& calibrated, absl::Span<const game::Player> players,
+                                               const Calibrated& calibrated, const Players& players,
                                                const std::vector<FrontierPoint>& frontier) {
   CandidateEvaluator evaluator(open, prepared, *calibrated.moments, calibrate::EvaluationWindows(*calibrated.moments),
                                task.threads);
   const double checkpoint = calibrated.calibration.references.at(0).score.perplexity;
   const bool by_perplexity = task.spec.target == Spec::Target::kMaxPerplexityIncrease;
   const auto measure = [&](const game::Plan& plan) -> absl::StatusOr<Trial> {
-    NS_ASSIGN_OR_RETURN(const evaluate::Score score,
-                        evaluator.Evaluate(FormatsOf(prepared, plan), [&](uint64_t done, uint64_t total) {
+    NS_ASSIGN_OR_RETURN(const CandidateEvaluator::Tried tried,
+                        evaluator.EvaluateAt(plan.bytes, players.ChoicesOf(plan), [&](uint64_t done, uint64_t total) {
                           task.observer->Progress(done, total, "trying a plan");
                           return absl::OkStatus();
                         }));
+    const evaluate::Score& score = tried.score;
     Trial trial{plan.bytes + prepared.header_bytes, plan.loss, score.agreement->mean_kl, score.perplexity,
                 score.perplexity / checkpoint - 1, false};
     trial.passed = (by_perplexity ? trial.perplexity_change : trial.mean_kl) <= task.spec.quality;
@@ -141,7 +102,7 @@ absl::StatusOr<QualityOutcome> SolveForQuality(const Task& task, const OpenModel
   };
   const double tolerated = by_perplexity ? std::log1p(task.spec.quality) : task.spec.quality;
   return FindSmallestPassing(frontier, tolerated, by_perplexity, [&](uint64_t bytes) {
-    return game::Solve(players, bytes - prepared.header_bytes);
+    return game::Solve(players.players, bytes - prepared.header_bytes);
   }, measure);
 }
 
@@ -151,9 +112,8 @@ absl::StatusOr<Json> SolvePlan(const Task& task) {
   NS_ASSIGN_OR_RETURN(const Prepared prepared, ReadPrepared(task.in_dir));
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
   NS_ASSIGN_OR_RETURN(const Calibrated calibrated, ReadCalibrated(task));
-  NS_ASSIGN_OR_RETURN(const std::vector<game::Player> players,
-                      ReadPlayers(prepared, open.model, calibrated.calibration, task.in_dir));
-  NS_ASSIGN_OR_RETURN(const std::vector<FrontierPoint> frontier, Frontier(players, prepared.header_bytes));
+  NS_ASSIGN_OR_RETURN(const Players players, ReadPlayers(prepared, open.model, calibrated.calibration, task.in_dir));
+  NS_ASSIGN_OR_RETURN(const std::vector<FrontierPoint> frontier, Frontier(players.players, prepared.header_bytes));
 
   QualityOutcome outcome;
   std::string summary;
@@ -166,21 +126,13 @@ absl::StatusOr<Json> SolvePlan(const Task& task) {
                               task.spec.TargetText(), OptimumText(outcome.plan));
   } else {
     target = task.spec.TargetBytes(prepared.parameters);
-    NS_RETURN_IF_ERROR(CheckFeasible(prepared, target, prepared.header_bytes + game::SmallestBytes(players)));
-    NS_ASSIGN_OR_RETURN(outcome.plan, game::Solve(players, target - prepared.header_bytes));
+    NS_RETURN_IF_ERROR(CheckFeasible(prepared, target, prepared.header_bytes + game::SmallestBytes(players.players)));
+    NS_ASSIGN_OR_RETURN(outcome.plan, game::Solve(players.players, target - prepared.header_bytes));
     summary = Summarize(outcome.plan, prepared.header_bytes + outcome.plan.bytes, target, prepared.parameters);
   }
   const game::Plan& plan = outcome.plan;
   const uint64_t file_bytes = prepared.header_bytes + plan.bytes;
   task.observer->Log("info", summary);
-  Json tensors = Json::array();
-  for (size_t t = 0; t < players.size(); ++t) {
-    const game::Strategy& chosen = players[t].strategies[plan.choice[t]];
-    tensors.push_back({{"format", quant::InfoOf(prepared.tensors[t].formats[plan.choice[t]]).name},
-                       {"bytes", chosen.bytes},
-                       {"distortion", chosen.distortion},
-                       {"loss_weight", players[t].loss_weight}});
-  }
   Json path = Json::array();
   for (const game::PriceStep& step : plan.path) {
     path.push_back({{"price", step.price}, {"bytes", step.bytes + prepared.header_bytes}, {"loss", step.loss}});
@@ -203,9 +155,9 @@ absl::StatusOr<Json> SolvePlan(const Task& task) {
                      {"path", std::move(path)},
                      {"frontier", std::move(points)},
                      {"trials", std::move(trials)},
-                     {"tensors", std::move(tensors)}};
+                     {"tensors", PlanTensors(players, plan)}};
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, "plan.json"), json.dump(1)));
-  return Json{{"file_bytes", file_bytes}, {"summary", summary}};
+  return Json{{"file_bytes", file_bytes}, {"summary", summary}, {"search_rounds", SearchRounds(task.spec, prepared)}};
 }
 
 }  // namespace nashswarm::pipeline

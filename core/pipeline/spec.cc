@@ -61,6 +61,19 @@ absl::Status ParseEvaluation(const Json& json, Spec* spec) {
   return absl::OkStatus();
 }
 
+absl::Status ParseSearch(const Json& json, Spec* spec) {
+  Spec::Search& search = spec->search;
+  search.asked = true;
+  search.off = JsonBool(json, "off", false);
+  search.context_rounds = static_cast<int>(JsonInt(json, "context_rounds", 0));
+  search.swarm_evaluations = static_cast<int>(JsonInt(json, "swarm_evaluations", 0));
+  search.swarm_seconds = JsonDouble(json, "swarm_seconds", 0);
+  if (search.context_rounds < 0 || search.swarm_evaluations < 0 || !(search.swarm_seconds >= 0)) {
+    return Invalid("rounds, evaluations and seconds of a search must not be negative");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 uint64_t Spec::TargetBytes(uint64_t parameters) const {
@@ -96,7 +109,10 @@ absl::StatusOr<Spec> ParseSpec(const Json& json) {
   Spec spec;
   NS_RETURN_IF_ERROR(ParseTarget(json.contains("target") ? json["target"] : Json(), &spec));
   spec.format = JsonString(json, "format", "gguf");
-  if (spec.format != "gguf") return Invalid(absl::StrCat("unknown artifact format '", spec.format, "'"), "gguf is known");
+  if (spec.format != "gguf" && spec.format != "nsq") {
+    return Invalid(absl::StrCat("unknown artifact format '", spec.format, "'"), "gguf and nsq are known");
+  }
+  if (json.contains("search")) NS_RETURN_IF_ERROR(ParseSearch(json["search"], &spec));
   spec.seed = static_cast<uint64_t>(JsonInt(json, "seed", 0));
   spec.zero_non_finite = JsonBool(json, "zero_non_finite", false);
   if (json.contains("calibration")) NS_RETURN_IF_ERROR(ParseCalibration(json["calibration"], &spec));

@@ -24,7 +24,7 @@ struct Spec {
   uint64_t size_bytes = 0;
   double ratio = 0;            // share of the FP32 bytes saved, in (0, 1)
   double quality = 0;          // of the quality targets: a share (0.02 is 2 %), or nats a token
-  std::string format = "gguf";
+  std::string format = "gguf";  // or "nsq"
   uint64_t seed = 0;
   std::vector<Rule> rules;     // first match wins
   bool zero_non_finite = false;
@@ -34,6 +34,16 @@ struct Spec {
   bool evaluation_text = false;       // a text of its own to measure on
   uint64_t evaluation_tokens = 0, evaluation_context = 0;
 
+  struct Search {
+    bool asked = false;            // by the user; else the engine decides by what it costs
+    bool off = false;
+    int context_rounds = 0;        // of best response in context
+    int swarm_evaluations = 0;     // plans tried by the flock, at most
+    double swarm_seconds = 0;      // 0: no limit
+  };
+  Search search;
+
+  bool is_nsq() const { return format == "nsq"; }
   // The size is what follows from a quality.
   bool has_quality_target() const { return target == Target::kMaxPerplexityIncrease || target == Target::kMaxKl; }
   // There is text to measure on: a text of its own, or a held-out part of what calibrates.

@@ -1,4 +1,4 @@
-// The stages of a job: prepare, calibrate, measure, solve, encode, evaluate, publish. Each reads the files of earlier stages and writes its
+// The stages of a job: prepare, calibrate, measure, solve, search, encode, evaluate, publish. Each reads the files of earlier stages and writes its
 // own (names and flow: core/engine/README.md). The same inputs give the same bytes at any thread count.
 #ifndef NASHSWARM_CORE_PIPELINE_STAGES_H_
 #define NASHSWARM_CORE_PIPELINE_STAGES_H_
@@ -45,6 +45,7 @@ absl::StatusOr<Json> Prepare(const Task& task);
 absl::StatusOr<Json> Calibrate(const Task& task);
 absl::StatusOr<Json> Measure(const Task& task);
 absl::StatusOr<Json> SolvePlan(const Task& task);
+absl::StatusOr<Json> Search(const Task& task);   // shard: the round
 absl::StatusOr<Json> Encode(const Task& task);
 absl::StatusOr<Json> Evaluate(const Task& task);
 absl::StatusOr<Json> Publish(const Task& task);

@@ -1,0 +1,95 @@
+// nsq artifacts: a Hugging Face directory whose model.safetensors holds a compressed index and one block of coded tensors.
+// Format: docs/nsq-format.md.
+#ifndef NASHSWARM_CORE_ARTIFACT_NSQ_ARTIFACT_H_
+#define NASHSWARM_CORE_ARTIFACT_NSQ_ARTIFACT_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/artifact/gguf_artifact.h"
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/checkpoint/dtype.h"
+#include "core/nsq/stream.h"
+
+namespace nashswarm::artifact {
+
+inline constexpr char kNsqFile[] = "model.safetensors";
+inline constexpr char kNsqMethod[] = "nashswarm";  // quantization_config.quant_method in config.json
+inline constexpr int kNsqVersion = 1;
+
+// A tensor of the artifact, in file order. Two-dimensional ones may be coded as a matrix whose rows are outputs.
+struct NsqTensor {
+  std::string name;                  // in the checkpoint
+  std::vector<uint64_t> shape;       // there
+  checkpoint::DType dtype;           // there
+  enum class Coding { kStream, kTransposedStream, kPlain } coding = Coding::kPlain;
+  checkpoint::DType plain_dtype = checkpoint::DType::kF16;  // of kPlain
+  uint64_t bytes = 0;                // stored
+  uint32_t crc = 0;                  // of kPlain; streams carry their own
+  // Filled in by OpenNsq.
+  uint64_t offset = 0;               // from the start of the block
+
+  bool coded() const { return coding != Coding::kPlain; }
+  uint64_t weights() const;
+  // Of a coded tensor's stream.
+  uint32_t rows() const { return static_cast<uint32_t>(shape[coding == Coding::kTransposedStream ? 1 : 0]); }
+  uint32_t columns() const { return static_cast<uint32_t>(shape[coding == Coding::kTransposedStream ? 0 : 1]); }
+};
+
+// The least exact dtype that holds a tensor next to nothing is lost of: the checkpoint's own when that has 16 bits, F16 for
+// wider ones whose values fit it, else F32.
+checkpoint::DType PlainDtype(checkpoint::DType source, absl::Span<const float> values);
+std::string PlainBytes(checkpoint::DType dtype, absl::Span<const float> values);
+
+// Bytes of the file around the tensors' own: header and index. An upper bound that no choice of `bytes` exceeds, as long as
+// each tensor takes less than 2^40.
+uint64_t NsqOverheadBound(std::vector<NsqTensor> tensors);
+
+// Writes model.safetensors at `path`, whole or not at all (not synced). `parts` hold the tensors' bytes in order, gapless.
+// INTERNAL / ARTIFACT_SIZE when they do not add up.
+absl::StatusOr<WrittenFile> WriteNsq(const std::string& path, const std::vector<NsqTensor>& tensors,
+                                     absl::Span<const std::string> parts, const std::function<void(uint64_t)>& progress);
+
+// The other files of an artifact: config.json with quantization_config added, and every file of the checkpoint that is neither
+// weights nor an index of them, byte for byte, into `directory`.
+absl::Status CopyCompanions(const std::string& checkpoint_directory, double bits_per_weight, const std::string& directory);
+
+struct OpenNsq {
+  std::string directory;
+  std::shared_ptr<const MappedFile> file;
+  std::vector<NsqTensor> tensors;
+  uint64_t block_begin = 0;
+  std::optional<Json> manifest;
+
+  absl::Span<const uint8_t> BytesOf(const NsqTensor& tensor) const {
+    return file->bytes().subspan(block_begin + tensor.offset, tensor.bytes);
+  }
+  absl::StatusOr<nsq::Stream> StreamOf(const NsqTensor& tensor) const;  // of a coded one
+};
+
+// Whether `path` is a directory with config.json of our quant_method.
+bool IsNsq(const std::string& path);
+
+// DATA_LOSS with NSQ_INDEX or a reason of ParseSafetensors.
+absl::StatusOr<OpenNsq> ReadNsq(const std::string& directory);
+
+// The manifest's size and SHA-256, every checksum, and that every weight decodes to a finite number. DATA_LOSS with
+// ARTIFACT_DIGEST, NSQ_STREAM, NSQ_TILE, NSQ_TENSOR, ARTIFACT_NON_FINITE.
+absl::Status Verify(const OpenNsq& artifact, int threads, const std::function<void(uint64_t, uint64_t)>& progress);
+
+// Decodes the artifact into the directory `out`: model.safetensors in `dtype` (F32, F16, BF16) under the checkpoint's names and
+// shapes, config.json as it was, and the companions. The same bytes at any number of threads and on any machine. `out` holds no
+// model.safetensors yet. Memory: one tensor. Whole or not at all, as far as the weights go.
+absl::Status Unpack(const OpenNsq& artifact, checkpoint::DType dtype, const std::string& out, int threads,
+                    const std::function<void(uint64_t, uint64_t)>& progress);
+
+}  // namespace nashswarm::artifact
+
+#endif  // NASHSWARM_CORE_ARTIFACT_NSQ_ARTIFACT_H_

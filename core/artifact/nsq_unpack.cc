@@ -1,0 +1,159 @@
+// From an nsq artifact back to a checkpoint, and the files that travel along.
+#include <algorithm>
+#include <cstring>
+
+#include "core/artifact/nsq_artifact.h"
+#include "core/base/parallel.h"
+#include "core/base/status.h"
+#include "core/checkpoint/safetensors.h"
+#include "core/coding/crc32.h"
+
+namespace nashswarm::artifact {
+namespace {
+
+using checkpoint::DType;
+
+constexpr char kConfig[] = "config.json", kQuantization[] = "quantization_config";
+
+bool EndsWith(std::string_view name, std::string_view end) { return name.size() >= end.size() && name.ends_with(end); }
+
+// Weights, their indices, and what an artifact has of its own.
+bool IsCompanion(const std::string& name) {
+  for (const char* end : {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf"}) {
+    if (EndsWith(name, end)) return false;
+  }
+  if (EndsWith(name, ".index.json")) return false;
+  for (const char* own : {kConfig, kManifestFile, "report.json", "report.html"}) {
+    if (name == own) return false;
+  }
+  return true;
+}
+
+absl::Status CopyFiles(const std::string& from, const std::string& to) {
+  NS_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFiles(from));
+  for (const std::string& name : names) {
+    if (!IsCompanion(name)) continue;
+    NS_ASSIGN_OR_RETURN(const std::string content, ReadFile(JoinPath(from, name)));
+    const std::string path = JoinPath(to, name);
+    NS_RETURN_IF_ERROR(MakeDirectories(DirName(path)));
+    NS_RETURN_IF_ERROR(WriteFileUnsynced(path, content));
+  }
+  return absl::OkStatus();
+}
+
+// Keys keep their order. The parser that checks depth and duplicates goes first.
+absl::StatusOr<OrderedJson> ReadConfig(const std::string& directory) {
+  const std::string path = JoinPath(directory, kConfig);
+  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  NS_RETURN_IF_ERROR(ParseJson(text, path).status());
+  OrderedJson config = OrderedJson::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!config.is_object()) return MakeError(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID", absl::StrCat(path, ": is no object"));
+  return config;
+}
+
+absl::Status WriteConfig(const OrderedJson& config, const std::string& directory) {
+  return WriteFileUnsynced(JoinPath(directory, kConfig), config.dump(2) + "\n");
+}
+
+coding::Output OutputOf(DType dtype) {
+  return dtype == DType::kF32 ? coding::Output::kF32 : dtype == DType::kF16 ? coding::Output::kF16 : coding::Output::kBF16;
+}
+
+// in: rows x columns elements; out: columns x `stride`, from column `first`.
+template <typename Element>
+void Transpose(const Element* in, uint64_t rows, uint64_t columns, Element* out, uint64_t stride, uint64_t first) {
+  constexpr uint64_t kBand = 16;  // elements of a cache line or two on either side
+  for (uint64_t r0 = 0; r0 < rows; r0 += kBand) {
+    const uint64_t last = std::min(r0 + kBand, rows);
+    for (uint64_t c = 0; c < columns; ++c) {
+      for (uint64_t r = r0; r < last; ++r) out[c * stride + first + r] = in[r * columns + c];
+    }
+  }
+}
+
+absl::Status DecodeStream(const OpenNsq& artifact, const NsqTensor& tensor, DType dtype, int threads, uint8_t* out) {
+  NS_ASSIGN_OR_RETURN(const nsq::Stream stream, artifact.StreamOf(tensor));
+  const nsq::Grid& grid = stream.grid();
+  const uint64_t element = checkpoint::BytesOf(dtype);
+  return ParallelFor(threads, grid.tiles(), [&](uint64_t t) -> absl::Status {
+    const auto tile = static_cast<uint32_t>(t);
+    const uint64_t first = t * grid.tile_rows();
+    if (tensor.coding == NsqTensor::Coding::kStream) {
+      return stream.DecodeTile(tile, OutputOf(dtype), out + first * grid.columns * element, grid.columns);
+    }
+    std::vector<float> buffer((grid.RowsOf(tile) * static_cast<uint64_t>(grid.columns) * element + 3) / 4);
+    NS_RETURN_IF_ERROR(stream.DecodeTile(tile, OutputOf(dtype), buffer.data(), grid.columns));
+    if (element == 4) {
+      Transpose(buffer.data(), grid.RowsOf(tile), grid.columns, reinterpret_cast<float*>(out), grid.rows, first);
+    } else {
+      Transpose(reinterpret_cast<const uint16_t*>(buffer.data()), grid.RowsOf(tile), grid.columns, reinterpret_cast<uint16_t*>(out),
+                grid.rows, first);
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::Status DecodePlain(const OpenNsq& artifact, const NsqTensor& tensor, DType dtype, uint8_t* out) {
+  const absl::Span<const uint8_t> stored = artifact.BytesOf(tensor);
+  if (coding::Crc32(stored) != tensor.crc) {
+    return MakeError(absl::StatusCode::kDataLoss, "NSQ_TENSOR", absl::StrCat("tensor '", tensor.name, "': checksum mismatch"),
+                     "the file is damaged: copy, download or compress it again");
+  }
+  if (tensor.plain_dtype == dtype) {
+    std::copy(stored.begin(), stored.end(), out);
+    return absl::OkStatus();
+  }
+  std::vector<float> values(tensor.weights());
+  checkpoint::ToFloat(tensor.plain_dtype, stored.data(), values.size(), values.data());
+  const std::string bytes = PlainBytes(dtype, values);
+  std::memcpy(out, bytes.data(), bytes.size());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CopyCompanions(const std::string& checkpoint_directory, double bits_per_weight, const std::string& directory) {
+  NS_RETURN_IF_ERROR(CopyFiles(checkpoint_directory, directory));
+  NS_ASSIGN_OR_RETURN(OrderedJson config, ReadConfig(checkpoint_directory));
+  config[kQuantization] = {{"quant_method", kNsqMethod}, {"version", kNsqVersion}, {"bits_per_weight", bits_per_weight}};
+  return WriteConfig(config, directory);
+}
+
+bool IsNsq(const std::string& path) {
+  if (!IsDirectory(path)) return false;
+  const absl::StatusOr<OrderedJson> config = ReadConfig(path);
+  if (!config.ok()) return false;
+  const auto quantization = config->find(kQuantization);
+  if (quantization == config->end() || !quantization->is_object()) return false;
+  const auto method = quantization->find("quant_method");
+  return method != quantization->end() && method->is_string() && *method == kNsqMethod;
+}
+
+absl::Status Unpack(const OpenNsq& artifact, DType dtype, const std::string& out, int threads,
+                    const std::function<void(uint64_t, uint64_t)>& progress) {
+  std::vector<checkpoint::TensorShape> shapes;
+  uint64_t total = 0, done = 0;
+  for (const NsqTensor& tensor : artifact.tensors) {
+    shapes.push_back({tensor.name, dtype, tensor.shape});
+    total += tensor.weights();
+  }
+  NS_RETURN_IF_ERROR(MakeDirectories(out));
+  NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(JoinPath(out, kNsqFile)));
+  NS_RETURN_IF_ERROR(file.Append(checkpoint::SerializeSafetensorsHeader(shapes, {{"format", "pt"}})));
+  std::vector<uint8_t> buffer;
+  for (const NsqTensor& tensor : artifact.tensors) {
+    buffer.resize(tensor.weights() * checkpoint::BytesOf(dtype));
+    NS_RETURN_IF_ERROR(tensor.coded() ? DecodeStream(artifact, tensor, dtype, ResolveThreads(threads), buffer.data())
+                                      : DecodePlain(artifact, tensor, dtype, buffer.data()));
+    NS_RETURN_IF_ERROR(file.Append(buffer));
+    done += tensor.weights();
+    progress(done, total);
+  }
+  NS_RETURN_IF_ERROR(CopyFiles(artifact.directory, out));
+  NS_ASSIGN_OR_RETURN(OrderedJson config, ReadConfig(artifact.directory));
+  config.erase(kQuantization);
+  NS_RETURN_IF_ERROR(WriteConfig(config, out));
+  return file.Commit();
+}
+
+}  // namespace nashswarm::artifact
