@@ -19,8 +19,16 @@ int RunInspect(const std::string& path, bool json);
 // Checks an artifact or a checkpoint: structure, digests, every value finite.
 int RunVerify(const std::string& path, int threads, bool json);
 
-// Decodes the artifact or GGUF file `path` into `out`/model.safetensors as `dtype` (f32, f16 or bf16). Refuses to overwrite unless `force`.
-int RunUnpack(const std::string& path, const std::string& out, const std::string& dtype, bool force, bool json);
+struct UnpackFlags {
+  std::string path, out;
+  std::string format = "dense";             // or "gguf", of an nsq artifact
+  std::string dtype = "f32";                // of dense: f32, f16 or bf16
+  int threads = 0;
+  bool force = false;                       // overwrite weights that are there
+};
+// Decodes an nsq artifact into `out` as a checkpoint (model.safetensors, config.json, tokenizer) or as model.gguf; a GGUF file into
+// `out`/model.safetensors. The same bytes at any number of threads.
+int RunUnpack(const UnpackFlags& flags, bool json);
 
 // Runs a checkpoint or GGUF file over the token ids in the file `tokens` and writes the logits of every position to `out`:
 // little-endian floats, positions x vocabulary.

@@ -6,9 +6,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "core/artifact/gguf_artifact.h"
+#include "core/artifact/nsq_artifact.h"
 #include "core/base/parallel.h"
 #include "core/base/status.h"
 #include "core/engine/commands.h"
+#include "core/engine/progress_line.h"
 #include "core/engine/table.h"
 #include "core/pipeline/prepared.h"
 
@@ -52,6 +54,43 @@ absl::StatusOr<Json> InspectGguf(const std::string& path) {
               {"bits_per_weight", 8.0 * open.file->bytes().size() / std::max<uint64_t>(weights, 1)},
               {"tensors", std::move(tensors)}};
   if (open.manifest.has_value()) {
+    out["parameters"] = (*open.manifest)["source"]["parameters"];
+    out["bits_per_weight"] = (*open.manifest)["result"]["bits_per_weight"];
+    out["relative_error"] = (*open.manifest)["result"]["relative_error"];
+  }
+  return out;
+}
+
+std::string FormatOf(const artifact::NsqTensor& tensor) {
+  return tensor.coded() ? "nsq" : std::string(checkpoint::NameOf(tensor.plain_dtype));
+}
+
+absl::StatusOr<Json> InspectNsq(const std::string& path) {
+  NS_ASSIGN_OR_RETURN(const artifact::OpenNsq open, artifact::ReadNsq(path));
+  std::map<std::string, double> errors;
+  if (open.manifest.has_value() && open.manifest->contains("tensors")) {
+    for (const Json& tensor : (*open.manifest)["tensors"]) errors[JsonString(tensor, "source")] = JsonDouble(tensor, "relative_error", 0);
+  }
+  Json tensors = Json::array();
+  uint64_t weights = 0;
+  for (const artifact::NsqTensor& tensor : open.tensors) {
+    weights += tensor.weights();
+    Json entry = {{"name", tensor.name}, {"shape", tensor.shape}, {"format", FormatOf(tensor)},
+                  {"bits_per_weight", 8.0 * tensor.bytes / std::max<uint64_t>(tensor.weights(), 1)}, {"bytes", tensor.bytes}};
+    if (tensor.coded()) {
+      NS_ASSIGN_OR_RETURN(const nsq::Stream stream, open.StreamOf(tensor));
+      entry["tiles"] = stream.grid().tiles();
+      entry["contexts"] = stream.grid().contexts();
+      entry["header_bytes"] = stream.header_bytes();
+    }
+    if (const auto it = errors.find(tensor.name); it != errors.end()) entry["relative_error"] = it->second;
+    tensors.push_back(std::move(entry));
+  }
+  Json out = {{"path", path}, {"kind", "nsq"}, {"architecture", "?"}, {"weights", weights}, {"bytes", open.file->bytes().size()},
+              {"header_bytes", open.block_begin},
+              {"bits_per_weight", 8.0 * open.file->bytes().size() / std::max<uint64_t>(weights, 1)}, {"tensors", std::move(tensors)}};
+  if (open.manifest.has_value()) {
+    out["architecture"] = (*open.manifest)["source"]["architecture"];
     out["parameters"] = (*open.manifest)["source"]["parameters"];
     out["bits_per_weight"] = (*open.manifest)["result"]["bits_per_weight"];
     out["relative_error"] = (*open.manifest)["result"]["relative_error"];
@@ -135,7 +174,7 @@ absl::Status VerifyCheckpoint(const std::string& path, int threads) {
 
 int RunInspect(const std::string& path, bool json) {
   if (!PathExists(path)) return ReportError(ErrnoError(ENOENT, path), json);
-  const absl::StatusOr<Json> info = IsGguf(path) ? InspectGguf(path) : InspectCheckpoint(path);
+  const absl::StatusOr<Json> info = IsGguf(path) ? InspectGguf(path) : artifact::IsNsq(path) ? InspectNsq(path) : InspectCheckpoint(path);
   if (!info.ok()) return ReportError(info.status(), json);
   if (json) std::cout << info->dump(1) << "\n";
   else Print(*info);
@@ -149,6 +188,12 @@ int RunVerify(const std::string& path, int threads, bool json) {
   if (IsGguf(path)) {
     const auto open = artifact::Open(path);
     status = open.ok() ? artifact::Verify(*open, threads, [](uint64_t, uint64_t) {}) : open.status();
+    has_digest = open.ok() && open->manifest.has_value();
+  } else if (artifact::IsNsq(path)) {
+    ProgressLine line;
+    const auto open = artifact::ReadNsq(path);
+    status = open.ok() ? artifact::Verify(*open, threads, [&line](uint64_t done, uint64_t total) { line.Show("verifying", done, total); })
+                       : open.status();
     has_digest = open.ok() && open->manifest.has_value();
   } else {
     status = VerifyCheckpoint(path, threads);

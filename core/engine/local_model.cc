@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "core/artifact/gguf_artifact.h"
+#include "core/artifact/nsq_artifact.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
 
@@ -19,12 +20,22 @@ absl::StatusOr<LocalModel> LocalModel::Open(const std::string& path) {
     model.weights_ = forward::WeightsOf(path, open.file, open.gguf);
     return model;
   }
-  NS_ASSIGN_OR_RETURN(model.checkpoint_, checkpoint::Checkpoint::Open(path));
+  if (artifact::IsNsq(path)) NS_RETURN_IF_ERROR(model.UnpackFirst());
+  NS_ASSIGN_OR_RETURN(model.checkpoint_, checkpoint::Checkpoint::Open(model.path_));
   NS_ASSIGN_OR_RETURN(model::Model mapping, model::MapModel(*model.checkpoint_));
   model.mapping_ = std::make_unique<model::Model>(std::move(mapping));
-  model.weight_bytes_ = model.checkpoint_->weight_bytes();
+  if (model.unpacked_ == nullptr) model.weight_bytes_ = model.checkpoint_->weight_bytes();
   model.weights_ = forward::WeightsOf(*model.checkpoint_, *model.mapping_);
   return model;
+}
+
+absl::Status LocalModel::UnpackFirst() {
+  NS_ASSIGN_OR_RETURN(const artifact::OpenNsq open, artifact::ReadNsq(path_));
+  NS_ASSIGN_OR_RETURN(TemporaryDirectory directory, TemporaryDirectory::Create());
+  unpacked_ = std::make_shared<const TemporaryDirectory>(std::move(directory));
+  weight_bytes_ = open.file->bytes().size();
+  path_ = unpacked_->path();
+  return artifact::Unpack(open, checkpoint::DType::kF32, path_, 0, [](uint64_t, uint64_t) {});
 }
 
 absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> LocalModel::OpenTokenizer() const {

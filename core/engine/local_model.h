@@ -1,4 +1,5 @@
-// A model on this machine, ready to run: a checkpoint directory, an artifact directory or any GGUF file.
+// A model on this machine, ready to run: a checkpoint directory, an artifact directory or any GGUF file. An nsq artifact is
+// unpacked into a temporary directory first.
 #ifndef NASHSWARM_CORE_ENGINE_LOCAL_MODEL_H_
 #define NASHSWARM_CORE_ENGINE_LOCAL_MODEL_H_
 
@@ -6,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/base/file.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/gguf.h"
 #include "core/forward/weights.h"
@@ -26,7 +28,10 @@ class LocalModel {
   absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> OpenTokenizer() const;
 
  private:
+  absl::Status UnpackFirst();
+
   std::string path_;
+  std::shared_ptr<const TemporaryDirectory> unpacked_;  // of an nsq artifact; goes with the model
   std::unique_ptr<checkpoint::Checkpoint> checkpoint_;
   std::unique_ptr<model::Model> mapping_;           // points into the checkpoint
   std::shared_ptr<const checkpoint::GgufFile> gguf_;

@@ -24,13 +24,16 @@ int main(int argc, char** argv) {
   verify->add_option("path", path, "Checkpoint directory, artifact directory or .gguf file")->required();
   verify->add_option("--threads", threads, "Threads; 0 is every core")->check(CLI::NonNegativeNumber);
   verify->add_flag("--json", json, "Print JSON");
-  std::string out, dtype = "f32";
-  bool force = false;
-  auto* unpack = app.add_subcommand("unpack", "Decode an artifact or a GGUF file into plain safetensors");
-  unpack->add_option("path", path, "Artifact directory or .gguf file")->required();
-  unpack->add_option("-o,--output", out, "Directory that takes model.safetensors")->required();
-  unpack->add_option("--dtype", dtype, "f32, f16 or bf16")->check(CLI::IsMember({"f32", "f16", "bf16"}));
-  unpack->add_flag("--force", force, "Overwrite an existing model.safetensors");
+  std::string out;
+  nashswarm::engine::UnpackFlags unpack_flags;
+  auto* unpack = app.add_subcommand("unpack", "Decode an artifact into plain safetensors, or into a GGUF file for llama.cpp");
+  unpack->add_option("path", unpack_flags.path, "Artifact directory or .gguf file")->required();
+  unpack->add_option("-o,--output", unpack_flags.out, "Directory that takes model.safetensors or model.gguf")->required();
+  unpack->add_option("--format", unpack_flags.format, "dense, or gguf (of an nsq artifact)")->check(CLI::IsMember({"dense", "gguf"}));
+  unpack->add_option("--dtype", unpack_flags.dtype, "Of dense: f32, f16 or bf16")->check(CLI::IsMember({"f32", "f16", "bf16"}));
+  unpack->add_option("--threads", unpack_flags.threads, "Threads; 0 is every core. Never changes the bytes")
+      ->check(CLI::NonNegativeNumber);
+  unpack->add_flag("--force", unpack_flags.force, "Overwrite weights that are there");
   unpack->add_flag("--json", json, "Print JSON");
   std::string tokens;
   auto* logits = app.add_subcommand("logits", "Run a model over tokens and write the logits of every position");
@@ -80,7 +83,7 @@ int main(int argc, char** argv) {
   if (verify->parsed()) return nashswarm::engine::RunVerify(path, threads, json);
   if (eval->parsed()) return nashswarm::engine::RunEval(eval_flags, json);
   if (calibrate->parsed()) return nashswarm::engine::RunCalibrate(path, text, out, calibration_tokens, threads, json);
-  if (unpack->parsed()) return nashswarm::engine::RunUnpack(path, out, dtype, force, json);
+  if (unpack->parsed()) return nashswarm::engine::RunUnpack(unpack_flags, json);
   if (logits->parsed()) return nashswarm::engine::RunLogits(path, tokens, out, threads, json);
   if (tokenize->parsed()) return nashswarm::engine::RunTokenize(path, text, json);
   return nashswarm::engine::RunSchemes(json);
