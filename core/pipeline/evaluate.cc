@@ -17,7 +17,7 @@ constexpr uint64_t kWeightBytes = 4ull << 30;
 
 // The artifact as any reader opens it; an nsq one is unpacked first, as a user would.
 struct ArtifactWeights {
-  std::optional<OpenModel> unpacked;  // of nsq; the weights point into it
+  std::unique_ptr<const OpenModel> unpacked;  // of nsq; the weights point into it
   std::shared_ptr<const forward::Weights> weights;
 };
 
@@ -32,7 +32,8 @@ absl::StatusOr<ArtifactWeights> OpenArtifact(const Task& task, const std::string
   NS_ASSIGN_OR_RETURN(const artifact::OpenNsq nsq, artifact::ReadNsq(directory));
   const std::string dense = JoinPath(directory, "dense");
   NS_RETURN_IF_ERROR(artifact::Unpack(nsq, checkpoint::DType::kF32, dense, task.threads, [](uint64_t, uint64_t) {}));
-  NS_ASSIGN_OR_RETURN(out.unpacked, OpenAndMap(dense));
+  NS_ASSIGN_OR_RETURN(OpenModel unpacked, OpenAndMap(dense));
+  out.unpacked = std::make_unique<const OpenModel>(std::move(unpacked));
   out.weights = forward::WeightsOf(*out.unpacked->checkpoint, out.unpacked->model);
   return out;
 }
