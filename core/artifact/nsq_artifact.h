@@ -33,7 +33,7 @@ struct NsqTensor {
   checkpoint::DType plain_dtype = checkpoint::DType::kF16;  // of kPlain
   uint64_t bytes = 0;                // stored
   uint32_t crc = 0;                  // of kPlain; streams carry their own
-  // Filled in by OpenNsq.
+  // Filled in by ParseNsq.
   uint64_t offset = 0;               // from the start of the block
 
   bool coded() const { return coding != Coding::kPlain; }
@@ -48,8 +48,8 @@ struct NsqTensor {
 checkpoint::DType PlainDtype(checkpoint::DType source, absl::Span<const float> values);
 std::string PlainBytes(checkpoint::DType dtype, absl::Span<const float> values);
 
-// Bytes of the file around the tensors' own: header and index. An upper bound that no choice of `bytes` exceeds, as long as
-// each tensor takes less than 2^40.
+// Bytes of the file around the tensors' own: header and index. An upper bound whatever `bytes` and `crc` will be, as long as a
+// coded tensor takes at most 16 bytes a weight and 64 KiB, far more than any stream does.
 uint64_t NsqOverheadBound(std::vector<NsqTensor> tensors);
 
 // Writes model.safetensors at `path`, whole or not at all (not synced). `parts` hold the tensors' bytes in order, gapless.
@@ -60,6 +60,20 @@ absl::StatusOr<WrittenFile> WriteNsq(const std::string& path, const std::vector<
 // The other files of an artifact: config.json with quantization_config added, and every file of the checkpoint that is neither
 // weights nor an index of them, byte for byte, into `directory`.
 absl::Status CopyCompanions(const std::string& checkpoint_directory, double bits_per_weight, const std::string& directory);
+
+// What the bytes of a model.safetensors say: every entry checked, no tensor looked at yet.
+struct NsqContents {
+  std::vector<NsqTensor> tensors;
+  uint64_t block_begin = 0;  // of the first tensor, from the start of the file
+};
+
+// Refuses what is not of this format or lies about its own size before anything is allocated from it. DATA_LOSS with NSQ_INDEX or
+// a reason of ParseSafetensors, INVALID_ARGUMENT with JSON_* for a header that is no JSON. `what` names the file in errors.
+absl::StatusOr<NsqContents> ParseNsq(absl::Span<const uint8_t> file, const std::string& what);
+
+// Whether a tensor's bytes are whole and decode to finite numbers. DATA_LOSS with NSQ_STREAM, NSQ_TILE, NSQ_TENSOR or
+// ARTIFACT_NON_FINITE names the tensor, and the tile. Memory: one tile, or a plain tensor.
+absl::Status VerifyTensor(const NsqTensor& tensor, absl::Span<const uint8_t> bytes);
 
 struct OpenNsq {
   std::string directory;
@@ -77,7 +91,7 @@ struct OpenNsq {
 // Whether `path` is a directory with config.json of our quant_method.
 bool IsNsq(const std::string& path);
 
-// DATA_LOSS with NSQ_INDEX or a reason of ParseSafetensors.
+// Maps the directory's model.safetensors, parses it, and reads manifest.json if there is one. Errors as ParseNsq.
 absl::StatusOr<OpenNsq> ReadNsq(const std::string& directory);
 
 // The manifest's size and SHA-256, every checksum, and that every weight decodes to a finite number. DATA_LOSS with
@@ -85,8 +99,9 @@ absl::StatusOr<OpenNsq> ReadNsq(const std::string& directory);
 absl::Status Verify(const OpenNsq& artifact, int threads, const std::function<void(uint64_t, uint64_t)>& progress);
 
 // Decodes the artifact into the directory `out`: model.safetensors in `dtype` (F32, F16, BF16) under the checkpoint's names and
-// shapes, config.json as it was, and the companions. The same bytes at any number of threads and on any machine. `out` holds no
-// model.safetensors yet. Memory: one tensor. Whole or not at all, as far as the weights go.
+// shapes, config.json as it was, and the companions. The same bytes at any number of threads and on any machine. `out` may lie
+// inside the artifact. Memory: one tensor. Whole or not at all, as far as the weights go. DATA_LOSS as Verify, without the digest;
+// OUT_OF_RANGE / DTYPE_TOO_NARROW when a weight is beyond the range of F16.
 absl::Status Unpack(const OpenNsq& artifact, checkpoint::DType dtype, const std::string& out, int threads,
                     const std::function<void(uint64_t, uint64_t)>& progress);
 

@@ -1,6 +1,7 @@
 // From an nsq artifact back to a checkpoint, and the files that travel along.
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 
 #include "core/artifact/nsq_artifact.h"
 #include "core/base/parallel.h"
@@ -17,11 +18,12 @@ constexpr char kConfig[] = "config.json", kQuantization[] = "quantization_config
 
 bool EndsWith(std::string_view name, std::string_view end) { return name.size() >= end.size() && name.ends_with(end); }
 
-// Weights, their indices, and what an artifact has of its own.
+// All but weights, their indices, and what an artifact has of its own.
 bool IsCompanion(const std::string& name) {
-  for (const char* end : {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf"}) {
+  for (const char* end : {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".onnx_data", ".ot", ".tflite", ".gguf"}) {
     if (EndsWith(name, end)) return false;
   }
+  if (name.find(".safetensors.tmp-") != std::string::npos) return false;  // an AtomicFile that is being written, or was left
   if (EndsWith(name, ".index.json")) return false;
   for (const char* own : {kConfig, kManifestFile, "report.json", "report.html"}) {
     if (name == own) return false;
@@ -29,10 +31,14 @@ bool IsCompanion(const std::string& name) {
   return true;
 }
 
+// `to` may be `from`, or lie in it: its own files are not copied again.
 absl::Status CopyFiles(const std::string& from, const std::string& to) {
   NS_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFiles(from));
+  const std::filesystem::path target = std::filesystem::weakly_canonical(to), source = std::filesystem::weakly_canonical(from);
+  const std::string inside = target == source ? "" : (target.lexically_relative(source) / "").string();
+  if (inside.empty()) return absl::OkStatus();
   for (const std::string& name : names) {
-    if (!IsCompanion(name)) continue;
+    if (!IsCompanion(name) || name.starts_with(inside)) continue;
     NS_ASSIGN_OR_RETURN(const std::string content, ReadFile(JoinPath(from, name)));
     const std::string path = JoinPath(to, name);
     NS_RETURN_IF_ERROR(MakeDirectories(DirName(path)));
@@ -93,6 +99,28 @@ absl::Status DecodeStream(const OpenNsq& artifact, const NsqTensor& tensor, DTyp
   });
 }
 
+// F16 ends at 65504; other infinities and NaNs are damage.
+absl::Status CheckFinite(const NsqTensor& tensor, DType dtype, absl::Span<const uint8_t> bytes) {
+  const auto any = [&](auto element, auto exponent) {
+    bool found = false;
+    for (size_t at = 0; at < bytes.size(); at += sizeof(element)) {
+      std::memcpy(&element, bytes.data() + at, sizeof(element));
+      found |= (element & exponent) == exponent;
+    }
+    return found;
+  };
+  const bool found = dtype == DType::kF32   ? any(uint32_t{}, uint32_t{0x7f800000})
+                     : dtype == DType::kF16 ? any(uint16_t{}, uint16_t{0x7c00})
+                                            : any(uint16_t{}, uint16_t{0x7f80});
+  if (!found) return absl::OkStatus();
+  const std::string name = absl::StrCat("tensor '", tensor.name, "'");
+  if (dtype == DType::kF16) {
+    return MakeError(absl::StatusCode::kOutOfRange, "DTYPE_TOO_NARROW", name + ": has weights beyond the range of F16", "unpack it to F32 or BF16");
+  }
+  return MakeError(absl::StatusCode::kDataLoss, "ARTIFACT_NON_FINITE", name + ": decodes to NaN or infinity",
+                   "the file is damaged: copy, download or compress it again");
+}
+
 absl::Status DecodePlain(const OpenNsq& artifact, const NsqTensor& tensor, DType dtype, uint8_t* out) {
   const absl::Span<const uint8_t> stored = artifact.BytesOf(tensor);
   if (coding::Crc32(stored) != tensor.crc) {
@@ -145,6 +173,7 @@ absl::Status Unpack(const OpenNsq& artifact, DType dtype, const std::string& out
     buffer.resize(tensor.weights() * checkpoint::BytesOf(dtype));
     NS_RETURN_IF_ERROR(tensor.coded() ? DecodeStream(artifact, tensor, dtype, ResolveThreads(threads), buffer.data())
                                       : DecodePlain(artifact, tensor, dtype, buffer.data()));
+    NS_RETURN_IF_ERROR(CheckFinite(tensor, dtype, buffer));
     NS_RETURN_IF_ERROR(file.Append(buffer));
     done += tensor.weights();
     progress(done, total);

@@ -61,7 +61,7 @@ absl::StatusOr<Json> Encode(const Task& task) {
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
   NS_ASSIGN_OR_RETURN(const Json plan, ReadPlan(task.in_dir));
   NS_ASSIGN_OR_RETURN(const Calibrated calibrated, ReadCalibrated(task));
-  if (task.spec.is_nsq()) return EncodeNsq(task, {prepared, open, calibrated, HasTiedHead(open.model), {}}, plan);
+  if (task.spec.is_nsq()) return EncodeNsq(task, {prepared, open, calibrated, HasTiedHead(open.model), task.nsq_settings}, plan);
   Objectives objectives(open.model, calibrated.moments.get());
   const size_t first = prepared.shards.at(task.shard).first, last = prepared.shards.at(task.shard).second;
 

@@ -114,7 +114,7 @@ absl::StatusOr<Json> Measure(const Task& task) {
   NS_ASSIGN_OR_RETURN(const Prepared prepared, ReadPrepared(task.in_dir));
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
   NS_ASSIGN_OR_RETURN(const Calibrated calibrated, ReadCalibrated(task));
-  if (task.spec.is_nsq()) return MeasureNsq(task, {prepared, open, calibrated, HasTiedHead(open.model), {}});
+  if (task.spec.is_nsq()) return MeasureNsq(task, {prepared, open, calibrated, HasTiedHead(open.model), task.nsq_settings});
   Objectives objectives(open.model, calibrated.moments.get());
   const size_t first = prepared.shards.at(task.shard).first, last = prepared.shards.at(task.shard).second;
 

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/json.h"
+#include "core/nsq/quantizer.h"
 #include "core/pipeline/spec.h"
 
 namespace nashswarm::pipeline {
@@ -37,6 +38,7 @@ struct Task {
   Observer* observer = nullptr;  // not owned
   std::string calibration_path, evaluation_path;  // texts or an imatrix, as the spec says
   Json history = Json::array();  // of publish: results of the earlier stages' tasks, [{"stage", "shard", "result"}]
+  nsq::Settings nsq_settings = {};  // of MEASURE and ENCODE; other than the default only to see what a part of nsq is worth
 };
 
 // Each returns the fields of its "result" event.
