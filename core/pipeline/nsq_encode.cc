@@ -17,6 +17,8 @@ namespace {
 // Within this share of the bytes it is enough; and so many tries are.
 constexpr double kClose = 0.0003;
 constexpr int kTries = 6;
+// A tensor strays no farther from its place in the equilibrium than this, in octaves of its step.
+constexpr double kMostFiner = 0.25;
 // A tensor of this many tiles gives every thread work by itself; smaller ones run side by side.
 constexpr uint64_t kLargeWeights = 8u << 20;
 
@@ -61,7 +63,7 @@ class ShardEncoder {
       }
       at = Next(at, bytes, fine, fine_bytes, coarse, coarse_bytes);
     }
-    return absl::OkStatus();
+    return SpendLeftover(coarse_bytes);
   }
 
   absl::StatusOr<Json> Write() {
@@ -97,6 +99,45 @@ class ShardEncoder {
     return done;
   }
 
+  absl::StatusOr<Done> EncodeCoded(size_t i, double step, int threads) const {
+    nsq::Settings settings = in_.settings;
+    settings.threads = threads;
+    const auto coded = CodedTensor::Read(in_.source(first_ + i), in_.tied_head, in_.calibrated.moments.get(), 1, settings);
+    Done done;
+    done.step = static_cast<float>(step);
+    NS_ASSIGN_OR_RETURN(CodedTensor::Encoded encoded, coded->Encode(done.step, threads));
+    done.bytes = std::move(encoded.stream);
+    done.distortion = encoded.distortion;
+    done.error = encoded.error;
+    done.energy = encoded.energy;
+    return done;
+  }
+
+  // What the common factor could not meet, since bytes move in leaps: one tensor after another, the largest first, takes a
+  // slightly finer step while that fits.
+  absl::Status SpendLeftover(uint64_t bytes) {
+    std::vector<size_t> order;
+    for (size_t i = 0; i < best_.size(); ++i) {
+      if (in_.prepared.tensors[first_ + i].is_coded()) order.push_back(i);
+    }
+    std::stable_sort(order.begin(), order.end(), [this](size_t a, size_t b) {
+      return in_.prepared.tensors[first_ + a].weights() > in_.prepared.tensors[first_ + b].weights();
+    });
+    if (order.size() > kTries) order.resize(kTries);
+    for (const size_t i : order) {
+      const uint64_t leftover = budget_ - bytes;
+      if (static_cast<double>(leftover) <= kClose * static_cast<double>(budget_)) break;
+      // A bit a weight is an octave of the step; not all the way, since one byte too many is none at all.
+      const double octaves = 8.0 * 0.9 * static_cast<double>(leftover) / static_cast<double>(in_.prepared.tensors[first_ + i].weights());
+      NS_ASSIGN_OR_RETURN(Done done, EncodeCoded(i, best_[i].step * std::exp2(-std::min(octaves, kMostFiner)), threads_));
+      const uint64_t after = bytes - best_[i].bytes.size() + done.bytes.size();
+      if (after > budget_ || after <= bytes) continue;
+      bytes = after;
+      best_[i] = std::move(done);
+    }
+    return absl::OkStatus();
+  }
+
   // Every coded tensor of the shard, at its step times `factor`.
   absl::StatusOr<std::vector<Done>> EncodeAll(double factor, int attempt) {
     std::vector<Done> made(best_.size());
@@ -104,15 +145,7 @@ class ShardEncoder {
     const auto encode = [&](size_t i, int threads) -> absl::Status {
       const PreparedTensor& tensor = in_.prepared.tensors[first_ + i];
       if (!tensor.is_coded()) return absl::OkStatus();
-      nsq::Settings settings = in_.settings;
-      settings.threads = threads;
-      const auto coded = CodedTensor::Read(in_.source(first_ + i), in_.tied_head, in_.calibrated.moments.get(), 1, settings);
-      made[i].step = static_cast<float>(steps_[i] * factor);
-      NS_ASSIGN_OR_RETURN(CodedTensor::Encoded encoded, coded->Encode(made[i].step, threads));
-      made[i].bytes = std::move(encoded.stream);
-      made[i].distortion = encoded.distortion;
-      made[i].error = encoded.error;
-      made[i].energy = encoded.energy;
+      NS_ASSIGN_OR_RETURN(made[i], EncodeCoded(i, steps_[i] * factor, threads));
       progress.Add(tensor.weights(), attempt == 0 ? tensor.source : absl::StrCat(tensor.source, ", to size, pass ", attempt + 1));
       return absl::OkStatus();
     };
