@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a real server, compresses the bundled checkpoint to three sizes through it, and prints what came out.
+# Starts a real server, compresses the bundled checkpoint to four sizes through it, and prints what came out.
 # Usage: deploy/demo.sh [CHECKPOINT_DIR]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,13 +32,14 @@ echo
 for bits in 4.5 3.5 3.0; do
   "$bin/nashswarm" --server "$address" compress "$model" -o "$work/out-$bits" --bpw "$bits" --json >"$work/$bits.json"
 done
-python3 - "$work"/4.5.json "$work"/3.5.json "$work"/3.0.json <<'PY'
+"$bin/nashswarm" --server "$address" compress "$model" -o "$work/out-nsq" --bpw 2.98 --format nsq --json >"$work/2.98.json"
+python3 - "$work"/4.5.json "$work"/3.5.json "$work"/3.0.json "$work"/2.98.json <<'PY'
 import json, sys
-rows = [("bits asked", "file bytes", "bits a weight", "saved of FP32", "saved of source", "relative error", "seconds")]
+rows = [("bits asked", "format", "file bytes", "bits a weight", "saved of FP32", "saved of source", "relative error", "seconds")]
 for path in sys.argv[1:]:
     r = json.load(open(path))
     asked = path.rsplit("/", 1)[1][:-5]
-    rows.append((asked, f'{r["bytes"]:,}', f'{r["bits_per_weight"]:.4f}', f'{100 * r["ratio_fp32"]:.2f} %',
+    rows.append((asked, r["format"], f'{r["bytes"]:,}', f'{r["bits_per_weight"]:.4f}', f'{100 * r["ratio_fp32"]:.2f} %',
                  f'{100 * r["ratio_source"]:.2f} %', f'{r["relative_error"]:.5f}', f'{r["seconds"]:.2f}'))
 width = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
 for row in rows:
@@ -46,6 +47,7 @@ for row in rows:
 PY
 echo
 "$bin/nashswarm" verify "$work/out-3.5"
+"$bin/nashswarm" verify "$work/out-nsq"
 echo
 echo "What the server counted:"
 curl -s "http://$metrics/metrics" | grep -E '^nashswarm_(jobs|upload_bytes|download_bytes|tensors)' | head -n 12 || true
