@@ -18,11 +18,11 @@ const prometheus::Histogram::BucketBoundaries kWorkBuckets = {.05, .1, .5, 1, 5,
 const prometheus::Histogram::BucketBoundaries kKlBuckets = {1e-4, 3e-4, .001, .003, .01, .03, .1, .3, 1, 3, 10};
 
 // A label value comes from the engine: bound what it can be.
-std::string SafeReason(const std::string& reason) {
-  const bool plain = !reason.empty() && reason.size() <= 48 && std::all_of(reason.begin(), reason.end(), [](char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+std::string SafeLabel(const std::string& value) {
+  const bool plain = !value.empty() && value.size() <= 48 && std::all_of(value.begin(), value.end(), [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
   });
-  return plain ? reason : "OTHER";
+  return plain ? value : "OTHER";
 }
 
 prometheus::MetricFamily Gauge(const std::string& name, const std::string& help) {
@@ -94,10 +94,10 @@ void Metrics::TaskEnded(const std::string& stage, const std::string& outcome, do
   task_duration_.Add({{"stage", stage}}, kWorkBuckets).Observe(seconds);
 }
 void Metrics::TaskFailed(const std::string& stage, const std::string& reason) {
-  task_failures_.Add({{"stage", stage}, {"reason", SafeReason(reason)}}).Increment();
+  task_failures_.Add({{"stage", stage}, {"reason", SafeLabel(reason)}}).Increment();
 }
 void Metrics::TensorEncoded(const std::string& format) {
-  tensors_.Add({{"format", SafeReason(format)}}).Increment();
+  tensors_.Add({{"format", SafeLabel(format)}}).Increment();
 }
 void Metrics::WeightsProcessed(const std::string& stage, int64_t weights) {
   if (weights > 0) weights_.Add({{"stage", stage}}).Increment(static_cast<double>(weights));
