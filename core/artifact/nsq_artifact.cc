@@ -81,7 +81,8 @@ absl::StatusOr<std::string> UnpackIndex(absl::Span<const uint8_t> packed, const 
     result = inflate(&stream, Z_NO_FLUSH);
     text.resize(text.size() - stream.avail_out);
   }
-  const bool whole = result == Z_STREAM_END && stream.avail_in == 0;
+  // JSON ends at a NUL for the parser: what is behind one would be there for other readers only.
+  const bool whole = result == Z_STREAM_END && stream.avail_in == 0 && text.find('\0') == std::string::npos;
   inflateEnd(&stream);
   if (!whole) return damaged;
   return text;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <new>
 
 #include "core/artifact/nsq_artifact.h"
 #include "core/base/parallel.h"
@@ -77,14 +78,13 @@ void Transpose(const Element* in, uint64_t rows, uint64_t columns, Element* out,
   }
 }
 
-absl::Status DecodeStream(const OpenNsq& artifact, const NsqTensor& tensor, DType dtype, int threads, uint8_t* out) {
-  NS_ASSIGN_OR_RETURN(const nsq::Stream stream, artifact.StreamOf(tensor));
+absl::Status DecodeStream(const nsq::Stream& stream, NsqTensor::Coding coding, DType dtype, int threads, uint8_t* out) {
   const nsq::Grid& grid = stream.grid();
   const uint64_t element = checkpoint::BytesOf(dtype);
   return ParallelFor(threads, grid.tiles(), [&](uint64_t t) -> absl::Status {
     const auto tile = static_cast<uint32_t>(t);
     const uint64_t first = t * grid.tile_rows();
-    if (tensor.coding == NsqTensor::Coding::kStream) {
+    if (coding == NsqTensor::Coding::kStream) {
       return stream.DecodeTile(tile, OutputOf(dtype), out + first * grid.columns * element, grid.columns);
     }
     std::vector<float> buffer((grid.RowsOf(tile) * static_cast<uint64_t>(grid.columns) * element + 3) / 4);
@@ -138,6 +138,29 @@ absl::Status DecodePlain(const OpenNsq& artifact, const NsqTensor& tensor, DType
   return absl::OkStatus();
 }
 
+absl::Status Resize(uint64_t bytes, const NsqTensor& tensor, std::vector<uint8_t>* buffer) {
+  try {
+    buffer->resize(bytes);
+    return absl::OkStatus();
+  } catch (const std::bad_alloc&) {
+    return MakeError(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
+                     absl::StrCat("tensor '", tensor.name, "': no memory for its ", bytes, " bytes"), "unpack it to F16 or on a larger machine");
+  }
+}
+
+// What the index promises takes memory only when the bytes bear it out.
+absl::Status DecodeTensor(const OpenNsq& artifact, const NsqTensor& tensor, DType dtype, int threads, std::vector<uint8_t>* out) {
+  const uint64_t bytes = tensor.weights() * checkpoint::BytesOf(dtype);
+  if (!tensor.coded()) {
+    NS_RETURN_IF_ERROR(Resize(bytes, tensor, out));
+    return DecodePlain(artifact, tensor, dtype, out->data());
+  }
+  NS_ASSIGN_OR_RETURN(const nsq::Stream stream, artifact.StreamOf(tensor));
+  for (uint32_t tile = 0; tile < stream.grid().tiles(); ++tile) NS_RETURN_IF_ERROR(stream.CheckTile(tile));
+  NS_RETURN_IF_ERROR(Resize(bytes, tensor, out));
+  return DecodeStream(stream, tensor.coding, dtype, threads, out->data());
+}
+
 }  // namespace
 
 absl::Status CopyCompanions(const std::string& checkpoint_directory, double bits_per_weight, const std::string& directory) {
@@ -170,9 +193,7 @@ absl::Status Unpack(const OpenNsq& artifact, DType dtype, const std::string& out
   NS_RETURN_IF_ERROR(file.Append(checkpoint::SerializeSafetensorsHeader(shapes, {{"format", "pt"}})));
   std::vector<uint8_t> buffer;
   for (const NsqTensor& tensor : artifact.tensors) {
-    buffer.resize(tensor.weights() * checkpoint::BytesOf(dtype));
-    NS_RETURN_IF_ERROR(tensor.coded() ? DecodeStream(artifact, tensor, dtype, ResolveThreads(threads), buffer.data())
-                                      : DecodePlain(artifact, tensor, dtype, buffer.data()));
+    NS_RETURN_IF_ERROR(DecodeTensor(artifact, tensor, dtype, ResolveThreads(threads), &buffer));
     NS_RETURN_IF_ERROR(CheckFinite(tensor, dtype, buffer));
     NS_RETURN_IF_ERROR(file.Append(buffer));
     done += tensor.weights();
