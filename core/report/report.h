@@ -46,7 +46,7 @@ struct TensorRow {
   double bits_per_weight = 0;
   double relative_error = 0;     // squared error over squared weights, measured on the encoded tensor
   double predicted_loss = 0;     // a_t D_t: its share of the loss the plan counts on
-  bool vector = false;           // kept exact, no player
+  bool vector = false;           // kept in 16 or 32 bits, no player
 };
 
 struct FrontierPoint {

@@ -212,7 +212,7 @@ std::string BitMapHtml(const Report& report) {
   } else {
     std::string caption;
     if (vectors > 0) caption = Cat(Grouped(vectors), vectors == 1 ? " vector (a norm or a bias) is" : " vectors (norms and biases) are",
-                                   " kept exact and not shown.");
+                                   " kept in 16 or 32 bits and not shown.");
     if (grid.outside_left_out > 0) caption += Cat(" ", Grouped(grid.outside_left_out), " more tensors outside the layers are in the table of tensors.");
     const std::string description =
         Cat(Grouped(grid.layers.size()), " layers, ", Grouped(grid.roles.size()), " roles. Darker, or in a dark scheme lighter, is more bits. ",
