@@ -21,7 +21,12 @@ absl::StatusOr<Json> RunPipeline(const std::string& model_dir, const std::string
   if (spec.calibrates()) NS_RETURN_IF_ERROR(pipeline::Calibrate(task).status());
   for (task.shard = 0; task.shard < shards; ++task.shard) NS_RETURN_IF_ERROR(pipeline::Measure(task).status());
   task.shard = 0;
-  NS_RETURN_IF_ERROR(pipeline::SolvePlan(task).status());
+  NS_ASSIGN_OR_RETURN(const Json solved, pipeline::SolvePlan(task));
+  const int rounds = solved.at("search_rounds");
+  for (bool done = rounds == 0; !done && task.shard < rounds; ++task.shard) {
+    NS_ASSIGN_OR_RETURN(const Json searched, pipeline::Search(task));
+    done = searched.at("done");
+  }
   for (task.shard = 0; task.shard < shards; ++task.shard) NS_RETURN_IF_ERROR(pipeline::Encode(task).status());
   task.shard = 0;
   if (spec.evaluates()) NS_RETURN_IF_ERROR(pipeline::Evaluate(task).status());
