@@ -52,6 +52,19 @@ int RunEval(const EvalFlags& flags, bool json);
 int RunCalibrate(const std::string& path, const std::string& text, const std::string& out, uint64_t tokens, int threads,
                  bool json);
 
+struct FrontierFlags {
+  std::string model;                        // a checkpoint directory
+  std::string bits;                         // "FROM:TO", bits per weight
+  int points = 13;                          // a curve's worth in one screen of a terminal
+  std::string text;                         // empty: no calibration, and nothing to measure on
+  int measure = 0;                          // sizes to make and measure
+  std::string format = "gguf";              // or "nsq"
+  int threads = 0;
+  std::string out;                          // SVG file; empty: none
+};
+// Predicted losses of a checkpoint at many sizes, from one measurement. Returns 2 for flags that make no sense.
+int RunFrontier(const FrontierFlags& flags, bool json);
+
 // Every format with its bits and its signal-to-noise ratio, measured here on normal and Laplace samples.
 int RunSchemes(bool json);
 

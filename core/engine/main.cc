@@ -70,6 +70,17 @@ int main(int argc, char** argv) {
   calibrate->add_option("--tokens", calibration_tokens, "Use the first so many tokens of the text; 0 is 65536");
   calibrate->add_option("--threads", threads, "Threads; 0 is every core")->check(CLI::NonNegativeNumber);
   calibrate->add_flag("--json", json, "Print JSON");
+  nashswarm::engine::FrontierFlags frontier_flags;
+  auto* frontier = app.add_subcommand("frontier", "Predict size against loss from one measurement of a checkpoint");
+  frontier->add_option("model", frontier_flags.model, "Checkpoint directory")->required();
+  frontier->add_option("--bpw", frontier_flags.bits, "FROM:TO, bits per weight of the whole file")->required();
+  frontier->add_option("--points", frontier_flags.points, "Sizes to predict, spread evenly from FROM to TO; 13 when not given");
+  frontier->add_option("--text", frontier_flags.text, "UTF-8 text: most of it calibrates, the rest is held out to measure on");
+  frontier->add_option("--measure", frontier_flags.measure, "Make files of so many of the sizes and measure them on the held-out text");
+  frontier->add_option("--format", frontier_flags.format, "gguf or nsq")->check(CLI::IsMember({"gguf", "nsq"}));
+  frontier->add_option("--threads", frontier_flags.threads, "Threads; 0 is every core")->check(CLI::NonNegativeNumber);
+  frontier->add_option("-o,--output", frontier_flags.out, "SVG file that takes the drawing");
+  frontier->add_flag("--json", json, "Print JSON");
   auto* schemes = app.add_subcommand("schemes", "List the number formats with bits and measured signal-to-noise");
   schemes->add_flag("--json", json, "Print JSON");
 
@@ -83,6 +94,7 @@ int main(int argc, char** argv) {
   if (verify->parsed()) return nashswarm::engine::RunVerify(path, threads, json);
   if (eval->parsed()) return nashswarm::engine::RunEval(eval_flags, json);
   if (calibrate->parsed()) return nashswarm::engine::RunCalibrate(path, text, out, calibration_tokens, threads, json);
+  if (frontier->parsed()) return nashswarm::engine::RunFrontier(frontier_flags, json);
   if (unpack->parsed()) return nashswarm::engine::RunUnpack(unpack_flags, json);
   if (logits->parsed()) return nashswarm::engine::RunLogits(path, tokens, out, threads, json);
   if (tokenize->parsed()) return nashswarm::engine::RunTokenize(path, text, json);

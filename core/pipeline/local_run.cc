@@ -71,6 +71,12 @@ absl::Status LocalRun::Start(const LocalRun* like) {
 
 uint64_t LocalRun::smallest_file() const { return prepared_.header_bytes + game::SmallestBytes(players_.players); }
 
+double LocalRun::loss_of_zeros() const {
+  double loss = 0;
+  for (const game::Player& player : players_.players) loss += player.loss_weight;
+  return loss;
+}
+
 absl::StatusOr<LocalRun::Prediction> LocalRun::Predict(uint64_t file_bytes) const {
   const uint64_t budget = file_bytes > prepared_.header_bytes ? file_bytes - prepared_.header_bytes : 0;
   NS_ASSIGN_OR_RETURN(const game::Plan plan, game::Solve(players_.players, budget));

@@ -41,6 +41,8 @@ class LocalRun {
   bool has_measured_weights() const { return !calibration_.loss_weights.empty(); }  // predicted losses are nats
   std::string moments_path() const { return JoinPath(scratch_.path(), calibrate::kMomentsFile); }
   uint64_t smallest_file() const;
+  // The loss when nothing of any tensor is left: what makes a loss without measured weights a relative error.
+  double loss_of_zeros() const;
 
   struct Prediction {
     uint64_t bytes = 0;       // of the weight file; of nsq: at most

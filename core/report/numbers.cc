@@ -72,6 +72,11 @@ std::string Bytes(uint64_t bytes) {
   return WithUnit(Significant(bytes / unit.bytes, 3), unit.name);
 }
 
+std::string BytesAndBits(uint64_t bytes, uint64_t parameters) {
+  if (parameters == 0) return Bytes(bytes);
+  return Bytes(bytes) + ", " + Fixed(8 * static_cast<double>(bytes) / static_cast<double>(parameters), 2) + " bits per weight";
+}
+
 std::string ExactBytes(uint64_t bytes) { return WithUnit(Grouped(bytes), bytes == 1 ? "byte" : "bytes"); }
 
 std::string Count(uint64_t value) {

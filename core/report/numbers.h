@@ -16,6 +16,8 @@ std::string Fixed(double value, int decimals);
 std::string Significant(double value, int digits = 3);
 std::string Grouped(uint64_t value);             // 54,412,345
 std::string Bytes(uint64_t bytes);               // 54.4 MB
+// 54.4 MB, 3.50 bits per weight; the size alone when `parameters` is 0.
+std::string BytesAndBits(uint64_t bytes, uint64_t parameters);
 std::string ExactBytes(uint64_t bytes);          // 54,412,345 bytes
 std::string Count(uint64_t value);               // 124.4 M
 std::string Percent(double share, int decimals = 1);         // 0.891: 89.1 %

@@ -77,6 +77,13 @@ void Svg::Text(Point at, Anchor anchor, std::string_view text, std::string_view 
 
 std::string Svg::ToString() const { return Cat(head_, body_, "</svg>\n"); }
 
+std::string Svg::ToFile(std::string_view style) const {
+  constexpr std::string_view kOpen = "<svg";
+  return Cat(kOpen, " xmlns=\"http://www.w3.org/2000/svg\" width=\"", Coord(width_), "\" height=\"", Coord(height_), "\"",
+             head_.substr(kOpen.size()), "<style>", style, "</style>\n<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n", body_,
+             "</svg>\n");
+}
+
 std::string Both(double wide_width, const std::function<std::string(const Layout&)>& draw) {
   return draw({.narrow = false, .width = wide_width}) + draw({.narrow = true, .width = kNarrowWidth});
 }
@@ -112,6 +119,19 @@ void DrawXAxis(Svg& svg, const Frame& frame, const Scale& scale, const std::vect
     taken = at + half;
   }
   svg.Text({frame.right, above ? edge - 30 : edge + 35}, Anchor::kEnd, name, "name");
+}
+
+void DrawSizeAxes(Svg& svg, const Frame& frame, const Scale& x, uint64_t parameters) {
+  const ByteUnit unit = UnitFor(x.high());
+  std::vector<Tick> sizes = LinearTicks(x.low() / unit.bytes, x.high() / unit.bytes, svg.narrow() ? 4 : 8);
+  for (Tick& tick : sizes) tick.value *= unit.bytes;
+  const std::string size_name = Cat("file size, ", unit.name);
+  if (parameters == 0) return DrawXAxis(svg, frame, x, sizes, size_name);
+  const double bytes_per_bit = static_cast<double>(parameters) / 8;
+  std::vector<Tick> bits = LinearTicks(x.low() / bytes_per_bit, x.high() / bytes_per_bit, svg.narrow() ? 5 : 10);
+  for (Tick& tick : bits) tick.value *= bytes_per_bit;
+  DrawXAxis(svg, frame, x, bits, "bits per weight");
+  DrawXAxis(svg, frame, x, sizes, size_name, /*above=*/true);
 }
 
 void LabelPlacer::Block(Point center, double radius) {

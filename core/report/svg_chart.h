@@ -5,6 +5,7 @@
 #ifndef NASHSWARM_CORE_REPORT_SVG_CHART_H_
 #define NASHSWARM_CORE_REPORT_SVG_CHART_H_
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -47,7 +48,9 @@ class Svg {
 
   bool narrow() const { return narrow_; }
   double width() const { return width_; }
-  std::string ToString() const;
+  std::string ToString() const;  // to stand in a page
+  // A file of its own, on a background of the class "page". `style`: a sheet for all classes, a literal of ours.
+  std::string ToFile(std::string_view style) const;
 
  private:
   bool narrow_;
@@ -68,6 +71,8 @@ void DrawYAxis(Svg& svg, const Frame& frame, const Scale& scale, const std::vect
 // Tick labels below the frame (or above it), without those that would touch; the name at the end of the axis.
 void DrawXAxis(Svg& svg, const Frame& frame, const Scale& scale, const std::vector<Tick>& ticks, std::string_view name,
                bool above = false);
+// Bits per weight below the frame and the size above it; the size alone where the number of weights is unknown (0). `x` maps bytes.
+void DrawSizeAxes(Svg& svg, const Frame& frame, const Scale& x, uint64_t parameters);
 // Room that tick labels need to the left of the frame.
 double YAxisRoom(const std::vector<Tick>& ticks);
 

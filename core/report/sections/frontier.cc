@@ -26,8 +26,6 @@ struct Data {
   int dropped = 0;                // points without a place on a logarithmic axis
 };
 
-double BitsPerWeight(const Report& report, double bytes) { return 8 * bytes / static_cast<double>(report.parameters); }
-
 std::string AxisName(const Report& report, const Data& data) {
   return data.measured.empty() ? LossName(report) : "loss (mean KL, nats)";
 }
@@ -42,10 +40,7 @@ std::string Kept(const Report& report) {
              " nats.");
 }
 
-std::string SizeText(const Report& report, double bytes) {
-  const std::string size = Bytes(static_cast<uint64_t>(bytes));
-  return report.parameters == 0 ? size : Cat(size, ", ", Fixed(BitsPerWeight(report, bytes), 2), " bits per weight");
-}
+std::string SizeText(const Report& report, double bytes) { return BytesAndBits(static_cast<uint64_t>(bytes), report.parameters); }
 
 void AddMeasured(const Report& report, Data* data) {
   const auto add = [&](uint64_t bytes, double kl, double error, Shape shape, std::string_view classes, std::string_view label,
@@ -101,19 +96,6 @@ Data Collect(const Report& report) {
   return data;
 }
 
-// Bits per weight below and the size above; the size alone where the number of weights is unknown.
-void DrawSizeAxes(Svg& svg, const Report& report, const Frame& frame, const Scale& x) {
-  const ByteUnit unit = UnitFor(x.high());
-  std::vector<Tick> sizes = LinearTicks(x.low() / unit.bytes, x.high() / unit.bytes, svg.narrow() ? 4 : 8);
-  for (Tick& tick : sizes) tick.value *= unit.bytes;
-  const std::string size_name = Cat("file size, ", unit.name);
-  if (report.parameters == 0) return DrawXAxis(svg, frame, x, sizes, size_name);
-  std::vector<Tick> bits = LinearTicks(BitsPerWeight(report, x.low()), BitsPerWeight(report, x.high()), svg.narrow() ? 5 : 10);
-  for (Tick& tick : bits) tick.value *= static_cast<double>(report.parameters) / 8;
-  DrawXAxis(svg, frame, x, bits, "bits per weight");
-  DrawXAxis(svg, frame, x, sizes, size_name, /*above=*/true);
-}
-
 std::string Draw(const Report& report, const Data& data, const Layout& layout) {
   const double height = layout.narrow ? 360 : 430;
   Frame frame = {0, 44, layout.width - 8, height - 46};
@@ -130,7 +112,7 @@ std::string Draw(const Report& report, const Data& data, const Layout& layout) {
   Svg svg("frontier", layout, height, "Size against loss", what);
   DrawYAxis(svg, frame, y, y_ticks, "");
   svg.Text({0, 14}, Anchor::kStart, AxisName(report, data), "name");
-  DrawSizeAxes(svg, report, frame, x);
+  DrawSizeAxes(svg, frame, x, report.parameters);
 
   LabelPlacer labels(frame);
   std::vector<Point> line;
