@@ -26,8 +26,8 @@ struct UnpackFlags {
   int threads = 0;
   bool force = false;                       // overwrite weights that are there
 };
-// Decodes an nsq artifact into `out` as a checkpoint (model.safetensors, config.json, tokenizer) or as model.gguf; a GGUF file into
-// `out`/model.safetensors. The same bytes at any number of threads.
+// Decodes an nsq artifact into `out` as a checkpoint (model.safetensors, config.json, tokenizer) or as model.gguf (`out` itself,
+// when it ends in .gguf); a GGUF file into `out`/model.safetensors. The same bytes at any number of threads.
 int RunUnpack(const UnpackFlags& flags, bool json);
 
 // Runs a checkpoint or GGUF file over the token ids in the file `tokens` and writes the logits of every position to `out`:
@@ -64,6 +64,16 @@ struct FrontierFlags {
 };
 // Predicted losses of a checkpoint at many sizes, from one measurement. Returns 2 for flags that make no sense.
 int RunFrontier(const FrontierFlags& flags, bool json);
+
+struct BenchFlags {
+  std::string model, text;                  // a checkpoint directory; text to measure on
+  std::string calibration;                  // empty: a part of `text`, and the rest measures
+  double bits = 3;                          // bits per weight of the files that have a size to choose
+  uint64_t tokens = 0;                      // to measure on; 0: the default
+  int threads = 0;
+};
+// Baselines, the whole method and the method without its parts: sizes of files, losses of what they decode to.
+int RunBenchQuality(const BenchFlags& flags, bool json);
 
 // Every format with its bits and its signal-to-noise ratio, measured here on normal and Laplace samples.
 int RunSchemes(bool json);

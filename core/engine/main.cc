@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
   nashswarm::engine::UnpackFlags unpack_flags;
   auto* unpack = app.add_subcommand("unpack", "Decode an artifact into plain safetensors, or into a GGUF file for llama.cpp");
   unpack->add_option("path", unpack_flags.path, "Artifact directory or .gguf file")->required();
-  unpack->add_option("-o,--output", unpack_flags.out, "Directory that takes model.safetensors or model.gguf")->required();
+  unpack->add_option("-o,--output", unpack_flags.out, "Directory that takes model.safetensors or model.gguf; or a name that ends in .gguf")->required();
   unpack->add_option("--format", unpack_flags.format, "dense, or gguf (of an nsq artifact)")->check(CLI::IsMember({"dense", "gguf"}));
   unpack->add_option("--dtype", unpack_flags.dtype, "Of dense: f32, f16 or bf16")->check(CLI::IsMember({"f32", "f16", "bf16"}));
   unpack->add_option("--threads", unpack_flags.threads, "Threads; 0 is every core. Never changes the bytes")
@@ -81,6 +81,17 @@ int main(int argc, char** argv) {
   frontier->add_option("--threads", frontier_flags.threads, "Threads; 0 is every core")->check(CLI::NonNegativeNumber);
   frontier->add_option("-o,--output", frontier_flags.out, "SVG file that takes the drawing");
   frontier->add_flag("--json", json, "Print JSON");
+  nashswarm::engine::BenchFlags bench_flags;
+  auto* bench = app.add_subcommand("bench", "Compare the method with its baselines and its parts");
+  bench->require_subcommand(1);
+  auto* quality = bench->add_subcommand("quality", "Baselines, the method, and the method without its parts: files and their losses");
+  quality->add_option("model", bench_flags.model, "Checkpoint directory")->required();
+  quality->add_option("--text", bench_flags.text, "UTF-8 text to measure on; without --calibrate most of it calibrates")->required();
+  quality->add_option("--calibrate", bench_flags.calibration, "UTF-8 text to calibrate on");
+  quality->add_option("--bpw", bench_flags.bits, "Bits per weight of the whole file; 3 when not given");
+  quality->add_option("--tokens", bench_flags.tokens, "Measure on so many tokens; 0 is 32768");
+  quality->add_option("--threads", bench_flags.threads, "Threads; 0 is every core")->check(CLI::NonNegativeNumber);
+  quality->add_flag("--json", json, "Print JSON");
   auto* schemes = app.add_subcommand("schemes", "List the number formats with bits and measured signal-to-noise");
   schemes->add_flag("--json", json, "Print JSON");
 
@@ -95,6 +106,7 @@ int main(int argc, char** argv) {
   if (eval->parsed()) return nashswarm::engine::RunEval(eval_flags, json);
   if (calibrate->parsed()) return nashswarm::engine::RunCalibrate(path, text, out, calibration_tokens, threads, json);
   if (frontier->parsed()) return nashswarm::engine::RunFrontier(frontier_flags, json);
+  if (quality->parsed()) return nashswarm::engine::RunBenchQuality(bench_flags, json);
   if (unpack->parsed()) return nashswarm::engine::RunUnpack(unpack_flags, json);
   if (logits->parsed()) return nashswarm::engine::RunLogits(path, tokens, out, threads, json);
   if (tokenize->parsed()) return nashswarm::engine::RunTokenize(path, text, json);

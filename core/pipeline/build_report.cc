@@ -90,6 +90,25 @@ std::vector<report::StageCost> Costs(const Json& history) {
   return costs;
 }
 
+std::optional<report::SearchReport> SearchOf(const Json& plan, const Prepared& prepared) {
+  if (!plan.contains("search")) return std::nullopt;
+  const Json& search = plan.at("search");
+  report::SearchReport out;
+  out.text = search.at("text");
+  out.tokens = search.at("tokens");
+  for (const Json& step : search.at("trace")) {
+    report::SearchStep& row = out.trace.emplace_back();
+    row = {step.at("round"), step.at("step"), step.at("plans"), std::nullopt, step.at("mean_kl"), step.at("kept")};
+    if (step.contains("tried_kl")) row.tried_kl = step.at("tried_kl").get<double>();
+  }
+  for (const Json& variant : search.at("ablation")) {
+    const uint64_t bytes = variant.at("bytes");
+    out.ablation.push_back({variant.at("name"), bytes, 8 * static_cast<double>(bytes) / static_cast<double>(prepared.parameters),
+                            variant.at("mean_kl")});
+  }
+  return out;
+}
+
 std::string ModelName(const ReportInputs& inputs) {
   const std::string name = BaseName(JsonString(inputs.open.checkpoint->config(), "_name_or_path"));
   return name.empty() ? inputs.prepared.architecture : name;
@@ -120,6 +139,7 @@ report::Report BuildReport(const ReportInputs& inputs) {
     report.trials.push_back({trial.at("bytes"), bits(trial.at("bytes")), trial.at("predicted_loss"), trial.at("mean_kl"),
                              trial.at("perplexity"), trial.at("perplexity_change"), trial.at("passed")});
   }
+  report.search = SearchOf(plan, inputs.prepared);
   for (const Json& step : plan.at("path")) {
     report.price_path.push_back({step.at("price"), step.at("bytes"), step.at("loss")});
   }

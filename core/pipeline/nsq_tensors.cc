@@ -16,10 +16,10 @@ checkpoint::DType DTypeOf(quant::Format format) {
                                           : checkpoint::DType::kF32;
 }
 
-std::vector<float> PlainValues(const model::MappedTensor& tensor) {
-  const model::MappedTensor plain = model::InCheckpointOrder(tensor);
-  std::vector<float> values(plain.weights());
-  model::ReadRows(plain, 0, plain.rows, values.data());
+// As they lie in the checkpoint, whatever the order of its rows.
+std::vector<float> PlainValues(const checkpoint::SourceTensor& source) {
+  std::vector<float> values(source.elements());
+  checkpoint::ToFloat(source.dtype, source.data.data(), values.size(), values.data());
   return values;
 }
 
@@ -39,7 +39,7 @@ std::vector<PreparedTensor> NsqTensors(const model::Model& model) {
     if (tensor.source == nullptr) continue;  // made for GGUF
     PreparedTensor prepared{tensor.name, tensor.source_name(), std::string(model::NameOf(tensor.role)), tensor.source_rows,
                             tensor.source_row_weights, tensor.vector, {}};
-    if (tensor.vector) prepared.formats = {FormatOf(artifact::PlainDtype(tensor.source->dtype, PlainValues(tensor)))};
+    if (tensor.vector) prepared.formats = {FormatOf(artifact::PlainDtype(tensor.source->dtype, PlainValues(*tensor.source)))};
     tensors.push_back(std::move(prepared));
   }
   return tensors;
@@ -60,6 +60,6 @@ artifact::NsqTensor IndexEntry(const PreparedTensor& tensor, const model::Mapped
   return entry;
 }
 
-std::vector<float> ReadPlain(const NsqInputs& in, size_t tensor) { return PlainValues(in.source(tensor)); }
+std::vector<float> ReadPlain(const NsqInputs& in, size_t tensor) { return PlainValues(*in.source(tensor).source); }
 
 }  // namespace nashswarm::pipeline

@@ -1,6 +1,5 @@
 #include "core/quant/baseline.h"
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -21,18 +20,17 @@ struct Range {
 
 // Levels evenly spaced over a range. In double precision, in which no range of floats overflows.
 struct Ladder {
-  Ladder() = default;
-  Ladder(const Range& range, int bits) : lo(range.lo) {
-    const double width = static_cast<double>(range.hi) - range.lo, steps = (1 << bits) - 1;
+  Ladder(float least, float greatest, int bits) : lo(least) {
+    const double width = static_cast<double>(greatest) - least, steps = (1 << bits) - 1;
     step = width / steps;
     inverse = width > 0.0 ? steps / width : 0.0;
   }
-  float Nearest(float x) const {
+  uint8_t Nearest(float x) const {
     constexpr double kIntegers = 0x1.8p52;  // doubles of this size are integers: the sum rounds, halves to even
-    const double level = ((x - lo) * inverse + kIntegers) - kIntegers;
-    return static_cast<float>(lo + level * step);
+    return static_cast<uint8_t>(((x - lo) * inverse + kIntegers) - kIntegers);
   }
-  double lo = 0.0, step = 0.0, inverse = 0.0;
+  float At(uint8_t level) const { return static_cast<float>(lo + level * step); }
+  double lo, step, inverse;
 };
 
 uint64_t BytesOfBits(uint64_t bits) { return bits / 8 + (bits % 8 != 0); }
@@ -79,30 +77,61 @@ void ForEachClass(absl::Span<const float> weights, Cut first, Cut second, Visit 
 
 }  // namespace
 
-uint64_t RoundUniform(absl::Span<const float> weights, int bits, absl::Span<float> decoded) {
+UniformCodes CodeUniform(absl::Span<const float> weights, int bits) {
+  UniformCodes out;
+  if (weights.empty()) return out;
   Range range;
   for (const float x : weights) range.Cover(x);
-  const Ladder ladder(range, bits);
-  for (size_t i = 0; i < weights.size(); ++i) decoded[i] = ladder.Nearest(weights[i]);
+  out.least = range.lo, out.greatest = range.hi;
+  const Ladder ladder(range.lo, range.hi, bits);
+  out.codes.resize(weights.size());
+  for (size_t i = 0; i < weights.size(); ++i) out.codes[i] = ladder.Nearest(weights[i]);
+  return out;
+}
+
+void DecodeUniform(const UniformCodes& coded, int bits, absl::Span<float> decoded) {
+  const Ladder ladder(coded.least, coded.greatest, bits);
+  for (size_t i = 0; i < decoded.size(); ++i) decoded[i] = ladder.At(coded.codes[i]);
+}
+
+MagnitudeCodes CodeByMagnitude(absl::Span<const float> weights) {
+  const uint64_t tenth = weights.size() / 10, fifth = weights.size() / 5;
+  MagnitudeCodes out;
+  out.classes.resize(weights.size());
+  std::array<std::vector<float>, kMagnitudeClasses> members;
+  ForEachClass(weights, CutAt(weights, tenth), CutAt(weights, tenth + fifth), [&](size_t i, int c) {
+    out.classes[i] = static_cast<uint8_t>(c);
+    members[c].push_back(weights[i]);
+  });
+  for (int c = 0; c < kMagnitudeClasses; ++c) out.members[c] = CodeUniform(members[c], kMagnitudeBits[c]);
+  return out;
+}
+
+void DecodeByMagnitude(const MagnitudeCodes& coded, absl::Span<float> decoded) {
+  std::array<std::vector<float>, kMagnitudeClasses> members;
+  for (int c = 0; c < kMagnitudeClasses; ++c) {
+    members[c].resize(coded.members[c].codes.size());
+    DecodeUniform(coded.members[c], kMagnitudeBits[c], absl::MakeSpan(members[c]));
+  }
+  std::array<size_t, kMagnitudeClasses> next{};
+  for (size_t i = 0; i < decoded.size(); ++i) {
+    const uint8_t c = coded.classes[i];
+    decoded[i] = members[c][next[c]++];
+  }
+}
+
+uint64_t RoundUniform(absl::Span<const float> weights, int bits, absl::Span<float> decoded) {
+  DecodeUniform(CodeUniform(weights, bits), bits, decoded);
   return BytesOfBits(weights.size() * static_cast<uint64_t>(bits)) + kRangeBytes;
 }
 
 uint64_t RoundByMagnitude(absl::Span<const float> weights, absl::Span<float> decoded) {
-  constexpr int kClasses = 3, kBits[kClasses] = {8, 4, 2};
   constexpr double kMapBits = 1.1567796494470395;  // -0.1 log2 0.1 - 0.2 log2 0.2 - 0.7 log2 0.7
-  const uint64_t size = weights.size(), tenth = size / 10, fifth = size / 5;
-  const Cut first = CutAt(weights, tenth), second = CutAt(weights, tenth + fifth);
-
-  Range ranges[kClasses];
-  ForEachClass(weights, first, second, [&](size_t i, int c) { ranges[c].Cover(weights[i]); });
-  Ladder ladders[kClasses];
-  for (int c = 0; c < kClasses; ++c) ladders[c] = Ladder(ranges[c], kBits[c]);
-  // The classes of equals go by position, and each weight is read before it is overwritten.
-  ForEachClass(weights, first, second, [&](size_t i, int c) { decoded[i] = ladders[c].Nearest(weights[i]); });
-
-  const uint64_t bits = tenth * 8 + fifth * 4 + (size - tenth - fifth) * 2;
-  const auto map_bits = static_cast<uint64_t>(std::ceil(kMapBits * static_cast<double>(size)));
-  return BytesOfBits(bits + map_bits) + kClasses * kRangeBytes;
+  const MagnitudeCodes coded = CodeByMagnitude(weights);
+  DecodeByMagnitude(coded, decoded);
+  uint64_t bits = static_cast<uint64_t>(std::ceil(kMapBits * static_cast<double>(weights.size())));
+  for (int c = 0; c < kMagnitudeClasses; ++c) bits += coded.members[c].codes.size() * static_cast<uint64_t>(kMagnitudeBits[c]);
+  return BytesOfBits(bits) + kMagnitudeClasses * kRangeBytes;
 }
 
 }  // namespace nashswarm::quant

@@ -1,25 +1,44 @@
-// Two plain ways to store a tensor in fewer bits, known from published tables and measured for comparison: only what
-// the weights decode to, and an honest count of the bytes that would have to be stored. Not formats: nothing is
-// written.
+// Plain ways to store a tensor in fewer bits, known from published tables and measured for comparison: the codes, what they
+// decode to, and an honest count of the bytes they need.
 #ifndef NASHSWARM_CORE_QUANT_BASELINE_H_
 #define NASHSWARM_CORE_QUANT_BASELINE_H_
 
+#include <array>
 #include <cstdint>
+#include <vector>
 
 #include "absl/types/span.h"
 
 namespace nashswarm::quant {
 
+// Levels evenly spaced from the least to the greatest weight, and one code a weight: the index of its level, halves to even.
+struct UniformCodes {
+  float least = 0, greatest = 0;
+  std::vector<uint8_t> codes;
+};
+UniformCodes CodeUniform(absl::Span<const float> weights, int bits);  // 1 <= bits <= 8
+// decoded.size() == codes.size().
+void DecodeUniform(const UniformCodes& coded, int bits, absl::Span<float> decoded);
+
+// Ranks the weights by magnitude, the earlier first among equals: the first tenth (rounded down) is class 0 and gets 8 bits, the
+// next fifth (rounded down) class 1 and 4, the rest class 2 and 2, each coded uniformly over its own range.
+inline constexpr int kMagnitudeClasses = 3;
+inline constexpr std::array<int, kMagnitudeClasses> kMagnitudeBits = {8, 4, 2};
+struct MagnitudeCodes {
+  std::vector<uint8_t> classes;                             // of every weight
+  std::array<UniformCodes, kMagnitudeClasses> members;      // of a class, in order
+};
+MagnitudeCodes CodeByMagnitude(absl::Span<const float> weights);
+void DecodeByMagnitude(const MagnitudeCodes& coded, absl::Span<float> decoded);
+
 // Both take a tensor of any length, finite weights, and a span as long for what they decode to, which may be the
 // weights' own memory. Both return bytes. A range of a single value decodes to that value.
 
-// Rounds to 2^bits levels (1 <= bits <= 8) evenly spaced from the least to the greatest weight, halves to even.
-// Stored: `bits` a weight, and two floats.
+// CodeUniform and back. Stored: `bits` a weight, and two floats.
 uint64_t RoundUniform(absl::Span<const float> weights, int bits, absl::Span<float> decoded);
 
-// Ranks the weights by magnitude, the earlier first among equals: the first tenth (rounded down) gets 8 bits, the next
-// fifth (rounded down) 4, the rest 2, each class rounded uniformly over its own range.
-// Stored: those bits, two floats a class, and which weight is in which class at the entropy of the three shares.
+// CodeByMagnitude and back. Stored: those bits, two floats a class, and which weight is in which class at the entropy of the
+// three shares.
 uint64_t RoundByMagnitude(absl::Span<const float> weights, absl::Span<float> decoded);
 
 }  // namespace nashswarm::quant

@@ -64,6 +64,32 @@ struct Trial {
   bool passed = false;
 };
 
+// A step of the search over whole plans: one that was measured, or a flock of them.
+struct SearchStep {
+  int round = 0;
+  std::string step;              // "equilibrium", "context", "swarm"
+  int plans = 0;                 // tried in it
+  std::optional<double> tried_kl;  // mean KL of the plan that came out of it; absent when it found none to measure
+  double mean_kl = 0;            // of the plan kept after it
+  bool kept = false;             // what came out of it is that plan
+};
+
+// A plan of the same size, made with parts of the method only.
+struct SearchVariant {
+  std::string name;              // "uniform", "game", "swarm only", "both"
+  uint64_t bytes = 0;            // of the file
+  double bits_per_weight = 0;
+  double mean_kl = 0;
+};
+
+// Measured on the text that plans are chosen by, not on the evaluation text.
+struct SearchReport {
+  std::string text;              // which that is, in words
+  uint64_t tokens = 0;           // scored
+  std::vector<SearchStep> trace;
+  std::vector<SearchVariant> ablation;  // empty unless the search was asked for
+};
+
 struct PriceStep {
   double price = 0;              // loss per byte
   uint64_t bytes = 0;            // of the file at this price
@@ -97,6 +123,7 @@ struct Report {
   double chosen_predicted_loss = 0;
   std::vector<FrontierPoint> frontier;   // by size, ascending
   std::vector<Trial> trials;             // in the order they were measured
+  std::optional<SearchReport> search;    // absent when there was none
   std::vector<PriceStep> price_path;     // of the chosen plan, in order
   std::vector<TensorRow> tensors;        // in file order
   std::vector<TextUsed> texts;

@@ -27,6 +27,7 @@ std::string ToHtml(const Report& report) {
   body += PricePathHtml(report);
   body += ErrorsHtml(report);
   body += TrialsHtml(report);
+  body += SearchHtml(report);
   body += TextsHtml(report);
   body += CostsHtml(report);
   if (!warnings_first) body += WarningsHtml(report);

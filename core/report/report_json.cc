@@ -67,6 +67,32 @@ void Fields(V& v, T& trial) requires std::is_same_v<std::remove_const_t<T>, Tria
 }
 
 template <typename V, typename T>
+void Fields(V& v, T& step) requires std::is_same_v<std::remove_const_t<T>, SearchStep> {
+  v("round", step.round);
+  v("step", step.step);
+  v("plans", step.plans);
+  v("tried_kl", step.tried_kl);
+  v("mean_kl", step.mean_kl);
+  v("kept", step.kept);
+}
+
+template <typename V, typename T>
+void Fields(V& v, T& variant) requires std::is_same_v<std::remove_const_t<T>, SearchVariant> {
+  v("name", variant.name);
+  v("bytes", variant.bytes);
+  v("bits_per_weight", variant.bits_per_weight);
+  v("mean_kl", variant.mean_kl);
+}
+
+template <typename V, typename T>
+void Fields(V& v, T& search) requires std::is_same_v<std::remove_const_t<T>, SearchReport> {
+  v("text", search.text);
+  v("tokens", search.tokens);
+  v("trace", search.trace);
+  v("ablation", search.ablation);
+}
+
+template <typename V, typename T>
 void Fields(V& v, T& step) requires std::is_same_v<std::remove_const_t<T>, PriceStep> {
   v("price", step.price);
   v("bytes", step.bytes);
@@ -107,6 +133,7 @@ void Fields(V& v, T& report) requires std::is_same_v<std::remove_const_t<T>, Rep
   v.If(report.chosen_bytes > 0, "chosen_predicted_loss", report.chosen_predicted_loss);
   v("frontier", report.frontier);
   v("trials", report.trials);
+  v("search", report.search);
   v("price_path", report.price_path);
   v("tensors", report.tensors);
   v("texts", report.texts);

@@ -74,7 +74,7 @@ TEST(ReportHtmlTest, HasEverySectionInTheOrderOfAReader) {
   const std::string body = Body(FullReport());
   size_t last = 0;
   for (const char* id : {"<h1>gpt2", "id=\"headline\"", "id=\"frontier\"", "id=\"bits\"", "id=\"price-path\"", "id=\"errors\"",
-                         "id=\"trials\"", "id=\"texts\"", "id=\"costs\"", "id=\"warnings\"", "<footer>"}) {
+                         "id=\"trials\"", "id=\"search\"", "id=\"texts\"", "id=\"costs\"", "id=\"warnings\"", "<footer>"}) {
     const size_t at = body.find(id);
     ASSERT_NE(at, std::string::npos) << id;
     EXPECT_GT(at, last) << id;
@@ -89,8 +89,29 @@ TEST(ReportHtmlTest, ShowsTheNumbersOfTheHeadline) {
     EXPECT_TRUE(Has(body, text));
   }
   EXPECT_TRUE(Has(body, "mean KL predicted 0.0418, measured 0.0473 ± 0.00082 nats"));
-  EXPECT_EQ(Times(body, "<tr class=\"ours\">"), 1u);
-  EXPECT_EQ(Times(body, ">not measured</span>"), 5u);  // the five of the one row that was not
+  const std::string headline = body.substr(0, body.find("</table>"));
+  EXPECT_EQ(Times(headline, "<tr class=\"ours\">"), 1u);
+  EXPECT_EQ(Times(headline, ">not measured</span>"), 5u);  // the five of the one row that was not
+}
+
+TEST(ReportHtmlTest, ShowsTheSearchAndWhatItWasMeasuredOn) {
+  Report report = FullReport();
+  const std::string body = Body(report);
+  EXPECT_TRUE(Has(body, "Measured on 32 windows of the calibration text (a text), 16384 tokens, which nothing else was fitted to"));
+  EXPECT_TRUE(Has(body, "step 3, best response in context: 0.04650 nats, not kept"));
+  EXPECT_TRUE(Has(body, "<tr class=\"ours\"><th scope=\"row\">both: the plan kept</th>"));
+  const size_t at = body.find("aria-labelledby=\"search-wide-t");
+  ASSERT_NE(at, std::string::npos);
+  const std::string drawing = body.substr(at, body.find("</svg>", at) - at);
+  EXPECT_EQ(Times(drawing, "<polyline class=\"curve\""), 1u);
+  EXPECT_EQ(Times(drawing, "<circle class=\"ours\""), 3u);
+  EXPECT_EQ(Times(drawing, "<polygon class=\"base\""), 1u);  // one was measured and not kept, one round measured nothing
+
+  report.search->ablation.clear();
+  EXPECT_EQ(Times(Body(report), "What each part is worth"), 0u);
+  EXPECT_TRUE(Has(Body(report), "id=\"search\""));
+  report.search.reset();
+  EXPECT_EQ(Times(Body(report), "id=\"search\""), 0u);
 }
 
 TEST(ReportHtmlTest, FallbacksComeFirst) {
@@ -106,7 +127,7 @@ TEST(ReportHtmlTest, FallbacksComeFirst) {
 TEST(ReportHtmlTest, WhatWasNotMeasuredIsNoZero) {
   const std::string body = Body(MinimalReport());
   EXPECT_TRUE(Has(body, "No text was given, so loss was not measured: <code>--calibrate self</code>"));
-  for (const char* word : {"perplexity", "Perplexity", "KL", "top-1", "nats", "id=\"frontier\"", "id=\"price-path\"", "id=\"trials\"",
+  for (const char* word : {"perplexity", "Perplexity", "KL", "top-1", "nats", "id=\"frontier\"", "id=\"price-path\"", "id=\"trials\"", "id=\"search\"",
                            "id=\"texts\"", "id=\"costs\"", "id=\"warnings\"", "0\u00A0B<"}) {
     EXPECT_EQ(Times(body, word), 0u) << word;
   }
@@ -139,7 +160,8 @@ TEST(ReportHtmlTest, HostileTextStaysText) {
                             &report.plan_summary, &report.headline[1].name, &report.tensors[0].name, &report.tensors[0].format,
                             &report.tensors[1].role, &report.tensors[3].role, &report.tensors[3].name, &report.tensors[3].format,
                             &report.texts[0].purpose, &report.texts[0].source, &report.texts[0].sha256, &report.texts[0].note,
-                            &report.costs[0].stage, &report.warnings[0]}) {
+                            &report.costs[0].stage, &report.warnings[0], &report.search->text, &report.search->trace[0].step,
+                            &report.search->ablation[0].name}) {
     *text = evil;
   }
   const std::string html = ToHtml(report);
@@ -147,7 +169,7 @@ TEST(ReportHtmlTest, HostileTextStaysText) {
   EXPECT_EQ(Times(html, "<script"), 0u) << "<script";
   EXPECT_EQ(Times(html, "\" onload"), 0u) << "\" onload";
   EXPECT_EQ(Times(html, "</title></style>"), 0u);
-  EXPECT_GE(Times(html, "&lt;script&gt;"), 19u);
+  EXPECT_GE(Times(html, "&lt;script&gt;"), 22u);
 }
 
 TEST(ReportHtmlTest, NumbersThatAreNoneDoNotReachThePage) {
@@ -170,6 +192,8 @@ TEST(ReportHtmlTest, NumbersThatAreNoneDoNotReachThePage) {
         t.bits_per_weight = t.relative_error = t.predicted_loss = value;
       }
       for (Trial& t : report.trials) t.predicted_loss = t.mean_kl = t.perplexity = t.perplexity_change = t.bits_per_weight = value;
+      for (SearchStep& s : report.search->trace) s.tried_kl = s.mean_kl = value;
+      for (SearchVariant& v : report.search->ablation) v.mean_kl = v.bits_per_weight = value;
       for (StageCost& c : report.costs) c.seconds = value;
       report.chosen_predicted_loss = value;
       const std::string html = ToHtml(report);

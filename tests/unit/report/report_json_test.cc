@@ -30,7 +30,7 @@ TEST(ReportJsonTest, KeysAreTheMembersInTheirOrder) {
   const OrderedJson json = ToJson(FullReport());
   EXPECT_THAT(KeysOf(json),
               ElementsAre("schema", "engine", "model_name", "architecture", "source_digest", "parameters", "target", "plan_summary",
-                          "headline", "loss_is_kl", "chosen_bytes", "chosen_predicted_loss", "frontier", "trials", "price_path",
+                          "headline", "loss_is_kl", "chosen_bytes", "chosen_predicted_loss", "frontier", "trials", "search", "price_path",
                           "tensors", "texts", "costs", "warnings"));
   EXPECT_EQ(json["schema"], "nashswarm.report/1");
   EXPECT_THAT(KeysOf(json["headline"][0]),
@@ -42,6 +42,10 @@ TEST(ReportJsonTest, KeysAreTheMembersInTheirOrder) {
   EXPECT_THAT(KeysOf(json["frontier"][0]), ElementsAre("bytes", "bits_per_weight", "predicted_loss"));
   EXPECT_THAT(KeysOf(json["trials"][0]), ElementsAre("bytes", "bits_per_weight", "predicted_loss", "mean_kl", "perplexity",
                                                      "perplexity_change", "passed"));
+  EXPECT_THAT(KeysOf(json["search"]), ElementsAre("text", "tokens", "trace", "ablation"));
+  EXPECT_THAT(KeysOf(json["search"]["trace"][0]), ElementsAre("round", "step", "plans", "tried_kl", "mean_kl", "kept"));
+  EXPECT_THAT(KeysOf(json["search"]["trace"][3]), ElementsAre("round", "step", "plans", "mean_kl", "kept"));  // nothing was measured
+  EXPECT_THAT(KeysOf(json["search"]["ablation"][0]), ElementsAre("name", "bytes", "bits_per_weight", "mean_kl"));
   EXPECT_THAT(KeysOf(json["price_path"][0]), ElementsAre("price", "bytes", "loss"));
   EXPECT_THAT(KeysOf(json["texts"][0]), ElementsAre("purpose", "source", "sha256", "bytes", "tokens", "context", "note"));
   EXPECT_THAT(KeysOf(json["costs"][0]), ElementsAre("stage", "tasks", "seconds", "peak_bytes"));
@@ -70,6 +74,7 @@ TEST(ReportJsonTest, EveryKeyHoldsItsOwnMember) {
   r.loss_is_kl = true, r.chosen_bytes = 13, r.chosen_predicted_loss = 14.5;
   r.frontier = {{15, 16.5, 17.5}};
   r.trials = {{18, 19.5, 20.5, 21.5, 22.5, 23.5, true}};
+  r.search = SearchReport{"st", 38, {{39, "ss", 40, 41.5, 42.5, true}}, {{"sn", 43, 44.5, 45.5}}};
   r.price_path = {{24.5, 25, 26.5}};
   r.tensors = {{"tn", "tr", 27, 28, "tf", 29.5, 30.5, 31.5, true}};
   r.texts = {{"xp", "xs", "xh", 32, 33, 34, "xn"}};
@@ -85,6 +90,9 @@ TEST(ReportJsonTest, EveryKeyHoldsItsOwnMember) {
     "frontier": [{"bytes": 15, "bits_per_weight": 16.5, "predicted_loss": 17.5}],
     "trials": [{"bytes": 18, "bits_per_weight": 19.5, "predicted_loss": 20.5, "mean_kl": 21.5, "perplexity": 22.5,
                 "perplexity_change": 23.5, "passed": true}],
+    "search": {"text": "st", "tokens": 38,
+               "trace": [{"round": 39, "step": "ss", "plans": 40, "tried_kl": 41.5, "mean_kl": 42.5, "kept": true}],
+               "ablation": [{"name": "sn", "bytes": 43, "bits_per_weight": 44.5, "mean_kl": 45.5}]},
     "price_path": [{"price": 24.5, "bytes": 25, "loss": 26.5}],
     "tensors": [{"name": "tn", "role": "tr", "layer": 27, "weights": 28, "format": "tf", "bits_per_weight": 29.5,
                  "relative_error": 30.5, "predicted_loss": 31.5, "vector": true}],
@@ -100,6 +108,7 @@ TEST(ReportJsonTest, WhatIsUnknownIsAbsent) {
   const OrderedJson json = ToJson(report);
   EXPECT_FALSE(json["headline"][0].contains("quality"));
   EXPECT_FALSE(json.contains("chosen_bytes"));
+  EXPECT_FALSE(json.contains("search"));
   EXPECT_FALSE(json.contains("chosen_predicted_loss"));
   EXPECT_FALSE(json["texts"][0].contains("tokens"));
   EXPECT_FALSE(json["texts"][0].contains("context"));

@@ -69,6 +69,17 @@ Report FullReport() {
       {56011776, 3.6009, 0.0363, 0.0391, 30.462, 0.0370, true},  {52011008, 3.3437, 0.0521, 0.0602, 31.237, 0.0634, false},
       {54430912, 3.4993, 0.0418, 0.0473, 30.816, 0.0491, true},
   };
+  r.search = SearchReport{"32 windows of the calibration text (a text), 16384 tokens, which nothing else was fitted to",
+                          8160,
+                          {{0, "equilibrium", 1, 0.0481, 0.0481, true},
+                           {0, "context", 1, 0.0462, 0.0462, true},
+                           {1, "context", 1, 0.0465, 0.0462, false},
+                           {2, "swarm", 12, std::nullopt, 0.0462, false},
+                           {3, "swarm", 12, 0.0457, 0.0457, true}},
+                          {{"uniform", 54430112, 3.4992, 0.0733},
+                           {"game", 54430912, 3.4993, 0.0481},
+                           {"swarm only", 54429696, 3.4992, 0.0695},
+                           {"both", 54430912, 3.4993, 0.0457}}};
   AddPath(&r, 3.1e-9, size);
   r.tensors.push_back(Matrix("transformer.wte.weight", "token_embedding", -1, 38597376, 1, 0.5));
   r.tensors.push_back(Matrix("transformer.wpe.weight", "position_embedding", -1, 786432, 5, 0.4));
@@ -143,6 +154,7 @@ Report DeepReport(int layers) {
     r.tensors.push_back(Vector("model.layers." + std::to_string(layer) + ".norm", "norm", layer, 16384));
   }
   r.tensors.push_back(Matrix("lm_head.<b onmouseover='alert(1)'>\"weight\" & co", "output", -1, 2101346304, 5, 5e11));
+  r.search.reset();
   r.warnings = {"FALLBACK: 126 tensors have rows of 53248 weights, which do not divide by 256, and took 32-wide types.",
                 "model.layers.3.\"<img src=x onerror=alert(1)>\" & 'others' have outliers."};
   return r;
