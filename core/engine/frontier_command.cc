@@ -233,6 +233,9 @@ Json ToJson(const Frontier& frontier, const FrontierFlags& flags) {
   return json;
 }
 
+// Six decimals, while they say something.
+std::string LossText(double loss) { return loss >= 1e-5 || loss == 0 ? absl::StrFormat("%.6f", loss) : absl::StrFormat("%.2e", loss); }
+
 std::string ToText(const Frontier& frontier, const FrontierFlags& flags) {
   std::string out = absl::StrFormat("%s: %s, %d parameters, as %s\n", flags.model, frontier.architecture, frontier.parameters, flags.format);
   absl::StrAppend(&out, frontier.loss_is_kl
@@ -243,10 +246,10 @@ std::string ToText(const Frontier& frontier, const FrontierFlags& flags) {
                        : std::vector<std::string>{">bits per weight", ">bytes", ">predicted loss"});
   for (const Size& size : frontier.sizes) {
     std::vector<std::string> row = {absl::StrFormat("%.3f", frontier.BitsPerWeight(size.predicted.bytes)), absl::StrCat(size.predicted.bytes),
-                                    absl::StrFormat("%.6f", size.predicted.loss)};
+                                    LossText(size.predicted.loss)};
     if (size.measured) {
       row.push_back(absl::StrCat(size.measured->bytes));
-      row.push_back(absl::StrFormat("%.6f +- %.6f", size.measured->mean_kl, size.measured->mean_kl_stderr));
+      row.push_back(absl::StrCat(LossText(size.measured->mean_kl), " +- ", LossText(size.measured->mean_kl_stderr)));
       row.push_back(absl::StrFormat("%+.2f %%", 100 * size.measured->perplexity_change));
     } else if (measured) {
       row.resize(6);
