@@ -239,11 +239,13 @@ class Bench {
   std::vector<Row> rows_;
 };
 
-absl::Status Check(const BenchFlags& flags) {
-  if (!(flags.bits > 0 && flags.bits <= 64)) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "BITS_INVALID", absl::StrFormat("--bpw %g: must be above 0 and at most 64", flags.bits),
-                     "give bits per weight of the whole file, such as --bpw 3");
-  }
+absl::Status CheckBits(const BenchFlags& flags) {
+  if (flags.bits > 0 && flags.bits <= 64) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, "BITS_INVALID", absl::StrFormat("--bpw %g: must be above 0 and at most 64", flags.bits),
+                   "give bits per weight of the whole file, such as --bpw 3");
+}
+
+absl::Status CheckFiles(const BenchFlags& flags) {
   for (const std::string& path : {flags.model, flags.text, flags.calibration}) {
     if (!path.empty() && !PathExists(path)) return ErrnoError(ENOENT, path);
   }
@@ -253,7 +255,11 @@ absl::Status Check(const BenchFlags& flags) {
 }  // namespace
 
 int RunBenchQuality(const BenchFlags& flags, bool json) {
-  if (const absl::Status status = Check(flags); !status.ok()) return ReportError(status, json);
+  if (const absl::Status status = CheckBits(flags); !status.ok()) {
+    ReportError(status, json);
+    return 2;
+  }
+  if (const absl::Status status = CheckFiles(flags); !status.ok()) return ReportError(status, json);
   Bench bench(flags);
   if (const absl::Status status = bench.Run(); !status.ok()) return ReportError(status, json);
   if (json) std::cout << bench.ToJson().dump() << "\n";

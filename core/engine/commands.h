@@ -72,7 +72,8 @@ struct BenchFlags {
   uint64_t tokens = 0;                      // to measure on; 0: the default
   int threads = 0;
 };
-// Baselines, the whole method and the method without its parts: sizes of files, losses of what they decode to.
+// Baselines, the whole method and the method without its parts: sizes of files, losses of what they decode to. Returns 2 for
+// flags that make no sense.
 int RunBenchQuality(const BenchFlags& flags, bool json);
 
 // Every format with its bits and its signal-to-noise ratio, measured here on normal and Laplace samples.

@@ -31,7 +31,7 @@ using Progress = std::function<void(uint64_t, uint64_t)>;
 
 absl::StatusOr<Unpacked> ToGguf(const UnpackFlags& flags, const std::string& file, ProgressLine* line) {
   if (!artifact::IsNsq(flags.path)) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID", absl::StrCat(flags.path, ": --format gguf is for nsq artifacts"),
+    return MakeError(absl::StatusCode::kFailedPrecondition, "FORMAT_INVALID", absl::StrCat(flags.path, ": --format gguf is for nsq artifacts"),
                      "a GGUF file can be used as it is; for another size compress the checkpoint again");
   }
   NS_ASSIGN_OR_RETURN(const artifact::OpenNsq open, artifact::ReadNsq(flags.path));

@@ -7,6 +7,7 @@
 #include "core/base/parallel.h"
 #include "core/base/status.h"
 #include "core/pipeline/chunks.h"
+#include "core/pipeline/step_search.h"
 
 namespace nashswarm::pipeline {
 namespace {
@@ -17,7 +18,7 @@ constexpr uint64_t kWeightBytes = 4ull << 30;
 constexpr uint64_t kKeptWeights = 256u << 20;
 // EvaluateAt: within this share of the budget is near enough.
 constexpr double kClose = 0.0005;
-constexpr int kTries = 5;
+constexpr int kTries = 4;
 
 }  // namespace
 
@@ -142,28 +143,55 @@ absl::StatusOr<CandidateEvaluator::Tried> CandidateEvaluator::Evaluate(const std
 absl::StatusOr<CandidateEvaluator::Tried> CandidateEvaluator::EvaluateAt(uint64_t budget, std::vector<Choice> choices,
                                                                          const evaluate::Progress& progress) {
   const std::vector<Choice> asked = choices;
-  double log_factor = 0;
-  bool fits = false;
-  std::vector<Choice> fitting;
-  for (int attempt = 0; attempt < kTries || !fits; ++attempt) {
-    for (size_t t = 0; t < choices.size(); ++t) {
-      if (asked[t].is_coded()) choices[t].step = static_cast<float>(asked[t].step * std::exp2(log_factor));
+  double factor = 1;
+  if (std::any_of(asked.begin(), asked.end(), [](const Choice& choice) { return choice.is_coded(); })) {
+    StepSearch search(budget, prepared_.parameters, kClose, kTries);
+    const auto encode_at = [&](double log_factor) {
+      factor = std::exp2(log_factor);
+      for (size_t t = 0; t < choices.size(); ++t) {
+        if (asked[t].is_coded()) choices[t].step = static_cast<float>(asked[t].step * factor);
+      }
+      return EncodeTensors(choices);
+    };
+    bool is_best = false;  // what is encoded now
+    while (!search.done()) {
+      NS_RETURN_IF_ERROR(encode_at(search.log_factor()));
+      is_best = search.Took(BytesNow());
     }
+    if (!is_best) NS_RETURN_IF_ERROR(encode_at(search.best_log_factor()));
+    NS_RETURN_IF_ERROR(Spend(budget, &choices));
+  } else {
     NS_RETURN_IF_ERROR(EncodeTensors(choices));
-    const auto bytes = static_cast<double>(BytesNow()), aim = static_cast<double>(budget);
-    if (bytes <= aim) {
-      fits = true;
-      fitting = choices;
-      if (bytes >= (1 - kClose) * aim) break;
-    }
-    if (std::none_of(asked.begin(), asked.end(), [](const Choice& choice) { return choice.is_coded(); })) break;
-    // A bit a weight is an octave of the step, about; once it fits, a little less than all the way.
-    const double octaves = 8 * (bytes - (1 - kClose / 2) * aim) / static_cast<double>(prepared_.parameters);
-    log_factor += bytes > aim ? 1.1 * octaves + 0.0005 : 0.9 * octaves;
   }
-  NS_RETURN_IF_ERROR(EncodeTensors(fitting.empty() ? choices : fitting));
   NS_ASSIGN_OR_RETURN(evaluate::Score score, ScoreNow(progress));
-  return Describe(std::move(score));
+  Tried tried = Describe(std::move(score));
+  tried.step_factor = factor;
+  return tried;
+}
+
+// What a common factor leaves over, as ENCODE would spend it.
+absl::Status CandidateEvaluator::Spend(uint64_t budget, std::vector<Choice>* choices) {
+  std::vector<Spender> spenders;
+  for (size_t t = 0; t < choices->size(); ++t) {
+    if ((*choices)[t].is_coded()) spenders.push_back({t, prepared_.tensors[t].weights(), slots_[t].bytes, (*choices)[t].step});
+  }
+  Choice choice;
+  uint64_t bytes = 0;
+  double distortion = 0;
+  std::vector<float> decoded;
+  const auto encode = [&](size_t t, double step) -> absl::StatusOr<uint64_t> {
+    choice = slots_[t].choice, bytes = slots_[t].bytes, distortion = slots_[t].distortion;
+    decoded = overlay_->Remove(prepared_.tensors[t].name);
+    (*choices)[t].step = static_cast<float>(step);
+    NS_RETURN_IF_ERROR(EncodeTensors(*choices));
+    return slots_[t].bytes;
+  };
+  return SpendLeftover(budget, BytesNow(), kClose, std::move(spenders), encode, [&](size_t t, bool stays) {
+    if (stays) return;
+    slots_[t].choice = (*choices)[t] = choice;
+    slots_[t].bytes = bytes, slots_[t].distortion = distortion;
+    overlay_->Replace(prepared_.tensors[t].name, std::move(decoded));
+  });
 }
 
 absl::StatusOr<double> CandidateEvaluator::KlWithExact(size_t tensor, const evaluate::Progress& progress) {

@@ -30,13 +30,14 @@ class CandidateEvaluator {
     std::vector<uint64_t> tensor_bytes;
     std::vector<double> distortions;  // of coded tensors, by their loss; 0 of others
     std::vector<Choice> choices;      // what was encoded
+    double step_factor = 1;           // of EvaluateAt: between the steps asked for and what most of them became
     double mean_kl() const { return score.agreement->mean_kl; }
   };
   // `choices`: one per tensor. Tensors whose choice has not changed since the last call are not encoded again.
   absl::StatusOr<Tried> Evaluate(const std::vector<Choice>& choices, const evaluate::Progress& progress);
 
-  // The same, with the steps of coded tensors scaled by one factor until they take at most `budget` bytes in all, and nearly as
-  // many: what ENCODE will make of the plan. Without coded tensors as Evaluate.
+  // The same, with the steps of coded tensors brought to at most `budget` bytes in all, and nearly as many (step_search.h): what
+  // ENCODE will make of the plan. Without coded tensors as Evaluate.
   absl::StatusOr<Tried> EvaluateAt(uint64_t budget, std::vector<Choice> choices, const evaluate::Progress& progress);
 
   // The mean KL divergence with the tensors as the last call encoded them, but one as in the checkpoint.
@@ -51,6 +52,7 @@ class CandidateEvaluator {
     std::unique_ptr<CodedTensor> coded;
   };
   absl::Status EncodeTensors(const std::vector<Choice>& choices);
+  absl::Status Spend(uint64_t budget, std::vector<Choice>* choices);
   absl::StatusOr<std::vector<float>> EncodeTensor(size_t tensor, const Choice& choice, int threads);
   absl::StatusOr<std::vector<float>> EncodeBlocks(size_t tensor, quant::Format format, int threads);
   absl::StatusOr<evaluate::Score> ScoreNow(const evaluate::Progress& progress);

@@ -1,5 +1,4 @@
-// ENCODE of an nsq artifact. What a stream takes is known only when it is there, so the shard's steps are scaled, all by the
-// same factor, until the bytes meet what the plan gave the shard: to first order that keeps the equilibrium.
+// ENCODE of an nsq artifact: the shard's streams, with steps scaled until they meet what the plan gave the shard.
 #include <algorithm>
 #include <cmath>
 
@@ -10,6 +9,7 @@
 #include "core/pipeline/coded_tensor.h"
 #include "core/pipeline/nsq_stages.h"
 #include "core/pipeline/progress.h"
+#include "core/pipeline/step_search.h"
 
 namespace nashswarm::pipeline {
 namespace {
@@ -17,8 +17,6 @@ namespace {
 // Within this share of the bytes it is enough; and so many tries are.
 constexpr double kClose = 0.0003;
 constexpr int kTries = 6;
-// A tensor strays no farther from its place in the equilibrium than this, in octaves of its step.
-constexpr double kMostFiner = 0.25;
 // A tensor of this many tiles gives every thread work by itself; smaller ones run side by side.
 constexpr uint64_t kLargeWeights = 8u << 20;
 
@@ -45,25 +43,14 @@ class ShardEncoder {
       if (!in_.prepared.tensors[first_ + i].is_coded()) best_[i] = EncodePlain(first_ + i);
     }
     if (budget_ == 0) return absl::OkStatus();
-    // Logarithms of the factor: `fine` took too many bytes, `coarse` fits.
-    double fine = 0, coarse = 0, at = 0;
-    uint64_t fine_bytes = 0, coarse_bytes = 0;
-    for (int attempt = 0; attempt < kTries || coarse_bytes == 0; ++attempt) {
-      NS_ASSIGN_OR_RETURN(std::vector<Done> made, EncodeAll(std::exp2(at), attempt));
+    StepSearch search(budget_, weights_, kClose, kTries);
+    for (int attempt = 0; !search.done(); ++attempt) {
+      NS_ASSIGN_OR_RETURN(std::vector<Done> made, EncodeAll(std::exp2(search.log_factor()), attempt));
       uint64_t bytes = 0;
       for (const Done& done : made) bytes += done.bytes.size();
-      if (bytes <= budget_) {
-        coarse = at;
-        coarse_bytes = bytes;
-        Keep(std::move(made));
-        if (static_cast<double>(bytes) >= (1 - kClose) * static_cast<double>(budget_)) break;
-      } else {
-        fine = at;
-        fine_bytes = bytes;
-      }
-      at = Next(at, bytes, fine, fine_bytes, coarse, coarse_bytes);
+      if (search.Took(bytes)) Keep(std::move(made));
     }
-    return SpendLeftover(coarse_bytes);
+    return Spend(search.bytes());
   }
 
   absl::StatusOr<Json> Write() {
@@ -113,29 +100,20 @@ class ShardEncoder {
     return done;
   }
 
-  // What the common factor could not meet, since bytes move in leaps: one tensor after another, the largest first, takes a
-  // slightly finer step while that fits.
-  absl::Status SpendLeftover(uint64_t bytes) {
-    std::vector<size_t> order;
+  absl::Status Spend(uint64_t bytes) {
+    std::vector<Spender> spenders;
     for (size_t i = 0; i < best_.size(); ++i) {
-      if (in_.prepared.tensors[first_ + i].is_coded()) order.push_back(i);
+      const PreparedTensor& tensor = in_.prepared.tensors[first_ + i];
+      if (tensor.is_coded()) spenders.push_back({i, tensor.weights(), best_[i].bytes.size(), best_[i].step});
     }
-    std::stable_sort(order.begin(), order.end(), [this](size_t a, size_t b) {
-      return in_.prepared.tensors[first_ + a].weights() > in_.prepared.tensors[first_ + b].weights();
+    Done made;
+    const auto encode = [&](size_t i, double step) -> absl::StatusOr<uint64_t> {
+      NS_ASSIGN_OR_RETURN(made, EncodeCoded(i, step, threads_));
+      return made.bytes.size();
+    };
+    return SpendLeftover(budget_, bytes, kClose, std::move(spenders), encode, [&](size_t i, bool stays) {
+      if (stays) best_[i] = std::move(made);
     });
-    if (order.size() > kTries) order.resize(kTries);
-    for (const size_t i : order) {
-      const uint64_t leftover = budget_ - bytes;
-      if (static_cast<double>(leftover) <= kClose * static_cast<double>(budget_)) break;
-      // A bit a weight is an octave of the step; not all the way, since one byte too many is none at all.
-      const double octaves = 8.0 * 0.9 * static_cast<double>(leftover) / static_cast<double>(in_.prepared.tensors[first_ + i].weights());
-      NS_ASSIGN_OR_RETURN(Done done, EncodeCoded(i, best_[i].step * std::exp2(-std::min(octaves, kMostFiner)), threads_));
-      const uint64_t after = bytes - best_[i].bytes.size() + done.bytes.size();
-      if (after > budget_ || after <= bytes) continue;
-      bytes = after;
-      best_[i] = std::move(done);
-    }
-    return absl::OkStatus();
   }
 
   // Every coded tensor of the shard, at its step times `factor`.
@@ -166,17 +144,6 @@ class ShardEncoder {
     for (size_t i = 0; i < made.size(); ++i) {
       if (in_.prepared.tensors[first_ + i].is_coded()) best_[i] = std::move(made[i]);
     }
-  }
-
-  // Where to look next: a bit a weight is an octave of the step, about; between two measured points on the line through them.
-  double Next(double at, uint64_t bytes, double fine, uint64_t fine_bytes, double coarse, uint64_t coarse_bytes) const {
-    const double aim = (1 - kClose / 2) * static_cast<double>(budget_);
-    if (fine_bytes > 0 && coarse_bytes > 0) {
-      const double share = (static_cast<double>(fine_bytes) - aim) / static_cast<double>(fine_bytes - coarse_bytes);
-      return fine + std::clamp(share, 0.02, 0.98) * (coarse - fine);
-    }
-    const double excess = 8.0 * (static_cast<double>(bytes) - aim) / static_cast<double>(weights_);
-    return at + 1.1 * excess + (bytes > budget_ ? 0.0005 : -0.0005);
   }
 
   const Task& task_;

@@ -105,14 +105,8 @@ absl::StatusOr<Measured> SearchBench::Measure(const std::vector<double>& weights
   NS_ASSIGN_OR_RETURN(measured.plan, Solve(weights));
   // Where the budget is no limit, spending it would only make a larger file.
   const uint64_t budget = measured.plan.nobody_wants_more ? measured.plan.bytes : budget_;
-  const std::vector<Choice> asked = ChoicesOf(measured.plan, step_factor);
-  NS_ASSIGN_OR_RETURN(measured.tried, evaluator_->EvaluateAt(budget, asked, progress_.Of(what)));
-  measured.step_factor = step_factor;
-  for (size_t t = 0; t < asked.size(); ++t) {
-    if (!asked[t].is_coded()) continue;
-    measured.step_factor = step_factor * measured.tried.choices[t].step / asked[t].step;  // the same for all of them
-    break;
-  }
+  NS_ASSIGN_OR_RETURN(measured.tried, evaluator_->EvaluateAt(budget, ChoicesOf(measured.plan, step_factor), progress_.Of(what)));
+  measured.step_factor = step_factor * measured.tried.step_factor;
   return measured;
 }
 
