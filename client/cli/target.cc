@@ -105,11 +105,6 @@ absl::Status CheckSearchLimits(const TargetFlags& flags) {
 
 absl::Status SetSearch(const TargetFlags& flags, v1::CompressionSpec* spec) {
   const bool asked = flags.context_rounds || flags.swarm || flags.swarm_seconds;
-  if (flags.no_search) {
-    if (asked) return UsageError("--no-search and a search are both asked for", "leave out one of them");
-    spec->mutable_search()->set_off(true);
-    return absl::OkStatus();
-  }
   if (!asked) return absl::OkStatus();
   if (flags.swarm_seconds && !flags.swarm) {
     return UsageError("--swarm-seconds is for --swarm, which is not given", "add --swarm N");
@@ -142,7 +137,6 @@ void AddSearchFlags(CLI::App* command, TargetFlags* flags) {
   command->add_option("--swarm-seconds", flags->swarm_seconds, "End the swarm after S seconds; 0: no limit")
       ->type_name("S")
       ->group(group);
-  command->add_flag("--no-search", flags->no_search, "Take the equilibrium's plan as it is")->group(group);
 }
 
 void AddMeasuringFlags(CLI::App* command, TargetFlags* flags) {

@@ -31,7 +31,6 @@ struct TargetFlags {
   std::optional<int32_t> context_rounds;
   std::optional<int32_t> swarm;
   std::optional<double> swarm_seconds;
-  bool no_search = false;
   std::string format = "gguf";
   std::vector<std::string> rules;  // "PATTERN=FORMAT"
   int threads = 0;

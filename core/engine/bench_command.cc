@@ -44,7 +44,7 @@ struct Variant {
   Spec::Search search;
 };
 
-Spec::Search NoSearch() { return {true, true, 0, 0, 0}; }
+Spec::Search NoSearch() { return {}; }
 
 nsq::Settings Without(bool nsq::Settings::*part) {
   nsq::Settings settings;
@@ -73,8 +73,8 @@ class Bench {
     }
     const std::vector<std::pair<const char*, Spec::Search>> searches = {
         {"game alone, no search", NoSearch()},
-        {"game and best response in context", {true, false, kContextRounds, 0, 0}},
-        {"game, context and swarm", {true, false, kContextRounds, kSwarmPlans, 0}}};
+        {"game and best response in context", {false, kContextRounds, 0, 0}},
+        {"game, context and swarm", {false, kContextRounds, kSwarmPlans, 0}}};
     for (const auto& [name, search] : searches) NS_RETURN_IF_ERROR(Make(*whole_, "nsq", name, search, Now()));
     return absl::OkStatus();
   }

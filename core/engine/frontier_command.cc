@@ -171,7 +171,6 @@ absl::Status MakeAndMeasure(const FrontierFlags& flags, const LocalRun& run, Sta
     line->SetPrefix(absl::StrFormat("file %d of %d, %.2f bits per weight: ", ++number, count, size.asked));
     Spec target;
     target.bits_per_weight = size.asked;
-    target.search.asked = target.search.off = true;
     NS_ASSIGN_OR_RETURN(const LocalRun::Made made, run.Make(target));
     const evaluate::Score& score = made.evaluation.value().score;
     size.measured = Measured{made.bytes, score.agreement->mean_kl, score.agreement->mean_kl_stderr, score.perplexity,

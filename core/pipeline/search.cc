@@ -41,7 +41,7 @@ class SearchRound {
     ++state_.rounds;
     state_.phase = NextPhase();
     Json ablation = Json::array();
-    if (done() && task_.spec.search.asked) {
+    if (done()) {
       NS_ASSIGN_OR_RETURN(ablation, Ablation());
     }
     plan_["summary"] = absl::StrCat(state_.plan_summary, Told());
@@ -171,7 +171,7 @@ class SearchRound {
       return Phase::kContext;
     }
     const bool in_time = asked.swarm_seconds <= 0 || state_.seconds < asked.swarm_seconds;
-    return asked.asked && state_.evaluations < asked.swarm_evaluations && in_time ? Phase::kSwarm : Phase::kDone;
+    return state_.evaluations < asked.swarm_evaluations && in_time ? Phase::kSwarm : Phase::kDone;
   }
 
   void Trace(const std::string& step, int plans, double tried, bool kept) {

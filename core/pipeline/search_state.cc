@@ -12,9 +12,6 @@ namespace {
 
 // What the protocol allows (core/engine/README.md).
 constexpr int kMostRounds = 64;
-// Not asked for, a search must not be what a user waits for: some minutes on two cores at this size.
-constexpr uint64_t kDefaultParameters = 20'000'000;
-constexpr int kDefaultContextRounds = 2;
 
 constexpr size_t kBirds = 12;
 
@@ -25,7 +22,7 @@ bool HasChoice(const Prepared& prepared) {
 
 bool Searches(const Spec& spec, const Prepared& prepared) {
   const bool has_text = spec.calibration == Spec::Calibration::kText || spec.calibration == Spec::Calibration::kSelf;
-  return !spec.search.off && has_text && !spec.has_quality_target() && HasChoice(prepared);
+  return spec.search.asked() && has_text && !spec.has_quality_target() && HasChoice(prepared);
 }
 
 // The flock has one round at least.
@@ -47,13 +44,11 @@ Json Finite(const std::vector<double>& values) {
 }  // namespace
 
 int ContextRounds(const Spec& spec, const Prepared& prepared) {
-  if (!Searches(spec, prepared)) return 0;
-  if (spec.search.asked) return AskedContextRounds(spec.search);
-  return prepared.parameters <= kDefaultParameters ? kDefaultContextRounds : 0;
+  return Searches(spec, prepared) ? AskedContextRounds(spec.search) : 0;
 }
 
 size_t FlockSize(const Spec& spec) {
-  if (!spec.search.asked || spec.search.swarm_evaluations <= 0) return 0;
+  if (spec.search.off || spec.search.swarm_evaluations <= 0) return 0;
   const auto evaluations = static_cast<size_t>(spec.search.swarm_evaluations),
              rounds = static_cast<size_t>(kMostRounds - AskedContextRounds(spec.search));
   return std::max(std::min(kBirds, evaluations), (evaluations + rounds - 1) / rounds);

@@ -63,7 +63,6 @@ absl::Status ParseEvaluation(const Json& json, Spec* spec) {
 
 absl::Status ParseSearch(const Json& json, Spec* spec) {
   Spec::Search& search = spec->search;
-  search.asked = true;
   search.off = JsonBool(json, "off", false);
   search.context_rounds = static_cast<int>(JsonInt(json, "context_rounds", 0));
   search.swarm_evaluations = static_cast<int>(JsonInt(json, "swarm_evaluations", 0));

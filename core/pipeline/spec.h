@@ -35,11 +35,11 @@ struct Spec {
   uint64_t evaluation_tokens = 0, evaluation_context = 0;
 
   struct Search {
-    bool asked = false;            // by the user; else the engine decides by what it costs
-    bool off = false;
+    bool off = false;              // whatever else is said
     int context_rounds = 0;        // of best response in context
     int swarm_evaluations = 0;     // plans tried by the flock, at most
     double swarm_seconds = 0;      // 0: no limit
+    bool asked() const { return !off && (context_rounds > 0 || swarm_evaluations > 0); }
   };
   Search search;
 

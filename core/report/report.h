@@ -87,7 +87,7 @@ struct SearchReport {
   std::string text;              // which that is, in words
   uint64_t tokens = 0;           // scored
   std::vector<SearchStep> trace;
-  std::vector<SearchVariant> ablation;  // empty unless the search was asked for
+  std::vector<SearchVariant> ablation;
 };
 
 struct PriceStep {

@@ -64,7 +64,6 @@ TEST_F(CompletionTest, BashCompletesCommandsOptionsChoicesAndFiles) {
   EXPECT_EQ(Bash("nashswarm eval x --protocol p"), "padded64\n");
   EXPECT_EQ(Bash("nashswarm calibrate --t"), "--text --tokens\n");
   EXPECT_EQ(Bash("nashswarm submit --sw"), "--swarm --swarm-seconds\n");
-  EXPECT_EQ(Bash("nashswarm compress --no-s"), "--no-search\n");
   EXPECT_EQ(Bash("nashswarm unpack --f"), "--format --force\n");
   EXPECT_EQ(Bash("nashswarm unpack x --format ''"), "dense gguf\n");
   EXPECT_EQ(Bash("nashswarm unpack x --dtype b"), "bf16\n");

@@ -90,14 +90,12 @@ TEST_F(DataFilesTest, SearchFlagsOfCompressAndSubmit) {
   EXPECT_DOUBLE_EQ(asked().search().swarm_seconds(), 1.5);
   ASSERT_EQ(Run({"submit", "m", "--bpw", "4", "--calibrate", "self"}).exit_code, 0);
   EXPECT_FALSE(asked().has_search());
-  ASSERT_EQ(Compress({"--bpw", "4", "--no-search"}).exit_code, 0);
-  EXPECT_TRUE(asked().search().off());
   const RunResult no_text = Compress({"--bpw", "4", "--swarm", "10", "--force"});
   EXPECT_EQ(no_text.exit_code, kExitUsage);
   EXPECT_THAT(no_text.err, HasSubstr("hint:  add --calibrate FILE or --calibrate self"));
   EXPECT_EQ(Run({"submit", "m", "--bpw", "4", "--calibrate", "self", "--swarm", "many"}).exit_code, kExitUsage);
   const std::string help = RunCli({"compress", "--help"}).out;
-  for (const char* text : {"\nSearch:\n", "--context-rounds N", "--swarm N", "--swarm-seconds S", "--no-search"}) {
+  for (const char* text : {"\nSearch:\n", "--context-rounds N", "--swarm N", "--swarm-seconds S"}) {
     EXPECT_THAT(help, HasSubstr(text));
   }
 }

@@ -152,18 +152,13 @@ TEST(Target, SaysWhatIsAskedOfCalibrationAndEvaluation) {
 }
 
 TEST(Target, SaysWhatIsAskedOfASearch) {
-  EXPECT_FALSE(BuildSpec({.bits_per_weight = "4", .calibrate = "self"})->has_search()) << "the engine's default";
+  EXPECT_FALSE(BuildSpec({.bits_per_weight = "4", .calibrate = "self"})->has_search()) << "none";
   const auto both = BuildSpec(
       {.bits_per_weight = "4", .calibrate = "self", .context_rounds = 2, .swarm = 100, .swarm_seconds = 1.5});
   EXPECT_EQ(both->search().context_rounds(), 2);
   EXPECT_EQ(both->search().swarm_evaluations(), 100);
   EXPECT_DOUBLE_EQ(both->search().swarm_seconds(), 1.5);
   EXPECT_FALSE(both->search().off());
-  const auto none = BuildSpec({.bits_per_weight = "4", .calibrate = "self", .context_rounds = 0});
-  EXPECT_TRUE(none->has_search()) << "a zero that is asked for is not the default";
-  EXPECT_EQ(none->search().context_rounds(), 0);
-  const auto off = BuildSpec({.bits_per_weight = "4", .no_search = true});
-  EXPECT_TRUE(off->search().off()) << "and needs no text";
 }
 
 TEST(Target, RefusesASearchThatCannotBe) {
@@ -179,8 +174,7 @@ TEST(Target, RefusesASearchThatCannotBe) {
         TargetFlags{.bits_per_weight = "4", .calibrate = "self", .swarm = -1},
         TargetFlags{.bits_per_weight = "4", .calibrate = "self", .swarm = 1, .swarm_seconds = 86401},
         TargetFlags{.bits_per_weight = "4", .calibrate = "self", .swarm = 1, .swarm_seconds = std::nan("")},
-        TargetFlags{.bits_per_weight = "4", .calibrate = "self", .swarm_seconds = 5},
-        TargetFlags{.bits_per_weight = "4", .calibrate = "self", .swarm = 5, .no_search = true}}) {
+        TargetFlags{.bits_per_weight = "4", .calibrate = "self", .swarm_seconds = 5}}) {
     EXPECT_EQ(ExitCodeOf(BuildSpec(bad).status()), kExitUsage);
     EXPECT_NE(HintOf(BuildSpec(bad).status()), "");
   }

@@ -57,7 +57,6 @@ Spec AtBytes(uint64_t bytes) {
   Spec spec;
   spec.target = Spec::Target::kSizeBytes;
   spec.size_bytes = bytes;
-  spec.search.asked = spec.search.off = true;
   return spec;
 }
 

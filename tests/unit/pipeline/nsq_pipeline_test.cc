@@ -37,7 +37,6 @@ using Coding = artifact::NsqTensor::Coding;
 Spec NsqAt(double bits) {
   Spec spec = ::nashswarm::testing::BitsPerWeight(bits);
   spec.format = "nsq";
-  spec.search.off = spec.search.asked = true;
   return spec;
 }
 
