@@ -53,7 +53,7 @@ std::vector<coding::FrequencyTable> FitTables(const nsq::Counts& counts, int thr
 }  // namespace
 
 Quantizer::Quantizer(const float* weights, uint32_t rows, uint32_t columns, const MatrixLoss& loss, Settings settings)
-    : weights_(weights), loss_(loss), settings_(settings) {
+    : loss_(loss), settings_(settings) {
   board_.weights = weights;
   board_.factor = feeds() ? loss.moment->factor().data() : nullptr;
   board_.grid.rows = rows;

@@ -75,7 +75,6 @@ class Quantizer {
   // of the best.
   Outcome PlayRounds(const Rows& rows, float step, int count, CodeLengths* next, std::vector<Round>* rounds) const;
 
-  const float* weights_;
   const MatrixLoss& loss_;
   Settings settings_;
   Board board_;

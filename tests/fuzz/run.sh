@@ -5,10 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=$1
 cmake/configure.sh fuzz
-cmake --build --preset fuzz --target safetensors_fuzzer gguf_fuzzer tokenizer_fuzzer -j "${JOBS:-$(nproc)}" >build/fuzz-build.log 2>&1 || { tail -n 40 build/fuzz-build.log >&2; exit 1; }
+cmake --build --preset fuzz --target safetensors_fuzzer gguf_fuzzer tokenizer_fuzzer nsq_fuzzer -j "${JOBS:-$(nproc)}" >build/fuzz-build.log 2>&1 || { tail -n 40 build/fuzz-build.log >&2; exit 1; }
 mkdir -p build/fuzz/crashes
 failed=0
-for target in safetensors gguf tokenizer; do
+for target in safetensors gguf tokenizer nsq; do
   mkdir -p "build/fuzz/corpus/$target"
   log=build/fuzz/$target.log
   if build/fuzz/bin/${target}_fuzzer -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
