@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Reads our artifacts and tokenizes with software we did not write: the gguf, tokenizers and sentencepiece Python packages and
-# llama.cpp (from the xllamacpp wheel). Prints SKIPPED and why when these packages cannot be installed here.
+# llama.cpp (from the xllamacpp wheel); nsq, which nobody else reads, with a reader made from its documents (it needs numpy
+# alone). Prints SKIPPED and why when these packages cannot be installed here.
 # Usage: run.sh BIN_DIR
 set -uo pipefail
 bin=$(realpath "$1") || exit 1
@@ -33,6 +34,7 @@ check() {
 python=$(make_venv interop-venv requirements.txt)
 check interop interop_test.py "$python"
 check "tokenizer interop" tokenizer_interop.py "$python"
+check "nsq interop" nsq_interop.py "$python"
 
 ((failed == 0)) || exit 1
 ((ran == 1)) || exit 77
