@@ -54,6 +54,7 @@ std::vector<coding::FrequencyTable> FitTables(const nsq::Counts& counts, int thr
 
 Quantizer::Quantizer(const float* weights, uint32_t rows, uint32_t columns, const MatrixLoss& loss, Settings settings)
     : loss_(loss), settings_(settings) {
+  if (!settings.dependent) settings_.price /= 4;
   board_.weights = weights;
   board_.factor = feeds() ? loss.moment->factor().data() : nullptr;
   board_.grid.rows = rows;

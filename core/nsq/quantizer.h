@@ -29,7 +29,9 @@ struct Settings {
   bool feedback = true;          // off: plain rounding by the diagonal of H
   bool water_filling = true;     // off: one step for all columns and rows
   bool classes = true;           // off: one context
-  double price = 0.42;           // squared steps a bit: the slope of the rate-distortion curve; 0: nearest integers
+  // Squared steps a bit: the slope of the rate-distortion curve; 0: nearest integers. Dependent integers lie two steps apart;
+  // plain ones lie one apart and pay a quarter.
+  double price = 0.42;
   int rounds = 8;                // of choosing and refitting, at most
   int threads = 1;
   // Weights of the sample that rounds before the last are played on, about; 0, or more than there are: all.
@@ -42,7 +44,7 @@ struct Round {
   uint64_t weights = 0;          // that played
   double error = 0;              // loss in squared steps of the grid
   double bits = 0;               // of the integers, by the entropy of each table; tables not counted
-  double potential = 0;          // error + price * bits; of kept rounds with as many weights it never rises
+  double potential = 0;          // error + price paid * bits; of kept rounds with as many weights it never rises
   bool kept = false;
 };
 
