@@ -1,6 +1,6 @@
 // Writes the seeds of nsq_fuzzer with the program's own writer: nsq_corpus tests/fuzz/corpus/nsq
-#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <random>
 #include <string>
@@ -48,8 +48,28 @@ std::string Stream(uint32_t rows, uint32_t columns, bool dependent, double step,
   return *nsq::Write(MatrixOf(Weights(rows, columns, outlier), rows, columns, dependent, step), 1);
 }
 
-std::string Tile(uint32_t rows, uint32_t columns, bool dependent, uint32_t outlier) {
+// As many contexts as there may be, of zeros.
+std::string ManyContexts(uint32_t rows, uint32_t columns) {
+  nsq::Matrix matrix;
+  nsq::Grid& grid = matrix.grid;
+  grid.rows = rows;
+  grid.columns = columns;
+  grid.dependent = false;
+  grid.row_scale.assign(rows, 0);
+  grid.column_scale.assign(columns, 0);
+  grid.row_class.assign(rows, 40);
+  grid.column_class.assign(columns, 23);
+  matrix.tables.resize(static_cast<size_t>(grid.tables()));
+  matrix.integers.assign(size_t{rows} * columns, 0);
+  return *nsq::Write(matrix, 1);
+}
+
+// `greatest`: the weights that are far out are as far as there are integers.
+std::string Tile(uint32_t rows, uint32_t columns, bool dependent, uint32_t outlier, bool greatest) {
   nsq::Matrix matrix = MatrixOf(Weights(rows, columns, outlier), rows, columns, dependent, outlier == 0 ? 0.7 : 0.03);
+  for (int32_t& k : matrix.integers) {
+    if (greatest && std::abs(k) > 20) k = k < 0 ? -coding::kMaxInteger : coding::kMaxInteger;
+  }
   const std::vector<uint8_t> row_class(rows, 0), column_class(columns, 0);
   const coding::TileClasses classes{row_class, column_class};
   constexpr size_t kMost = 4096;
@@ -116,7 +136,9 @@ int main(int argc, char** argv) {
                          Shape{"one", 1, 1, true, 1, 0}, Shape{"two_tiles", 65, 4096, true, 30, 0}}) {
     Keep(directory + "/stream_" + s.name, '\2' + U16(s.rows) + U16(s.columns) + Stream(s.rows, s.columns, s.dependent, s.step, s.outlier));
   }
-  Keep(directory + "/tile_dependent", '\3' + Tile(12, 10, true, 0));
-  Keep(directory + "/tile_escapes", '\3' + Tile(9, 7, false, 12));
+  Keep(directory + "/stream_contexts", '\2' + U16(5) + U16(9) + ManyContexts(5, 9));
+  Keep(directory + "/tile_dependent", '\3' + Tile(12, 10, true, 0, false));
+  Keep(directory + "/tile_escapes", '\3' + Tile(9, 7, false, 12, false));
+  Keep(directory + "/tile_greatest", '\3' + Tile(9, 7, true, 12, true));
   return 0;
 }

@@ -114,10 +114,15 @@ void TryStream(uint32_t rows, uint32_t columns, Bytes bytes) {
   if (!open.ok()) return;
   const nsq::Grid& grid = open->grid();
   Require(grid.column_scale.size() == columns && grid.row_scale.size() == rows);
+  Require(grid.contexts() <= coding::kMaxContexts && open->tables().size() == static_cast<size_t>(grid.tables()));
   const bool small = uint64_t{rows} * columns <= kMaxWeightsTwice;
   for (uint32_t tile = 0; tile < grid.tiles(); ++tile) {
+    if (!small) {
+      std::vector<float> out(size_t{grid.RowsOf(tile)} * columns);
+      (void)open->DecodeTile(tile, coding::Output::kF32, out.data(), columns);
+      continue;
+    }
     DecodeAlike(*open, tile, coding::Output::kF32);
-    if (!small) continue;
     DecodeAlike(*open, tile, coding::Output::kF16);
     DecodeAlike(*open, tile, coding::Output::kBF16);
     const auto rows_of_tile = absl::MakeConstSpan(grid.row_class).subspan(size_t{tile} * grid.tile_rows(), grid.RowsOf(tile));
