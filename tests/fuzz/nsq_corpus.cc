@@ -84,12 +84,14 @@ std::string Tile(uint32_t rows, uint32_t columns, bool dependent, uint32_t outli
     tables.push_back(coding::FrequencyTable::Fit({counts.data() + t * kMost, kMost}));
     tables.back().Write(bits);
   }
-  const std::vector<uint8_t> side = bits.Take(), tile = *coding::EncodeTile({rows, columns}, matrix.integers.data(), {classes, dependent, tables}, 4);
+  const coding::Contexts contexts{classes, dependent, tables};
+  const std::vector<uint8_t> side = bits.Take(), tile = *coding::EncodeTile({rows, columns}, matrix.integers.data(), contexts, 4);
   return U16(rows) + U16(columns) + U16(static_cast<uint32_t>(side.size())) + std::string(side.begin(), side.end()) +
          std::string(tile.begin(), tile.end());
 }
 
-artifact::NsqTensor Entry(const std::string& name, std::vector<uint64_t> shape, artifact::NsqTensor::Coding coding, const std::string& data) {
+artifact::NsqTensor Entry(const std::string& name, std::vector<uint64_t> shape, artifact::NsqTensor::Coding coding,
+                          const std::string& data) {
   artifact::NsqTensor tensor{name, std::move(shape), checkpoint::DType::kF32, coding, checkpoint::DType::kF16, data.size(), 0, 0};
   if (!tensor.coded()) tensor.crc = coding::Crc32({reinterpret_cast<const uint8_t*>(data.data()), data.size()});
   return tensor;
@@ -132,8 +134,8 @@ int main(int argc, char** argv) {
     double step;
     uint32_t outlier;
   };
-  for (const Shape& s : {Shape{"classes", 40, 48, true, 0.6, 0}, Shape{"escapes", 24, 20, true, 0.02, 40}, Shape{"plain", 24, 20, false, 0.03, 60},
-                         Shape{"one", 1, 1, true, 1, 0}, Shape{"two_tiles", 65, 4096, true, 30, 0}}) {
+  for (const Shape& s : {Shape{"classes", 40, 48, true, 0.6, 0}, Shape{"escapes", 24, 20, true, 0.02, 40},
+                         Shape{"plain", 24, 20, false, 0.03, 60}, Shape{"one", 1, 1, true, 1, 0}, Shape{"two_tiles", 65, 4096, true, 30, 0}}) {
     Keep(directory + "/stream_" + s.name, '\2' + U16(s.rows) + U16(s.columns) + Stream(s.rows, s.columns, s.dependent, s.step, s.outlier));
   }
   Keep(directory + "/stream_contexts", '\2' + U16(5) + U16(9) + ManyContexts(5, 9));

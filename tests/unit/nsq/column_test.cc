@@ -132,7 +132,8 @@ TEST(ColumnTest, ErrorsAndCellsAreThoseOfTheIntegers) {
           EXPECT_EQ(columns.cells[at], static_cast<uint32_t>(columns.rates.tables()) * kHistogram);
           continue;
         }
-        const int quantizer = dependent ? coding::QuantizerOf(state) : 0, context = columns.row_class[at] + columns.problem.column_class[lane];
+        const int quantizer = dependent ? coding::QuantizerOf(state) : 0;
+        const int context = columns.row_class[at] + columns.problem.column_class[lane];
         const int table = dependent ? 2 * context + quantizer : context;
         const auto steps = static_cast<float>(dependent ? coding::Reconstruction(quantizer, k) : k);
         ASSERT_EQ(columns.errors[at], columns.values[at] - steps) << row << ' ' << lane;
@@ -218,7 +219,8 @@ double ChosenCost(const Columns& columns, int lane) {
   double cost = columns.squared_error[lane];
   for (int row = 0; row < columns.problem.rows; ++row) {
     const uint32_t cell = columns.cells[static_cast<size_t>(row) * kLanes + lane];
-    cost += static_cast<double>(columns.problem.price[lane]) * columns.length(static_cast<int>(cell / kHistogram), static_cast<int>(cell % kHistogram));
+    const float length = columns.length(static_cast<int>(cell / kHistogram), static_cast<int>(cell % kHistogram));
+    cost += static_cast<double>(columns.problem.price[lane]) * length;
   }
   return cost;
 }
@@ -263,8 +265,8 @@ TEST(ColumnTest, ErrorsAreFedInOrderOnEveryInstructionSet) {
   for (const int rows : {1, 5, 8, 15, 16, 17, 64, 67}) {
     for (const int count : {0, 1, 2, 3, 4, 7, 31}) {
       constexpr uint32_t kStride = 9;
-      const std::vector<float> errors = NormalWeights(static_cast<size_t>(rows) * std::max(count, 1)), factors = NormalWeights(kStride * 32, 2),
-                               before = NormalWeights(static_cast<size_t>(rows), 3);
+      const std::vector<float> errors = NormalWeights(static_cast<size_t>(rows) * std::max(count, 1)),
+                               factors = NormalWeights(kStride * 32, 2), before = NormalWeights(static_cast<size_t>(rows), 3);
       std::vector<float> expected = before;
       for (int p = 0; p < count; ++p) {
         for (int i = 0; i < rows; ++i) {

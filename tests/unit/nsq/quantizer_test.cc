@@ -137,7 +137,8 @@ TEST(QuantizerTest, ThePotentialOfKeptRoundsNeverRises) {
       }
       EXPECT_EQ(before->weights, uint64_t{kRows} * kColumns) << c.name;
       EXPECT_EQ(rounds.front().weights < uint64_t{kRows} * kColumns, c.settings.sample_weights == 8000);
-      if (step == 0.5 && rounds.front().weights == before->weights) { EXPECT_LT(before->potential, 0.999 * rounds.front().potential) << c.name; }
+      if (step != 0.5 || rounds.front().weights != before->weights) continue;
+      EXPECT_LT(before->potential, 0.999 * rounds.front().potential) << c.name;
     }
   }
 }

@@ -89,7 +89,8 @@ struct ShapeCase {
   uint32_t rows, columns;
 };
 // Rows and columns alone, sizes around the lanes of a tile and the rows it has at least, several tiles with a shorter last.
-constexpr ShapeCase kShapes[] = {{1, 1}, {1, 2}, {2, 1}, {1, 331}, {331, 1}, {3, 5}, {31, 33}, {64, 64}, {65, 127}, {7, 4099}, {130, 4099}, {201, 5000}};
+constexpr ShapeCase kShapes[] = {{1, 1}, {1, 2}, {2, 1}, {1, 331}, {331, 1}, {3, 5}, {31, 33},
+                                 {64, 64}, {65, 127}, {7, 4099}, {130, 4099}, {201, 5000}};
 
 TEST(StreamTest, EveryShapeAndKindComesBackToTheBit) {
   for (const ShapeCase& shape : kShapes) {
