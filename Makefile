@@ -28,7 +28,7 @@ demo: build      ## compress the bundled checkpoint through a real server and sh
 	@deploy/demo.sh
 
 bench: build     ## measure encoding, memory and transfer; print tables
-	@cmake --build --preset release -j $(JOBS) --target quant_bench
+	@cmake --build --preset release -j $(JOBS) --target quant_bench nsq_bench coding_bench
 	@tests/bench/run.sh
 
 asan: deps       ## build with AddressSanitizer and UndefinedBehaviorSanitizer
