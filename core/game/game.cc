@@ -12,7 +12,6 @@ namespace nashswarm::game {
 namespace {
 
 // Bounds of the exact search: steps (a second or so) and bytes of its table.
-constexpr uint64_t kMaxExactWork = 400'000'000;
 constexpr uint64_t kMaxExactCells = 100'000'000;
 constexpr size_t kMaxStrategies = 255;
 constexpr int kPriceSteps = 200;
@@ -32,7 +31,8 @@ absl::Status Validate(absl::Span<const Player> players) {
 
 class Solver {
  public:
-  Solver(absl::Span<const Player> players, uint64_t budget) : players_(players), budget_(budget) {
+  Solver(absl::Span<const Player> players, uint64_t budget, uint64_t exact_work)
+      : players_(players), budget_(budget), exact_work_(exact_work) {
     plan_.choice.resize(players.size());
   }
 
@@ -147,7 +147,7 @@ class Solver {
     }
     if (unit == 0) return;  // nobody has a choice
     const uint64_t units = (budget_ - smallest) / unit + 1;
-    if (units > kMaxExactWork / strategies || units > kMaxExactCells / players_.size()) return;
+    if (units > exact_work_ / strategies || units > kMaxExactCells / players_.size()) return;
 
     // best[u]: the least loss of the players so far with at most u units; taken[i][u]: what player i does there.
     std::vector<double> best(units, 0), next(units);
@@ -178,7 +178,7 @@ class Solver {
   }
 
   absl::Span<const Player> players_;
-  uint64_t budget_;
+  uint64_t budget_, exact_work_;
   Plan plan_;
 };
 
@@ -208,13 +208,13 @@ uint64_t SmallestBytes(absl::Span<const Player> players) {
   return total;
 }
 
-absl::StatusOr<Plan> Solve(absl::Span<const Player> players, uint64_t budget) {
+absl::StatusOr<Plan> Solve(absl::Span<const Player> players, uint64_t budget, uint64_t exact_work) {
   NS_RETURN_IF_ERROR(Validate(players));
   if (const uint64_t smallest = SmallestBytes(players); smallest > budget) {
     return MakeError(absl::StatusCode::kInvalidArgument, "TARGET_INFEASIBLE",
                      absl::StrCat("the smallest plan takes ", smallest, " bytes, the target leaves ", budget));
   }
-  return Solver(players, budget).Run();
+  return Solver(players, budget, exact_work).Run();
 }
 
 }  // namespace nashswarm::game

@@ -51,7 +51,10 @@ struct Plan {
 
 // Deterministic. INVALID_ARGUMENT / TARGET_INFEASIBLE when even the smallest strategies exceed `budget` bytes;
 // INVALID_ARGUMENT / GAME_INVALID on a player without strategies, with more than 255, or with a negative or non-finite number.
-absl::StatusOr<Plan> Solve(absl::Span<const Player> players, uint64_t budget);
+// The optimum itself is looked for where that takes at most `exact_work` steps; a step is a nanosecond, about.
+inline constexpr uint64_t kExactWork = 400'000'000;
+inline constexpr uint64_t kExactWorkOfMany = 30'000'000;  // where a curve is made of many solutions
+absl::StatusOr<Plan> Solve(absl::Span<const Player> players, uint64_t budget, uint64_t exact_work = kExactWork);
 
 // Bytes of the cheapest plan there is.
 uint64_t SmallestBytes(absl::Span<const Player> players);

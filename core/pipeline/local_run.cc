@@ -79,7 +79,7 @@ double LocalRun::loss_of_zeros() const {
 
 absl::StatusOr<LocalRun::Prediction> LocalRun::Predict(uint64_t file_bytes) const {
   const uint64_t budget = file_bytes > prepared_.header_bytes ? file_bytes - prepared_.header_bytes : 0;
-  NS_ASSIGN_OR_RETURN(const game::Plan plan, game::Solve(players_.players, budget));
+  NS_ASSIGN_OR_RETURN(const game::Plan plan, game::Solve(players_.players, budget, game::kExactWorkOfMany));
   return Prediction{prepared_.header_bytes + plan.bytes, plan.loss, plan.nobody_wants_more};
 }
 

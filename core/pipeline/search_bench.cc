@@ -143,7 +143,8 @@ absl::StatusOr<SearchBench::Harms> SearchBench::MeasureHarms(const Json& plan) {
 absl::StatusOr<Json> SearchBench::FrontierOf(const std::vector<game::Player>& players) const {
   Json frontier = Json::array();
   for (const Json& point : solved_.at("frontier")) {
-    NS_ASSIGN_OR_RETURN(const game::Plan plan, game::Solve(players, point.at("bytes").get<uint64_t>() - prepared_.header_bytes));
+    NS_ASSIGN_OR_RETURN(const game::Plan plan, game::Solve(players, point.at("bytes").get<uint64_t>() - prepared_.header_bytes,
+                                                         game::kExactWorkOfMany));
     const uint64_t bytes = plan.bytes + prepared_.header_bytes;
     if (!frontier.empty() && frontier.back().at("bytes") == bytes) continue;
     frontier.push_back({{"bytes", bytes}, {"loss", plan.loss}});

@@ -70,7 +70,7 @@ absl::StatusOr<std::vector<FrontierPoint>> Frontier(absl::Span<const game::Playe
   std::vector<FrontierPoint> frontier;
   for (int i = 0; i < kPoints; ++i) {
     const double bytes = low * std::pow(high / low, static_cast<double>(i) / (kPoints - 1));
-    NS_ASSIGN_OR_RETURN(const game::Plan plan, game::Solve(players, static_cast<uint64_t>(std::ceil(bytes))));
+    NS_ASSIGN_OR_RETURN(const game::Plan plan, game::Solve(players, static_cast<uint64_t>(std::ceil(bytes)), game::kExactWorkOfMany));
     if (!frontier.empty() && plan.bytes + header_bytes == frontier.back().bytes) continue;
     frontier.push_back({plan.bytes + header_bytes, plan.loss});
   }
