@@ -1,26 +1,40 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that are missing. Usage: install-packages.sh build|interop|browser
+# Installs the Debian 12 packages that are missing. Usage: install-packages.sh programs|build|stores|interop|monitoring|container|browser
+#   programs what building the programs needs
 #   build    what building and testing needs
+#   stores   what tests of stores on other machines' software need: Swift's library, which has no service to start
 #   interop  what checking against software we did not write needs (Python's venv)
+#   monitoring  Prometheus and promtool, for alerts and dashboards
+#   container   what builds the image without a daemon, and makes its base
 #   browser  what looking at the HTML report in a browser needs
 set -euo pipefail
 
 case "${1:-}" in
-  build)
-    packages=(build-essential cmake ninja-build ccache pkg-config git ca-certificates
+  programs|build)
+    packages=(build-essential cmake ninja-build ccache pkg-config ca-certificates
       libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev
-      prometheus-cpp-dev zlib1g-dev libgtest-dev libgmock-dev
-      libsqlite3-dev libssl-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libre2-dev libisal-dev
-      libsentencepiece-dev libutf8proc-dev libpcre2-dev libopenblas-dev libhwy-dev clang-14 libclang-rt-14-dev python3 curl)
+      prometheus-cpp-dev libcivetweb-dev zlib1g-dev libsqlite3-dev libpq-dev libssl-dev libcurl4-openssl-dev libpugixml-dev
+      nlohmann-json3-dev libcli11-dev libspdlog-dev libre2-dev libisal-dev libsentencepiece-dev libutf8proc-dev
+      libpcre2-dev libopenblas-dev libhwy-dev)
+    [[ $1 == programs ]] || packages+=(git libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev python3 curl)
+    ;;
+  stores)
+    packages=(postgresql python3 python3-swift)
     ;;
   interop)
     packages=(python3 python3-venv)
+    ;;
+  monitoring)
+    packages=(python3 prometheus)
+    ;;
+  container)
+    packages=(python3 debootstrap podman buildah)
     ;;
   browser)
     packages=(python3 chromium fonts-dejavu-core)
     ;;
   *)
-    echo "usage: install-packages.sh build|interop|browser" >&2
+    echo "usage: install-packages.sh programs|build|stores|interop|monitoring|container|browser" >&2
     exit 2
     ;;
 esac

@@ -26,6 +26,7 @@ ALLOWED = {
                       "core/evaluate", "core/calibrate", "core/game", "core/artifact", "core/report"],
     "core/engine": ["core/base", "core/blas", "core/quant", "core/nsq", "core/checkpoint", "core/model", "core/tokenizer",
                     "core/forward", "core/evaluate", "core/calibrate", "core/game", "core/artifact", "core/report", "core/pipeline"],
+    "core/capi": ["core/base", "core/checkpoint", "core/artifact"],
     "server": ["core/base", "core/quant", "nashswarm/v1"],
     "client": ["nashswarm/v1"],
 }

@@ -4,11 +4,18 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 export NASHSWARM_BIN_DIR=$PWD/build/release/bin NASHSWARM_SOURCE_DIR=$PWD
 passed=0 failed=0 skipped=0
+# Says how long it is since the last call.
+took() { echo "(took $((SECONDS - since)) s)"; since=$SECONDS; }
+since=$SECONDS
 log=build/test-logs
 mkdir -p "$log"
 
-JOBS=1 tests/fuzz/run.sh "${FUZZ_SECONDS:-30}" >"$log/fuzz.log" 2>&1 &
+# Two at a time, 20 s each: two minutes, beside tests that take longer.
+JOBS=2 nice tests/fuzz/run.sh "${FUZZ_SECONDS:-20}" >"$log/fuzz.log" 2>&1 &
 fuzz=$!
+
+# Without it the tests of the S3 store say SKIPPED.
+deploy/install-packages.sh stores >"$log/stores.log" 2>&1 || { echo "the S3 server was not installed:"; cat "$log/stores.log"; }
 
 echo "== unit and integration tests"
 if ctest --test-dir build/release --output-on-failure -j "$(nproc)" >"$log/ctest.log" 2>&1; then
@@ -16,6 +23,7 @@ if ctest --test-dir build/release --output-on-failure -j "$(nproc)" >"$log/ctest
 else
   grep -vE '^ *[0-9]+/[0-9]+ Test.*Passed|^ *Start +[0-9]+' "$log/ctest.log"
 fi
+took
 total=$(grep -oE 'out of [0-9]+' "$log/ctest.log" | tail -n 1 | grep -oE '[0-9]+')
 ctest_failed=$(grep -oE '[0-9]+ tests failed' "$log/ctest.log" | grep -oE '^[0-9]+' || echo "${total:-1}")
 ctest_skipped=$(grep -cE '\*\*\*Skipped' "$log/ctest.log")
@@ -30,6 +38,7 @@ script() {
   echo "== $name"
   "$@" >"$log/$name.log" 2>&1 || status=$?
   cat "$log/$name.log"
+  took
   case $status in
     0) passed=$((passed + 1)) ;;
     77) skipped=$((skipped + 1)) ;;
@@ -40,11 +49,13 @@ script architecture python3 tests/architecture_test.py
 script demo deploy/demo.sh
 script interop tests/interop/run.sh "$NASHSWARM_BIN_DIR"
 script torch tests/interop/torch.sh "$NASHSWARM_BIN_DIR"
+script python client/python/tests/run.sh "$NASHSWARM_BIN_DIR"
 script browser tests/browser/run.sh build/release/tests/report_sample
 
 echo "== fuzz"
 if wait "$fuzz"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 cat "$log/fuzz.log"
+took
 
 echo
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -18,14 +18,19 @@ constexpr char kExamples[] =
     "  nashswarm compress ./gpt2 -o out --max-ppl-increase 2% --calibrate self   as small as the quality allows\n"
     "  nashswarm push ./gpt2 --server host:port            then submit, jobs watch, pull\n"
     "\n"
-    "Settings: flags, then NASHSWARM_SERVER, NASHSWARM_JSON, NASHSWARM_QUIET, NASHSWARM_NO_PROGRESS and\n"
-    "NASHSWARM_CONFIG, then the configuration file ($XDG_CONFIG_HOME/nashswarm/config.toml).\n"
+    "Settings: flags, then NASHSWARM_SERVER, NASHSWARM_JSON, NASHSWARM_QUIET, NASHSWARM_NO_PROGRESS,\n"
+    "NASHSWARM_CONFIG, NASHSWARM_TLS, NASHSWARM_CA, NASHSWARM_CERT, NASHSWARM_KEY and NASHSWARM_TOKEN_FILE,\n"
+    "then the configuration file ($XDG_CONFIG_HOME/nashswarm/config.toml).\n"
+    "A token is in NASHSWARM_TOKEN or in the file of --token-file. TRACEPARENT names the W3C trace a job belongs to.\n"
+    "Where a directory is asked for, hf://ORG/NAME[@REVISION] downloads a model of the Hugging Face hub; HF_TOKEN,\n"
+    "HF_HOME, HF_HUB_CACHE, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean everywhere.\n"
     "Data goes to stdout, progress and errors to stderr. NO_COLOR is respected.\n"
     "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 auth, 5 unreachable, 6 quota or space, 7 corrupt data,\n"
     "130 interrupted.";
 
 constexpr char kSharedHelp[] =
-    "Everywhere: --server ADDR, --json, --quiet, --no-progress, --config FILE (see nashswarm --help)";
+    "Everywhere: --server ADDR, --json, --quiet, --no-progress, --config FILE, --tls and --token-file FILE\n"
+    "(see nashswarm --help)";
 
 struct EnvironmentFlag {
   const char* variable;
@@ -36,7 +41,12 @@ constexpr EnvironmentFlag kEnvironment[] = {{"NASHSWARM_SERVER", "--server", fal
                                             {"NASHSWARM_CONFIG", "--config", false},
                                             {"NASHSWARM_JSON", "--json", true},
                                             {"NASHSWARM_QUIET", "--quiet", true},
-                                            {"NASHSWARM_NO_PROGRESS", "--no-progress", true}};
+                                            {"NASHSWARM_NO_PROGRESS", "--no-progress", true},
+                                            {"NASHSWARM_TLS", "--tls", true},
+                                            {"NASHSWARM_CA", "--ca", false},
+                                            {"NASHSWARM_CERT", "--cert", false},
+                                            {"NASHSWARM_KEY", "--key", false},
+                                            {"NASHSWARM_TOKEN_FILE", "--token-file", false}};
 
 // CLI11's help, with neater options: no names of validators, and positionals named once.
 class HelpFormatter : public CLI::Formatter {
@@ -69,6 +79,18 @@ absl::Status WithListHint(const absl::Status& status, const std::string& server)
     return WithHint(status, "list them with: nashswarm " + std::string(list) + " list --server " + server);
   }
   return status;
+}
+
+// Of a server that does not say itself what it wants, a proxy perhaps.
+absl::Status WithTokenHint(const absl::Status& status) {
+  if (status.code() != absl::StatusCode::kUnauthenticated || !HintOf(status).empty()) return status;
+  return WithHint(status, "show a token with --token-file FILE or NASHSWARM_TOKEN");
+}
+
+// Without what was given: it is a secret.
+absl::Status TokenOnCommandLine() {
+  return UsageError("a token does not belong on the command line, where every user of this machine can read it",
+                    "write it to a file and use --token-file FILE, or set NASHSWARM_TOKEN; and have this one replaced");
 }
 
 bool IsSet(const char* value) { return value != nullptr && *value != '\0'; }
@@ -109,12 +131,25 @@ void App::Build() {
 
 void App::AddSharedOptions() {
   const auto last = CLI::MultiOptionPolicy::TakeLast;
-  root_.add_option("--server", flags_.server, "The server: HOST:PORT or unix:/path")
+  root_.add_option("--server", flags_.server, "The server: HOST:PORT, https://HOST:PORT or unix:/path")
       ->type_name("ADDR")
       ->multi_option_policy(last);
   root_.add_flag("--json", flags_.json, "Print one JSON value on stdout")->multi_option_policy(last);
   root_.add_flag("-q,--quiet", flags_.quiet, "Print nothing but data and errors")->multi_option_policy(last);
   root_.add_flag("--no-progress", flags_.no_progress, "No bars and no progress lines")->multi_option_policy(last);
+  AccessFlags& access = flags_.access;
+  root_.add_flag("--tls", access.tls, "Encrypt, and check who the server is (as with https://)")
+      ->multi_option_policy(last);
+  const auto add_file = [&](const char* name, std::string* path, const char* description) {
+    root_.add_option(name, *path, description)->type_name("FILE")->multi_option_policy(last);
+  };
+  add_file("--ca", &access.ca, "The CA of the server's certificate (default: the system's CAs)");
+  add_file("--cert", &access.certificate, "This client's certificate");
+  add_file("--key", &access.key, "The private key of --cert");
+  add_file("--token-file", &access.token_file, "A file with the token to show (default: NASHSWARM_TOKEN)");
+  root_.add_flag("--send-token-unencrypted", access.send_token_unencrypted,
+                 "Show the token without TLS, to a server on another machine")
+      ->multi_option_policy(last);
   root_.set_config("--config", DefaultConfig(), "Configuration file (TOML)")
       ->type_name("FILE")
       ->multi_option_policy(last);
@@ -146,13 +181,19 @@ std::vector<std::string> App::WithEnvironment(const std::vector<std::string>& ar
 
 int App::Run(const std::vector<std::string>& arguments) {
   std::vector<std::string> reversed = WithEnvironment(arguments);
+  token_file_given_ = std::any_of(reversed.begin(), reversed.end(), [](const std::string& argument) {
+    return argument.rfind("--token-file", 0) == 0;
+  });
   std::reverse(reversed.begin(), reversed.end());
   try {
     root_.parse(reversed);
   } catch (const CLI::Success& success) {  // --help, --version
     return root_.exit(success, around_.out, around_.err);
   } catch (const CLI::ParseError& error) {
-    for (const std::string& argument : arguments) flags_.json |= argument == "--json";
+    for (const std::string& argument : arguments) {
+      flags_.json |= argument == "--json";
+      if (argument == "--token" || argument.rfind("--token=", 0) == 0) return Report(TokenOnCommandLine());
+    }
     std::string command = "nashswarm";
     for (const CLI::App* app = &root_; !app->get_subcommands().empty();) {
       app = app->get_subcommands().front();
@@ -186,9 +227,14 @@ absl::Status App::WithServer(const std::function<absl::Status(const Session&)>& 
     return UsageError("no server is given",
                       "add --server HOST:PORT or set NASHSWARM_SERVER; nashswarm compress works without a server");
   }
-  Connection connection(flags_.server);
-  return WithListHint(body(Session{.server = connection, .interrupt = interrupt_, .progress = progress()}),
-                      flags_.server);
+  AccessFlags access = flags_.access;
+  if (const char* token = around_.getenv("NASHSWARM_TOKEN"); IsSet(token)) {
+    access.token = token;
+    if (!token_file_given_) access.token_file.clear();  // the configuration file's, which loses to the environment
+  }
+  NS_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> connection, Connection::Open(flags_.server, access));
+  const Session session{.server = *connection, .interrupt = interrupt_, .progress = progress()};
+  return WithTokenHint(WithListHint(body(session), flags_.server));
 }
 
 Progress& App::progress() {

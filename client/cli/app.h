@@ -22,6 +22,7 @@ struct SharedFlags {
   bool json = false;
   bool quiet = false;
   bool no_progress = false;
+  AccessFlags access;
 };
 
 // What main() knows about the surroundings; a test says something else.
@@ -55,6 +56,7 @@ class App {
   Interrupt& interrupt() { return interrupt_; }
   Progress& progress();
   std::ostream& err() { return around_.err; }
+  const std::function<const char*(const char*)>& environment() const { return around_.getenv; }
   bool out_color() const { return around_.out_is_terminal && color_; }
   // Data on stdout. In --json mode exactly one of these is called at most once.
   void PrintJson(const nlohmann::json& value);
@@ -75,6 +77,7 @@ class App {
   Interrupt& interrupt_;
   const bool color_;  // NO_COLOR is not set
   SharedFlags flags_;
+  bool token_file_given_ = false;  // by a flag or a variable
   CLI::App root_;
   std::function<absl::Status()> action_;
   std::unique_ptr<Progress> progress_;

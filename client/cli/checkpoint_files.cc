@@ -48,17 +48,23 @@ absl::Status NoWeights(const std::string& directory, const std::vector<std::stri
   return MakeError(absl::StatusCode::kNotFound, "NO_WEIGHTS", message, hint);
 }
 
-// Mistral's repositories hold every weight twice: sharded, and as consolidated.safetensors.
-void DropSecondCopy(std::vector<LocalFile>* files) {
-  const bool has_model = std::any_of(files->begin(), files->end(), [](const LocalFile& f) {
-    return StartsWith(f.name, "model") && EndsWith(f.name, ".safetensors");
-  });
-  if (!has_model) return;
-  files->erase(std::remove_if(files->begin(), files->end(),
-                              [](const LocalFile& f) {
-                                return StartsWith(f.name, "consolidated") && EndsWith(f.name, ".safetensors");
-                              }),
-               files->end());
+bool IsBelow(const fs::path& path, const fs::path& directory) {
+  return std::mismatch(directory.begin(), directory.end(), path.begin(), path.end()).first == directory.end();
+}
+
+// A directory from elsewhere may hold a link to any file of whoever compresses it, and what is sent ends up in artifacts that
+// are passed on. A link may lead within the directory, and to the blobs of a Hugging Face cache, where
+// models--x/snapshots/<revision>/<name> is a link to models--x/blobs/<digest>.
+absl::Status CheckLink(const std::string& directory, const fs::directory_entry& entry) {
+  std::error_code error;
+  if (!entry.is_symlink(error)) return absl::OkStatus();
+  const fs::path own = fs::canonical(directory, error), target = fs::canonical(entry.path(), error);
+  if (!error && (IsBelow(target, own) || target.parent_path() == own.parent_path().parent_path() / "blobs")) {
+    return absl::OkStatus();
+  }
+  return MakeError(absl::StatusCode::kDataLoss, "LINK_OUTSIDE",
+                   entry.path().string() + " is a symbolic link that leads out of " + directory,
+                   "if the file belongs to the model, put a copy in the link's place; otherwise remove the link");
 }
 
 absl::StatusOr<std::vector<LocalFile>> Scan(const std::string& directory, std::vector<std::string>* skipped,
@@ -77,6 +83,8 @@ absl::StatusOr<std::vector<LocalFile>> Scan(const std::string& directory, std::v
       skipped->push_back(name);
       continue;
     }
+    // Weights are often kept on another disk, and nothing but weights is accepted as such.
+    if (!IsSafetensors(name)) NS_RETURN_IF_ERROR(CheckLink(directory, entry));
     NS_ASSIGN_OR_RETURN(const int64_t size, FileSize(entry.path().string()));
     files.push_back({name, entry.path().string(), size});
   }
@@ -84,6 +92,18 @@ absl::StatusOr<std::vector<LocalFile>> Scan(const std::string& directory, std::v
 }
 
 }  // namespace
+
+bool IsSafetensors(const std::string& name) { return EndsWith(Lower(name), ".safetensors"); }
+
+std::vector<std::string> WithoutSecondCopy(std::vector<std::string> names) {
+  const auto begins = [](const std::string& name, const char* with) {
+    return StartsWith(name, with) && EndsWith(name, ".safetensors");
+  };
+  const bool has_model =
+      std::any_of(names.begin(), names.end(), [&](const std::string& name) { return begins(name, "model"); });
+  if (has_model) std::erase_if(names, [&](const std::string& name) { return begins(name, "consolidated"); });
+  return names;
+}
 
 FileKind ClassifyFile(const std::string& name) {
   const std::string lower = Lower(name);
@@ -111,10 +131,13 @@ absl::StatusOr<std::vector<LocalFile>> SelectFiles(const std::string& directory)
   std::vector<std::string> skipped;
   bool has_pickle = false;
   NS_ASSIGN_OR_RETURN(std::vector<LocalFile> files, Scan(directory, &skipped, &has_pickle));
-  DropSecondCopy(&files);
+  std::vector<std::string> names;
+  for (const LocalFile& file : files) names.push_back(file.name);
+  names = WithoutSecondCopy(std::move(names));
+  std::erase_if(files, [&](const LocalFile& f) { return std::find(names.begin(), names.end(), f.name) == names.end(); });
   std::sort(files.begin(), files.end(), [](const LocalFile& a, const LocalFile& b) { return a.name < b.name; });
   std::sort(skipped.begin(), skipped.end());
-  const auto is_weights = [](const LocalFile& f) { return EndsWith(Lower(f.name), ".safetensors"); };
+  const auto is_weights = [](const LocalFile& f) { return IsSafetensors(f.name); };
   if (std::none_of(files.begin(), files.end(), is_weights)) return NoWeights(directory, skipped, has_pickle);
   if (std::none_of(files.begin(), files.end(), [](const LocalFile& f) { return f.name == "config.json"; })) {
     return MakeError(absl::StatusCode::kNotFound, "NO_CONFIG", "there is no config.json in " + directory,

@@ -20,8 +20,13 @@ enum class FileKind { kWanted, kIgnored, kPickle };
 // By name alone. Pickle files (*.bin, *.pt, ...) run code when loaded and are never sent.
 FileKind ClassifyFile(const std::string& name);
 
-// The wanted files of a Hugging Face directory, sorted by name; subdirectories are not entered, symbolic links are
-// followed. An error that says what is missing when there are no safetensors weights or no config.json.
+bool IsSafetensors(const std::string& name);
+// Mistral's repositories hold every weight twice: sharded, and as consolidated.safetensors, which is left out then.
+std::vector<std::string> WithoutSecondCopy(std::vector<std::string> names);
+
+// The wanted files of a Hugging Face directory, sorted by name; subdirectories are not entered. Symbolic links are followed
+// where they lead to weights, within the directory or to the blobs of a Hugging Face cache; DATA_LOSS / LINK_OUTSIDE
+// elsewhere. An error that says what is missing when there are no safetensors weights or no config.json.
 absl::StatusOr<std::vector<LocalFile>> SelectFiles(const std::string& directory);
 
 }  // namespace nashswarm::cli

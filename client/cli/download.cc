@@ -12,6 +12,7 @@
 
 #include "client/cli/digest.h"
 #include "client/cli/files.h"
+#include "client/cli/safe_path.h"
 
 namespace nashswarm::cli {
 namespace {
@@ -138,6 +139,7 @@ absl::Status FileDownload::FetchFrom(int64_t offset) {
   request.set_path(entry_.path());
   request.set_read_offset(offset);
   Call call(session_.interrupt, kSilence);
+  NS_RETURN_IF_ERROR(session_.server.Authorize(call.context()));
   const auto stream = session_.server.artifacts()->ReadFile(call.context(), request);
   absl::Status problem;
   v1::ReadFileResponse response;

@@ -1,5 +1,6 @@
 #include "client/cli/errors.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ostream>
@@ -30,9 +31,19 @@ bool FindErrorInfo(const v1::Error& error, v1::ErrorInfo* info) {
   return false;
 }
 
+// A stream that the server cuts off carries no details: the reason is in front of the message, "REASON: what happened".
+absl::Status WithReasonInMessage(absl::StatusCode code, const std::string& message) {
+  const size_t colon = message.find(": ");
+  const bool has_reason = code == absl::StatusCode::kDeadlineExceeded && colon != std::string::npos &&
+                          std::all_of(message.begin(), message.begin() + static_cast<int64_t>(colon),
+                                      [](char c) { return (c >= 'A' && c <= 'Z') || c == '_'; });
+  return has_reason ? MakeError(code, message.substr(0, colon), message.substr(colon + 2))
+                    : MakeError(code, "", message);
+}
+
 absl::Status WithInfo(absl::StatusCode code, const std::string& message, const v1::Error& details) {
   v1::ErrorInfo info;
-  if (!FindErrorInfo(details, &info)) return MakeError(code, "", message);
+  if (!FindErrorInfo(details, &info)) return WithReasonInMessage(code, message);
   const auto hint = info.metadata().find("hint");
   return MakeError(code, info.reason(), message, hint == info.metadata().end() ? "" : hint->second);
 }

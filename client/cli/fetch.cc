@@ -20,6 +20,7 @@ absl::Status FetchOnce(const Session& session, const std::string& artifact, cons
   request.set_name(artifact);
   request.set_path(file.path());
   Call call(session.interrupt, kSilence);
+  NS_RETURN_IF_ERROR(session.server.Authorize(call.context()));
   const auto stream = session.server.artifacts()->ReadFile(call.context(), request);
   v1::ReadFileResponse response;
   bool fits = true;

@@ -49,8 +49,6 @@ absl::Status MakeDirectories(const std::string& path);
 // "." for a path without a directory; "a/b" for "a/b/c/".
 std::string ParentOf(const std::string& path);
 std::string JoinPath(const std::string& directory, const std::string& name);
-// Whether a path from the network stays below the directory it is joined to.
-bool IsSafeRelativePath(std::string_view path);
 
 }  // namespace nashswarm::cli
 

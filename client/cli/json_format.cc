@@ -129,6 +129,7 @@ json ToJson(const v1::Job& job) {
                  {"priority", job.priority()},
                  {"cancel_requested", job.cancel_requested()},
                  {"labels", MapToJson(job.labels())}};
+  if (!job.traceparent().empty()) object["traceparent"] = job.traceparent();
   if (job.has_progress()) object["progress"] = ToJson(job.progress());
   if (job.has_result()) object["result"] = ToJson(job.result());
   if (job.has_error()) object["error"] = ErrorToJson(FromProto(job.error()))["error"];

@@ -5,9 +5,11 @@
 #include <iostream>
 
 #include "client/cli/app.h"
+#include "client/cli/grpc_log.h"
 
 int main(int argc, char** argv) {
   nashswarm::cli::Interrupt interrupt;  // first: it blocks signals for every thread that follows
+  nashswarm::cli::KeepTlsLog();
   const nashswarm::cli::Surroundings surroundings = {
       .out = std::cout,
       .err = std::cerr,

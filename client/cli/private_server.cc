@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -60,12 +61,16 @@ UniqueFd LockIn(const std::string& directory, int extra_flags) {
   return UniqueFd();
 }
 
-// The environment for the server: ours without NASHSWARM_CONFIG, which names a file of the client's settings.
+// The environment for the server: ours without NASHSWARM_CONFIG, which names a file of the client's settings, and
+// without the token, which is for another server.
 std::vector<char*> ServerEnvironment() {
-  constexpr std::string_view kOurs = "NASHSWARM_CONFIG=";
+  constexpr std::string_view kOurs[] = {"NASHSWARM_CONFIG=", "NASHSWARM_TOKEN="};
   std::vector<char*> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (std::string_view(*entry).substr(0, kOurs.size()) != kOurs) environment.push_back(*entry);
+    const std::string_view text = *entry;
+    const bool ours = std::any_of(std::begin(kOurs), std::end(kOurs),
+                                  [text](std::string_view name) { return text.substr(0, name.size()) == name; });
+    if (!ours) environment.push_back(*entry);
   }
   environment.push_back(nullptr);
   return environment;

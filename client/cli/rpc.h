@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "client/cli/access.h"
 #include "client/cli/errors.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/progress.h"
@@ -35,10 +36,16 @@ constexpr Patience kTransfer = {.give_up_after = std::chrono::milliseconds(180'0
 // One server. Thread-safe; the address outlives nothing, it is copied.
 class Connection {
  public:
-  // "host:port", "http://host:port" or "unix:/path".
+  // In plaintext and without a token: a private server, a test.
   explicit Connection(const std::string& address);
+  // As the flags say. USAGE, or errors of reading their files; whether anybody answers shows later.
+  static absl::StatusOr<std::unique_ptr<Connection>> Open(const std::string& address, const AccessFlags& flags);
+
+  // Before a call: shows the token, as it is now, and names the trace that the caller is in (TRACEPARENT).
+  absl::Status Authorize(grpc::ClientContext* context) const;
 
   const std::string& address() const { return address_; }
+  bool tls() const { return tls_; }
   v1::UploadService::Stub* uploads() { return uploads_.get(); }
   v1::ModelService::Stub* models() { return models_.get(); }
   v1::JobService::Stub* jobs() { return jobs_.get(); }
@@ -46,7 +53,12 @@ class Connection {
   v1::InfoService::Stub* info() { return info_.get(); }
 
  private:
+  Connection(const std::string& address, const ServerAddress& resolved, const AccessFlags& flags,
+             const std::shared_ptr<grpc::ChannelCredentials>& credentials);
+
   std::string address_;
+  bool tls_;
+  AccessFlags flags_;
   std::unique_ptr<v1::UploadService::Stub> uploads_;
   std::unique_ptr<v1::ModelService::Stub> models_;
   std::unique_ptr<v1::JobService::Stub> jobs_;
@@ -69,6 +81,9 @@ constexpr char kUnreachableReason[] = "SERVER_UNREACHABLE";
 constexpr char kServerEndedReason[] = "PRIVATE_SERVER_ENDED";
 // The server has as many streams as it allows: a place becomes free when another client's ends.
 constexpr char kBusyReason[] = "TOO_MANY_STREAMS";
+// The server has not waited for us longer: the network was slow, or this machine. The transfer goes on where it was.
+constexpr char kTooSlowUploadReason[] = "UPLOAD_TOO_SLOW";
+constexpr char kTooSlowDownloadReason[] = "DOWNLOAD_TOO_SLOW";
 
 // Waits between attempts.
 class Backoff {
@@ -102,6 +117,7 @@ absl::Status CallUnary(const Session& session, Stub* stub,
   Backoff backoff(session, patience);
   while (true) {
     Call call(session.interrupt);
+    NS_RETURN_IF_ERROR(session.server.Authorize(call.context()));
     call.context()->set_deadline(std::chrono::system_clock::now() + deadline);
     const absl::Status status = call.Finish((stub->*method)(call.context(), request, response));
     if (!IsConnectionLoss(status)) return status;

@@ -215,6 +215,7 @@ absl::Status Pusher::SendFrom(const std::string& upload, size_t index, int64_t o
   if (fd.get() < 0) return ErrnoError(errno, file.path);
 
   Call call(session_.interrupt, kSilence);
+  NS_RETURN_IF_ERROR(session_.server.Authorize(call.context()));
   v1::WriteFileResponse response;
   const auto stream = session_.server.uploads()->WriteFile(call.context(), &response);
   v1::WriteFileRequest message;

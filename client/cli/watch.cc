@@ -63,6 +63,7 @@ absl::StatusOr<v1::Job> Watcher::Run() {
 
 absl::Status Watcher::Follow(Backoff* backoff) {
   Call call(session_.interrupt, kSilence);
+  NS_RETURN_IF_ERROR(session_.server.Authorize(call.context()));
   const auto stream = session_.server.jobs()->WatchJob(call.context(), request_);
   v1::JobEvent event;
   while (stream->Read(&event)) {

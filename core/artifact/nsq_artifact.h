@@ -98,6 +98,10 @@ absl::StatusOr<OpenNsq> ReadNsq(const std::string& directory);
 // ARTIFACT_DIGEST, NSQ_STREAM, NSQ_TILE, NSQ_TENSOR, ARTIFACT_NON_FINITE.
 absl::Status Verify(const OpenNsq& artifact, int threads, const std::function<void(uint64_t, uint64_t)>& progress);
 
+// Decodes one tensor into `out`, in the checkpoint's shape, as `dtype` (F32, F16, BF16); `out` has room for just that
+// (INVALID_ARGUMENT / BUFFER_SIZE) and is aligned to an element. Errors as Unpack; what `out` holds then is of no use.
+absl::Status DecodeTensor(const OpenNsq& artifact, const NsqTensor& tensor, checkpoint::DType dtype, int threads, absl::Span<uint8_t> out);
+
 // Decodes the artifact into the directory `out`: model.safetensors in `dtype` (F32, F16, BF16) under the checkpoint's names and
 // shapes, config.json as it was, and the companions. The same bytes at any number of threads and on any machine. `out` may lie
 // inside the artifact. Memory: one tensor. Whole or not at all, as far as the weights go. DATA_LOSS as Verify, without the digest;

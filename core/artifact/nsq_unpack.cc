@@ -149,19 +149,29 @@ absl::Status Resize(uint64_t bytes, const NsqTensor& tensor, std::vector<uint8_t
 }
 
 // What the index promises takes memory only when the bytes bear it out.
-absl::Status DecodeTensor(const OpenNsq& artifact, const NsqTensor& tensor, DType dtype, int threads, std::vector<uint8_t>* out) {
-  const uint64_t bytes = tensor.weights() * checkpoint::BytesOf(dtype);
-  if (!tensor.coded()) {
-    NS_RETURN_IF_ERROR(Resize(bytes, tensor, out));
-    return DecodePlain(artifact, tensor, dtype, out->data());
-  }
+absl::Status CheckBytes(const OpenNsq& artifact, const NsqTensor& tensor) {
+  if (!tensor.coded()) return absl::OkStatus();
   NS_ASSIGN_OR_RETURN(const nsq::Stream stream, artifact.StreamOf(tensor));
   for (uint32_t tile = 0; tile < stream.grid().tiles(); ++tile) NS_RETURN_IF_ERROR(stream.CheckTile(tile));
-  NS_RETURN_IF_ERROR(Resize(bytes, tensor, out));
-  return DecodeStream(stream, tensor.coding, dtype, threads, out->data());
+  return absl::OkStatus();
 }
 
 }  // namespace
+
+absl::Status DecodeTensor(const OpenNsq& artifact, const NsqTensor& tensor, DType dtype, int threads, absl::Span<uint8_t> out) {
+  if (out.size() != tensor.weights() * checkpoint::BytesOf(dtype)) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BUFFER_SIZE",
+                     absl::StrCat("tensor '", tensor.name, "': takes ", tensor.weights() * checkpoint::BytesOf(dtype),
+                                  " bytes, and the buffer has ", out.size()));
+  }
+  if (!tensor.coded()) {
+    NS_RETURN_IF_ERROR(DecodePlain(artifact, tensor, dtype, out.data()));
+  } else {
+    NS_ASSIGN_OR_RETURN(const nsq::Stream stream, artifact.StreamOf(tensor));
+    NS_RETURN_IF_ERROR(DecodeStream(stream, tensor.coding, dtype, ResolveThreads(threads), out.data()));
+  }
+  return CheckFinite(tensor, dtype, out);
+}
 
 absl::Status CopyCompanions(const std::string& checkpoint_directory, double bits_per_weight, const std::string& directory) {
   NS_RETURN_IF_ERROR(CopyFiles(checkpoint_directory, directory));
@@ -193,8 +203,9 @@ absl::Status Unpack(const OpenNsq& artifact, DType dtype, const std::string& out
   NS_RETURN_IF_ERROR(file.Append(checkpoint::SerializeSafetensorsHeader(shapes, {{"format", "pt"}})));
   std::vector<uint8_t> buffer;
   for (const NsqTensor& tensor : artifact.tensors) {
-    NS_RETURN_IF_ERROR(DecodeTensor(artifact, tensor, dtype, ResolveThreads(threads), &buffer));
-    NS_RETURN_IF_ERROR(CheckFinite(tensor, dtype, buffer));
+    NS_RETURN_IF_ERROR(CheckBytes(artifact, tensor));
+    NS_RETURN_IF_ERROR(Resize(tensor.weights() * checkpoint::BytesOf(dtype), tensor, &buffer));
+    NS_RETURN_IF_ERROR(DecodeTensor(artifact, tensor, dtype, threads, absl::MakeSpan(buffer)));
     NS_RETURN_IF_ERROR(file.Append(buffer));
     done += tensor.weights();
     progress(done, total);

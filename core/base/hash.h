@@ -3,12 +3,13 @@
 #define NASHSWARM_CORE_BASE_HASH_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "absl/status/statusor.h"
 
-struct evp_md_ctx_st;
+struct SHA256state_st;
 
 namespace nashswarm {
 
@@ -23,8 +24,13 @@ class Sha256 {
   void Update(std::string_view text) { Update(text.data(), text.size()); }
   std::string Finish();  // 32 raw bytes; the object is spent afterwards
 
+  // What the hash has taken in so far, as at most 104 bytes that any machine can go on from.
+  std::string Save() const;
+  // Takes the place of what this object has taken in. False, and nothing happens, when `saved` is not from Save().
+  bool Restore(std::string_view saved);
+
  private:
-  evp_md_ctx_st* context_;
+  std::unique_ptr<SHA256state_st> state_;
 };
 
 std::string Sha256Of(std::string_view content);                        // 32 raw bytes

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include "core/base/resources.h"
 
 namespace nashswarm {
 
@@ -24,7 +27,8 @@ absl::Status ParallelFor(int threads, uint64_t count, const std::function<absl::
   uint64_t first_failure = UINT64_MAX;
   absl::Status result;
 
-  const auto work = [&] {
+  std::exception_ptr thrown;
+  const auto run = [&] {
     while (!failed.load(std::memory_order_relaxed)) {
       const uint64_t i = next.fetch_add(1, std::memory_order_relaxed);
       if (i >= count) return;
@@ -39,12 +43,24 @@ absl::Status ParallelFor(int threads, uint64_t count, const std::function<absl::
     }
   };
 
+  const auto work = [&] {
+    try {
+      run();
+    } catch (...) {  // out of a thread it would end the process
+      failed = true;
+      std::lock_guard<std::mutex> lock(mutex);
+      if (!thrown) thrown = std::current_exception();
+    }
+  };
+
   const uint64_t helpers = std::min<uint64_t>(std::max(threads, 1), count) - (count > 0 ? 1 : 0);
   std::vector<std::thread> pool;
   pool.reserve(helpers);
-  for (uint64_t t = 0; t < helpers; ++t) pool.emplace_back(work);
+  for (uint64_t t = 0; t < helpers && StartThread(work, &pool); ++t) {
+  }
   work();
   for (std::thread& thread : pool) thread.join();
+  if (thrown) std::rethrow_exception(thrown);
   return result;
 }
 

@@ -12,8 +12,8 @@ namespace nashswarm {
 // Threads to use when the user asked for `requested` (0: every core this process may run on).
 int ResolveThreads(int requested);
 
-// Calls body(i) once for every i in [0, count) on up to `threads` threads (the caller's among them). On an error no
-// further i is started and the error of the smallest failing i that ran is returned.
+// Calls body(i) once for every i in [0, count) on up to `threads` threads (the caller's among them; fewer if no more start).
+// On an error no further i is started and the error of the smallest failing i is returned; std::bad_alloc reaches the caller.
 absl::Status ParallelFor(int threads, uint64_t count, const std::function<absl::Status(uint64_t)>& body);
 
 }  // namespace nashswarm

@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/base/resources.h"
+
 namespace nashswarm {
 namespace {
 
@@ -46,6 +48,11 @@ absl::Status ErrnoError(int error, std::string_view what) {
     case ENOSPC:
     case EDQUOT:
       return MakeError(absl::StatusCode::kResourceExhausted, "NO_SPACE", message, "free disk space and try again");
+    case EFBIG:  // RLIMIT_FSIZE, or more than the file system can hold in one file
+      return MakeError(absl::StatusCode::kResourceExhausted, "NO_SPACE", message,
+                       "the file is larger than the process may write: raise the disk allowance of a task");
+    case ENOMEM:
+      return Annotate(OutOfMemoryError(), message);
     case EEXIST:
       return MakeError(absl::StatusCode::kAlreadyExists, "FILE_EXISTS", message);
     default:

@@ -3,10 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/resources.h"
+
 namespace nashswarm {
 
 ThreadPool::ThreadPool(int threads) {
-  for (int thread = 1; thread < threads; ++thread) helpers_.emplace_back([this, thread] { Help(thread); });
+  helpers_.reserve(static_cast<size_t>(std::max(threads, 1)));
+  // A thread that cannot be started is done without: threads() says how many there are.
+  for (int thread = 1; thread < threads && StartThread([this, thread] { Help(thread); }, &helpers_); ++thread) {
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -33,6 +38,16 @@ void ThreadPool::Help(int thread) {
 }
 
 void ThreadPool::Work(int thread) {
+  try {
+    TakeItems(thread);
+  } catch (...) {  // out of a thread it would end the process
+    failed_ = true;
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!thrown_) thrown_ = std::current_exception();
+  }
+}
+
+void ThreadPool::TakeItems(int thread) {
   while (!failed_.load(std::memory_order_relaxed)) {
     const uint64_t i = next_.fetch_add(1, std::memory_order_relaxed);
     if (i >= count_) return;
@@ -67,6 +82,7 @@ absl::Status ThreadPool::Run(uint64_t count, const Body& body) {
     std::unique_lock<std::mutex> lock(mutex_);
     done_.wait(lock, [&] { return helping_ == 0; });
   }
+  if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
   return std::exchange(result_, absl::OkStatus());
 }
 

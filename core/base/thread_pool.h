@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -28,12 +29,13 @@ class ThreadPool {
   int threads() const { return static_cast<int>(helpers_.size()) + 1; }
 
   // Calls body for every i in [0, count) and returns when all are done. On an error no further i is started and the error
-  // of the smallest failing i that ran is returned.
+  // of the smallest failing i that ran is returned. An exception in a body, which is std::bad_alloc, is thrown again here.
   absl::Status Run(uint64_t count, const Body& body);
 
  private:
   void Help(int thread);
   void Work(int thread);
+  void TakeItems(int thread);
 
   std::vector<std::thread> helpers_;
 
@@ -50,6 +52,7 @@ class ThreadPool {
   bool stop_ = false;
   uint64_t first_failure_ = 0;
   absl::Status result_;
+  std::exception_ptr thrown_;
 };
 
 }  // namespace nashswarm

@@ -17,6 +17,11 @@ std::string BlasKernels();
 // From now on every call to BLAS runs in its calling thread alone: our own threads share the work. Idempotent.
 void UseSingleThreadedBlas();
 
+// Takes OpenBLAS's working memory for `threads` threads that call it at once, and gives it back to OpenBLAS's own pool. False when
+// there is not so much under this process's limit: call it before BLAS where a limit is set, because OpenBLAS that gets no
+// memory tries again for ever. Address space is all it costs until the calls come.
+bool ReserveBuffers(int threads);
+
 }  // namespace nashswarm::blas
 
 #endif  // NASHSWARM_CORE_BLAS_BLAS_H_

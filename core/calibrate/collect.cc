@@ -189,6 +189,17 @@ absl::Status WriteMoments(forward::Transformer& transformer, const std::vector<I
 
 }  // namespace
 
+MomentSizes SizesOfMoments(const model::Model& model, bool tied_head) {
+  const std::vector<InputSpec> inputs = InputsOf(model, tied_head);
+  MomentSizes sizes;
+  sizes.widest_full = WidestFull(inputs);
+  for (const InputSpec& input : inputs) {
+    sizes.widths.push_back(input.width);
+    sizes.file_bytes += input.width <= sizes.widest_full ? TriangleBytes(input.width) : input.width * sizeof(float);
+  }
+  return sizes;
+}
+
 absl::Status CollectMoments(forward::Transformer& transformer, const model::Model& model, const MomentSources& sources,
                             int threads, const std::string& path, const evaluate::Progress& progress) {
   const bool runs = !sources.calibration.empty();

@@ -27,6 +27,14 @@ struct MomentSources {
 absl::Status CollectMoments(forward::Transformer& transformer, const model::Model& model, const MomentSources& sources,
                             int threads, const std::string& path, const evaluate::Progress& progress);
 
+// What calibrating `model` will keep of its inputs.
+struct MomentSizes {
+  std::vector<uint64_t> widths;  // of every input of a player
+  uint64_t widest_full = 0;      // inputs up to this width keep their full moment
+  uint64_t file_bytes = 0;       // of all moments, packed
+};
+MomentSizes SizesOfMoments(const model::Model& model, bool tied_head);
+
 }  // namespace nashswarm::calibrate
 
 #endif  // NASHSWARM_CORE_CALIBRATE_COLLECT_H_

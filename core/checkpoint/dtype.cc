@@ -41,6 +41,7 @@ bool IsWeight(DType dtype) {
 }
 
 void ToFloat(DType dtype, const uint8_t* in, uint64_t count, float* out) {
+  if (count == 0) return;  // `in` and `out` may be null then
   switch (dtype) {
     case DType::kF32:
       std::memcpy(out, in, count * sizeof(float));

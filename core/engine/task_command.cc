@@ -8,7 +8,10 @@
 #include <mutex>
 
 #include "core/base/file.h"
+#include "core/base/parallel.h"
+#include "core/base/resources.h"
 #include "core/base/status.h"
+#include "core/blas/blas.h"
 #include "core/engine/commands.h"
 #include "core/pipeline/stages.h"
 
@@ -44,6 +47,14 @@ uint64_t PeakBytes() {
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
 }
 
+// Whether BLAS will have its working memory, where there is a limit and the stage may use it.
+bool HasMemoryForBlas(const std::string& stage, int threads) {
+  rlimit limit;
+  if (getrlimit(RLIMIT_DATA, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return true;
+  if (stage == "validate" || stage == "prepare" || stage == "solve" || stage == "publish") return true;
+  return blas::ReserveBuffers(ResolveThreads(threads));
+}
+
 absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer) {
   NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(dir, "task.json"), kMaxTaskBytes));
   NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, "task.json"));
@@ -64,6 +75,7 @@ absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer) {
   if (stage != "validate") {
     NS_ASSIGN_OR_RETURN(task.spec, pipeline::ParseSpec(json.contains("spec") ? json["spec"] : Json()));
   }
+  if (!HasMemoryForBlas(stage, task.threads)) return OutOfMemoryError();
   return pipeline::RunStage(stage, task);
 }
 
@@ -77,7 +89,7 @@ int RunTask(const std::string& dir) {
   try {
     result = Run(dir, &observer);
   } catch (const std::bad_alloc&) {
-    result = MakeError(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY", "the engine ran out of memory");
+    result = OutOfMemoryError();
   } catch (const std::exception& e) {  // only our own stage files could cause it: nlohmann's at()
     result = MakeError(absl::StatusCode::kInternal, "STAGE_FILE_INVALID", e.what());
   }

@@ -23,6 +23,9 @@ struct Family {
   WindowRule window;
 };
 
+// Far beyond any model. Rotary factors are made for a head before its width is held against the tensors.
+constexpr uint64_t kMaxHeadWidth = 1 << 16;
+
 constexpr Family kFamilies[] = {
     {"llama", "llama", true, false, false, WindowRule::kNone},
     {"mistral", "llama", true, false, false, WindowRule::kEvery},
@@ -47,6 +50,10 @@ Dimensions ReadDimensions(Mapper* map) {
   size.vocabulary = map->Count("vocab_size");
   if (size.head_width == 0 || size.head_width % 2 != 0 || size.heads % size.kv_heads != 0) {
     map->Fail("CONFIG_INVALID", "config.json: head_dim must be even and num_attention_heads a multiple of num_key_value_heads",
+              "take config.json from the model's own repository");
+  }
+  if (size.head_width > kMaxHeadWidth) {
+    map->Fail("CONFIG_INVALID", absl::StrCat("config.json: a head_dim of ", size.head_width, " is beyond all measure"),
               "take config.json from the model's own repository");
   }
   if (size.ffn_stored != size.ffn) {
@@ -180,7 +187,7 @@ absl::StatusOr<Model> MapLlama(const checkpoint::Checkpoint& checkpoint, std::st
   Mapper map(checkpoint, std::string(family.architecture));
   const Dimensions size = ReadDimensions(&map);
   CheckChoices(family, &map);
-  PutHyperparameters(family, size, &map);
+  if (map.ok()) PutHyperparameters(family, size, &map);
 
   // A tied weight may be stored under either name, or under both; then config.json decides, as transformers does.
   const std::string embedding = "model.embed_tokens.weight", head = "lm_head.weight";

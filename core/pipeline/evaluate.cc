@@ -47,7 +47,8 @@ absl::StatusOr<Json> Evaluate(const Task& task) {
   NS_ASSIGN_OR_RETURN(const Calibrated calibrated, ReadCalibrated(task));
   const std::vector<evaluate::Window> windows = calibrate::EvaluationWindows(*calibrated.moments);
 
-  NS_ASSIGN_OR_RETURN(const TemporaryDirectory scratch, TemporaryDirectory::Create(DirName(task.out_dir)));
+  // Below out/, the only directory that a task may write to; gone when this returns.
+  NS_ASSIGN_OR_RETURN(const TemporaryDirectory scratch, TemporaryDirectory::Create(task.out_dir));
   NS_ASSIGN_OR_RETURN(const Assembled assembled, AssembleWeights(task, prepared, open, plan, scratch.path(), [](uint64_t) {}));
   NS_ASSIGN_OR_RETURN(const ArtifactWeights made, OpenArtifact(task, scratch.path()));
   const std::shared_ptr<const forward::Weights> original = forward::WeightsOf(*open.checkpoint, open.model);

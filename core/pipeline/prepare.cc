@@ -7,10 +7,11 @@
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/base/tensor_pattern.h"
+#include "core/pipeline/needs.h"
 #include "core/pipeline/nsq_stages.h"
 #include "core/pipeline/prepared.h"
 #include "core/pipeline/stages.h"
-#include "re2/re2.h"
 
 namespace nashswarm::pipeline {
 namespace {
@@ -65,19 +66,17 @@ absl::StatusOr<Format> FormatOfRule(const Rule& rule, const model::MappedTensor&
 }
 
 absl::Status ApplyRules(const std::vector<Rule>& rules, const model::Model& model, Prepared* prepared) {
-  std::vector<std::unique_ptr<RE2>> patterns;
+  std::vector<TensorPattern> patterns;
   for (const Rule& rule : rules) {
-    patterns.push_back(std::make_unique<RE2>(rule.pattern, RE2::Quiet));
-    if (!patterns.back()->ok()) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "RULE_INVALID",
-                       absl::StrCat("rule pattern '", rule.pattern, "': ", patterns.back()->error()));
-    }
+    absl::StatusOr<TensorPattern> pattern = TensorPattern::Compile(rule.pattern);
+    if (!pattern.ok()) return RuleError(rule, std::string(pattern.status().message()), HintOf(pattern.status()));
+    patterns.push_back(*std::move(pattern));
   }
   std::vector<bool> matched(rules.size());
   for (size_t t = 0; t < model.tensors.size(); ++t) {
     const model::MappedTensor& tensor = model.tensors[t];
     for (size_t r = 0; r < rules.size(); ++r) {
-      if (!RE2::FullMatch(tensor.source_name(), *patterns[r])) continue;
+      if (!patterns[r].Matches(tensor.source_name())) continue;
       matched[r] = true;
       if (!tensor.is_player()) break;  // vectors are stored in F32, which every reader asks for
       NS_ASSIGN_OR_RETURN(const Format format, FormatOfRule(rules[r], tensor, prepared->format == "nsq"));
@@ -197,7 +196,8 @@ absl::StatusOr<Json> Prepare(const Task& task) {
               {"architecture", prepared.architecture},
               {"parameters", prepared.parameters},
               {"tensors", prepared.tensors.size()},
-              {"weights", weights}};
+              {"weights", weights},
+              {"needs", NeedsOf(open, prepared, task)}};
 }
 
 absl::StatusOr<Json> RunStage(const std::string& stage, const Task& task) {

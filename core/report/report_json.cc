@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "core/report/utf8.h"
+#include "core/base/utf8.h"
 
 namespace nashswarm::report {
 namespace {

@@ -64,9 +64,10 @@ double Scale::operator()(double value) const {
 }
 
 std::vector<Tick> LinearTicks(double low, double high, int count) {
-  if (!(high > low) || !std::isfinite(high - low)) return {};
+  const double rough = (high - low) / count;
+  if (!(rough > 0) || !std::isnormal(rough)) return {};
   int decimals = 0;
-  const double step = NiceStep((high - low) / count, &decimals);
+  const double step = NiceStep(rough, &decimals);
   return Multiples(low, high, step, decimals);
 }
 

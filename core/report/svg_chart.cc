@@ -5,7 +5,7 @@
 
 #include "core/report/html.h"
 #include "core/report/numbers.h"
-#include "core/report/utf8.h"
+#include "core/base/utf8.h"
 
 namespace nashswarm::report {
 namespace {

@@ -4,13 +4,16 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <thread>
 
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/json.h"
 #include "core/base/parallel.h"
 #include "core/base/status.h"
+#include "server/daemon/stores.h"
 #include "server/log/log.h"
+#include "server/scheduler/machine.h"
 #include "server/store/ids.h"
 
 namespace nashswarm::server {
@@ -18,6 +21,8 @@ namespace {
 
 // The engine's kernels use every core of a task's share; a task on fewer than this gains little from company.
 constexpr int kCoresPerWorker = 4;
+// How often the stores are asked whether they answer, and how old an answer may be.
+constexpr std::chrono::seconds kCheckInterval{5}, kStaleAfter{20};
 
 absl::StatusOr<std::string> FindEngine(const std::string& configured) {
   std::string engine = configured;
@@ -50,11 +55,14 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const ServerConfig& config
 }
 
 absl::Status Daemon::OpenStores() {
+  NS_ASSIGN_OR_RETURN(access_, Access::Open(config_.access));
   NS_ASSIGN_OR_RETURN(directory_, DataDirectory::Open(config_.data));
-  NS_ASSIGN_OR_RETURN(blobs_, DirectoryBlobStore::OpenAt(directory_->blobs()));
-  NS_ASSIGN_OR_RETURN(jobs_, SqliteJobStore::Open(directory_->database()));
-  // The lock is ours, so whoever held a lease is dead.
-  NS_ASSIGN_OR_RETURN(const std::vector<std::string> lost, jobs_->ReapEveryLease());
+  NS_ASSIGN_OR_RETURN(blobs_, OpenBlobStore(config_, *directory_));
+  NS_ASSIGN_OR_RETURN(jobs_, OpenJobStore(config_, *directory_));
+  if (IsPostgres(config_.jobs)) relay_ = std::make_unique<PostgresRelay>(config_.jobs, &hub_);
+  if (!config_.jobs.empty()) return absl::OkStatus();
+  // The database is in our data directory and its lock is ours, so whoever held a lease is dead.
+  NS_ASSIGN_OR_RETURN(const std::vector<std::string> lost, jobs_->ReapEveryLease(config_.max_losses));
   for (const std::string& job : lost) Log(LogLevel::kInfo, "task resumed after a restart", {{"job", job}});
   return absl::OkStatus();
 }
@@ -68,8 +76,10 @@ absl::Status Daemon::StartWork() {
   NS_ASSIGN_OR_RETURN(options.engine_digest, Sha256OfFile(engine));
   options.threads = std::max(1, cores / config_.workers);
   options.lease = config_.limits.lease;
+  options.engine_memory_bytes = config_.memory_bytes > 0 ? config_.memory_bytes : UsableMemory();
   options.heartbeat = config_.heartbeat;
   options.backoff = config_.retry_backoff;
+  options.max_losses = config_.maintenance.max_losses = config_.max_losses;
   options.task_timeout = std::chrono::ceil<std::chrono::seconds>(config_.task_timeout);
   engine_ = std::make_unique<EngineRunner>(engine);
   runner_ = std::make_unique<TaskRunner>(jobs_.get(), blobs_.get(), engine_.get(), &hub_, &metrics_, options);
@@ -77,25 +87,52 @@ absl::Status Daemon::StartWork() {
       std::make_unique<Maintenance>(jobs_.get(), blobs_.get(), &hub_, &metrics_, config_.maintenance);
   char host[256] = "localhost";
   gethostname(host, sizeof(host) - 1);
-  scheduler_ = std::make_unique<Scheduler>(jobs_.get(), runner_.get(), &hub_, &metrics_,
-                                           absl::StrCat(host, "/", NewId(SystemNowMicros())), options.lease);
+  NS_ASSIGN_OR_RETURN(const int64_t now_us, jobs_->NowMicros());
+  SchedulerOptions schedule;
+  schedule.process_id = absl::StrCat(host, "/", NewId(now_us));
+  schedule.lease = options.lease;
+  schedule.work_root = options.work_root;
+  schedule.memory_bytes = options.engine_memory_bytes;
+  schedule.disk_reserve_bytes = config_.disk_reserve_bytes;
+  schedule.max_running_jobs = [this](const std::string& tenant) { return access_->QuotaOf(tenant).max_running_jobs; };
+  scheduler_ = std::make_unique<Scheduler>(jobs_.get(), runner_.get(), &hub_, &metrics_, schedule);
   return absl::OkStatus();
 }
 
 absl::Status Daemon::StartListeners() {
-  context_ = {jobs_.get(),  blobs_.get(),   &hub_,           &metrics_,       runner_.get(), maintenance_.get(),
-              &streams_,    config_.limits, config_.workers, NASHSWARM_VERSION};
+  context_ = {.jobs = jobs_.get(),
+              .blobs = blobs_.get(),
+              .hub = &hub_,
+              .metrics = &metrics_,
+              .runner = runner_.get(),
+              .maintenance = maintenance_.get(),
+              .streams = &streams_,
+              .access = access_.get(),
+              .watchdog = &watchdog_,
+              .limits = config_.limits,
+              .workers = config_.workers,
+              .version = NASHSWARM_VERSION};
   if (config_.metrics != "none") {
     state_collector_ = std::make_shared<StateCollector>([this](StateSample* sample) { return Sample(sample); });
-    NS_ASSIGN_OR_RETURN(metrics_server_,
-                        MetricsServer::Start(config_.metrics, {metrics_.registry(), state_collector_}));
+    readiness_ = std::make_unique<Readiness>([this] { return CheckStores(); }, kCheckInterval, kStaleAfter);
+    NS_ASSIGN_OR_RETURN(admin_server_, AdminServer::Start(config_.metrics, {metrics_.registry(), state_collector_},
+                                                          [this] { return readiness_->Now(); }));
   }
-  NS_ASSIGN_OR_RETURN(grpc_server_, GrpcServer::Start(config_.listen, &context_));
+  ListenOptions listen{.address = config_.listen,
+                       .serve_api = config_.role != Role::kWorker,
+                       .reflection = config_.reflection || !config_.access.required(),
+                       .max_connections = config_.max_connections,
+                       .max_connection_idle = config_.max_connection_idle};
+  if (config_.tls.enabled()) {
+    NS_ASSIGN_OR_RETURN(listen.tls, TlsFiles::Open(config_.tls));
+  }
+  NS_ASSIGN_OR_RETURN(grpc_server_, GrpcServer::Start(listen, &context_));
   maintenance_->Start();
-  scheduler_->Start(config_.workers);
-  grpc_server_->SetReady(true);
+  if (config_.role != Role::kApi) scheduler_->Start(config_.workers);
+  SetReady(true);
   Log(LogLevel::kInfo, "serving",
-      {{"grpc", grpc_server_->address()}, {"metrics", metrics_server_ ? metrics_server_->address() : "none"},
+      {{"grpc", grpc_server_->address()}, {"metrics", admin_server_ ? admin_server_->address() : "none"},
+       {"tls", config_.tls.enabled()}, {"authentication", config_.access.required()},
        {"workers", config_.workers}, {"data", config_.data}, {"version", NASHSWARM_VERSION}});
   return absl::OkStatus();
 }
@@ -104,10 +141,20 @@ absl::Status Daemon::WriteInfoFile() {
   if (config_.info_file.empty()) return absl::OkStatus();
   OrderedJson info;
   info["grpc"] = grpc_server_->address();
-  info["metrics"] = metrics_server_ ? metrics_server_->address() : "none";
+  info["metrics"] = admin_server_ ? admin_server_->address() : "none";
   info["pid"] = getpid();
   info["version"] = NASHSWARM_VERSION;
   return WriteFileDurably(config_.info_file, info.dump(2) + "\n");
+}
+
+void Daemon::SetReady(bool ready) {
+  if (grpc_server_) grpc_server_->SetReady(ready);
+  if (readiness_) readiness_->SetServing(ready);
+}
+
+absl::Status Daemon::CheckStores() {
+  NS_RETURN_IF_ERROR(jobs_->NowMicros().status());
+  return blobs_->Has(std::string(32, '\0')).status();
 }
 
 bool Daemon::Sample(StateSample* sample) {
@@ -133,8 +180,9 @@ bool Daemon::Sample(StateSample* sample) {
 void Daemon::Stop() {
   if (stopped_) return;
   stopped_ = true;
-  if (grpc_server_) grpc_server_->SetReady(false);
+  SetReady(false);
   if (scheduler_) scheduler_->Stop();
+  if (grpc_server_) std::this_thread::sleep_for(config_.drain_delay);
   if (maintenance_) maintenance_->Stop();
   hub_.Drain();
   if (grpc_server_) grpc_server_->Stop(config_.drain_timeout);

@@ -6,16 +6,18 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/auth/access.h"
 #include "server/config/config.h"
 #include "server/daemon/data_directory.h"
 #include "server/daemon/grpc_server.h"
+#include "server/daemon/readiness.h"
 #include "server/events/event_hub.h"
+#include "server/events/postgres_relay.h"
+#include "server/metrics/admin_server.h"
 #include "server/metrics/metrics.h"
-#include "server/metrics/metrics_server.h"
 #include "server/scheduler/maintenance.h"
 #include "server/scheduler/scheduler.h"
-#include "server/store/directory_blob_store.h"
-#include "server/store/sqlite_job_store.h"
+#include "server/store/job_store.h"
 #include "server/worker/engine_runner.h"
 #include "server/worker/task_runner.h"
 
@@ -27,7 +29,7 @@ class Daemon {
   static absl::StatusOr<std::unique_ptr<Daemon>> Start(const ServerConfig& config);
   ~Daemon();
 
-  // Not ready, no new tasks, engines killed and their tasks released, watches ended, calls drained. Idempotent.
+  // Not ready, no new tasks, a while for balancers to notice, engines killed and their tasks released, watches ended, calls drained. Idempotent.
   void Stop();
 
  private:
@@ -37,22 +39,28 @@ class Daemon {
   absl::Status StartListeners();
   absl::Status WriteInfoFile();
   bool Sample(StateSample* sample);
+  void SetReady(bool ready);
+  absl::Status CheckStores();
 
   ServerConfig config_;
   // In the order of construction; whoever uses something comes after it.
   std::unique_ptr<DataDirectory> directory_;
-  std::unique_ptr<SqliteJobStore> jobs_;
-  std::unique_ptr<DirectoryBlobStore> blobs_;
+  std::unique_ptr<JobStore> jobs_;
+  std::unique_ptr<BlobStore> blobs_;
   EventHub hub_;
+  std::unique_ptr<PostgresRelay> relay_;
   Metrics metrics_;
   std::shared_ptr<StateCollector> state_collector_;
   StreamSlots streams_;
+  std::unique_ptr<Access> access_;
+  StreamWatchdog watchdog_;
   std::unique_ptr<EngineRunner> engine_;
   std::unique_ptr<TaskRunner> runner_;
   std::unique_ptr<Maintenance> maintenance_;
   std::unique_ptr<Scheduler> scheduler_;
   ServiceContext context_;
-  std::unique_ptr<MetricsServer> metrics_server_;
+  std::unique_ptr<Readiness> readiness_;
+  std::unique_ptr<AdminServer> admin_server_;
   std::unique_ptr<GrpcServer> grpc_server_;
   bool stopped_ = false;
 };

@@ -2,6 +2,7 @@
 //   lock               flock'ed while a nashswarmd runs
 //   nashswarm.db       JobStore
 //   blobs/             BlobStore
+//   cache/             copies of blobs that are kept in S3
 //   work/              of running tasks; emptied at start
 #ifndef NASHSWARM_SERVER_DAEMON_DATA_DIRECTORY_H_
 #define NASHSWARM_SERVER_DAEMON_DATA_DIRECTORY_H_
@@ -23,6 +24,7 @@ class DataDirectory {
 
   std::string database() const { return path_ + "/nashswarm.db"; }
   std::string blobs() const { return path_ + "/blobs"; }
+  std::string cache() const { return path_ + "/cache"; }
   std::string work() const { return path_ + "/work"; }
 
  private:

@@ -9,6 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "grpcpp/server.h"
+#include "server/auth/tls_files.h"
+#include "server/daemon/connection_gate.h"
 #include "server/services/artifact_service.h"
 #include "server/services/info_service.h"
 #include "server/services/job_service.h"
@@ -17,18 +19,28 @@
 
 namespace nashswarm::server {
 
+struct ListenOptions {
+  std::string address;  // "HOST:PORT" (0 picks a port) or "unix:/path"
+  bool serve_api = true;          // false: health and server information alone, what probes of a worker need
+  std::shared_ptr<TlsFiles> tls;  // null: plaintext
+  bool reflection = true;
+  int max_connections = 0;  // 0: as many as the limit on open files leaves room for
+  std::chrono::milliseconds max_connection_idle{0};  // 0: no limit
+};
+
 class GrpcServer {
  public:
-  // Listens on "HOST:PORT" (0 picks a port) or "unix:/path". UNAVAILABLE / LISTEN_FAILED. `context` outlives it.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const std::string& listen, const ServiceContext* context);
+  // UNAVAILABLE / LISTEN_FAILED. `context` outlives it.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const ListenOptions& options, ServiceContext* context);
 
-  const std::string& address() const { return address_; }  // with the real port
+  const std::string& address() const { return gate_->address(); }  // with the real port
   // Health checks say so from now on.
   void SetReady(bool ready);
   // Gives the calls that run until the timeout, then cancels them. Returns when all have ended.
   void Stop(std::chrono::milliseconds timeout);
 
  private:
+  void SetLimits(const ListenOptions& options, const ServiceContext& context, grpc::ServerBuilder* builder);
   explicit GrpcServer(const ServiceContext* context)
       : uploads_(context), models_(context), jobs_(context), artifacts_(context), info_(context) {}
 
@@ -38,8 +50,9 @@ class GrpcServer {
   ArtifactService artifacts_;
   InfoService info_;
   std::atomic<int> active_calls_{0};
+  std::shared_ptr<TlsFiles> tls_;  // gRPC asks it at every handshake
+  std::unique_ptr<ConnectionGate> gate_;
   std::unique_ptr<grpc::Server> server_;
-  std::string address_;
 };
 
 }  // namespace nashswarm::server

@@ -7,6 +7,7 @@
 
 #include "core/base/status.h"
 #include "server/daemon/daemon.h"
+#include "server/daemon/grpc_log.h"
 #include "server/log/log.h"
 
 namespace nashswarm::server {
@@ -23,6 +24,7 @@ int WaitForSignal(const sigset_t& signals) {
 
 int RunServer(const ServerConfig& config) {
   ConfigureLog(config.log_format, config.log_level);
+  TakeOverGrpcLog();
   signal(SIGPIPE, SIG_IGN);
   sigset_t signals;
   sigemptyset(&signals);

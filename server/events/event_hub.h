@@ -8,9 +8,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 
 namespace nashswarm::server {
 
@@ -33,6 +35,11 @@ class EventHub {
   void AddWaker(int event_fd);
   void RemoveWaker(int event_fd);
 
+  // Passes what happens here on to other processes, as text; `relay` must not block. Set before any thread uses the hub.
+  void SetRelay(std::function<void(std::string message)> relay) { relay_ = std::move(relay); }
+  // What another process's relay sent: wakes those who wait here, and is not passed on. Unknown text wakes nobody.
+  void Receive(std::string_view message);
+
   // Ends every wait, now and later: the server is going away.
   void Drain();
   bool draining() const { return draining_; }
@@ -44,6 +51,8 @@ class EventHub {
     uint64_t version = 0;
   };
   void Bump(Slot& slot);
+  void WakeWakers();
+  void Relay(std::string message);
   uint64_t VersionOf(Slot& slot);
   void Wait(Slot& slot, uint64_t seen, std::chrono::milliseconds timeout);
   Slot& SlotOf(const std::string& job_id);
@@ -53,6 +62,7 @@ class EventHub {
   Slot work_;
   std::mutex wakers_mutex_;
   std::set<int> wakers_;
+  std::function<void(std::string)> relay_;
   std::atomic<bool> draining_{false};
 };
 

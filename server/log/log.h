@@ -1,5 +1,5 @@
 // Structured logs: one line an event on standard error, as JSON (for machines) or text (for people).
-// Fields have fixed names across the server: job, task, stage, worker, peer, method, code, reason, error.
+// Fields have fixed names across the server: job, task, stage, worker, peer, method, code, reason, error, trace_id.
 #ifndef NASHSWARM_SERVER_LOG_LOG_H_
 #define NASHSWARM_SERVER_LOG_LOG_H_
 

@@ -69,10 +69,16 @@ Metrics::Metrics(const std::string& version)
           CounterFamily("nashswarm_compressed_output_bytes_total", "Weight bytes of succeeded jobs' artifacts.")),
       workers_(GaugeFamily("nashswarm_workers", "Tasks this process can run at a time.")),
       workers_busy_(GaugeFamily("nashswarm_workers_busy", "Tasks this process is running.")),
+      tasks_too_large_(GaugeFamily("nashswarm_tasks_too_large",
+                                   "Waiting tasks that need more memory or disk than this process has in all.")),
       uploaded_(CounterFamily("nashswarm_upload_bytes_total", "File bytes received.")),
       downloaded_(CounterFamily("nashswarm_download_bytes_total", "File bytes sent.")),
       garbage_blobs_(CounterFamily("nashswarm_garbage_blobs_total", "Blobs removed because nothing named them.")),
       garbage_bytes_(CounterFamily("nashswarm_garbage_bytes_total", "Bytes freed by removing blobs.")),
+      auth_failures_(CounterFamily("nashswarm_auth_failures_total", "Calls refused for who made them, by reason.")),
+      connections_(CounterFamily("nashswarm_connections_total", "Connections accepted.")),
+      connections_refused_(CounterFamily("nashswarm_connections_refused_total",
+                                         "Connections closed at --max-connections: new ones, or unused ones for them.")),
       rpc_started_(CounterFamily("grpc_server_started_total", "RPCs started on the server.")),
       rpc_handled_(CounterFamily("grpc_server_handled_total", "RPCs completed on the server, whatever the code.")),
       rpc_seconds_(HistogramFamily("grpc_server_handling_seconds", "Time an RPC took on the server.")),
@@ -81,7 +87,9 @@ Metrics::Metrics(const std::string& version)
   GaugeFamily("nashswarm_build_info", "Always 1; the labels say what runs.").Add({{"version", version}}).Set(1);
   // Present from the start, so that rate() sees the first increase.
   workers_busy_.Add({}).Set(0);
-  for (auto* family : {&compressed_in_, &compressed_out_, &uploaded_, &downloaded_, &garbage_blobs_, &garbage_bytes_}) {
+  tasks_too_large_.Add({}).Set(0);
+  for (auto* family : {&compressed_in_, &compressed_out_, &uploaded_, &downloaded_, &garbage_blobs_, &garbage_bytes_,
+                       &connections_}) {
     family->Add({});
   }
 }
@@ -113,6 +121,7 @@ void Metrics::ModelCompressed(int64_t bytes_in, int64_t bytes_out) {
   if (bytes_out > 0) compressed_out_.Add({}).Increment(static_cast<double>(bytes_out));
 }
 void Metrics::SetWorkers(int workers) { workers_.Add({}).Set(workers); }
+void Metrics::SetTasksTooLarge(int64_t tasks) { tasks_too_large_.Add({}).Set(static_cast<double>(tasks)); }
 void Metrics::WorkerBusy(int change) { workers_busy_.Add({}).Increment(change); }
 void Metrics::BytesUploaded(int64_t bytes) { uploaded_.Add({}).Increment(static_cast<double>(bytes)); }
 void Metrics::BytesDownloaded(int64_t bytes) { downloaded_.Add({}).Increment(static_cast<double>(bytes)); }
@@ -120,6 +129,11 @@ void Metrics::GarbageRemoved(int64_t blobs, int64_t bytes) {
   garbage_blobs_.Add({}).Increment(static_cast<double>(blobs));
   garbage_bytes_.Add({}).Increment(static_cast<double>(bytes));
 }
+void Metrics::AuthenticationFailed(const std::string& reason) {
+  auth_failures_.Add({{"reason", SafeLabel(reason)}}).Increment();
+}
+void Metrics::ConnectionOpened() { connections_.Add({}).Increment(); }
+void Metrics::ConnectionRefused(const std::string& reason) { connections_refused_.Add({{"reason", reason}}).Increment(); }
 
 namespace {
 prometheus::Labels ToLabels(const RpcLabels& rpc) {

@@ -49,9 +49,15 @@ class Metrics {
   void ModelCompressed(int64_t bytes_in, int64_t bytes_out);
   void SetWorkers(int workers);
   void WorkerBusy(int change);
+  void SetTasksTooLarge(int64_t tasks);
   void BytesUploaded(int64_t bytes);
   void BytesDownloaded(int64_t bytes);
   void GarbageRemoved(int64_t blobs, int64_t bytes);
+
+  void AuthenticationFailed(const std::string& reason);
+  void ConnectionOpened();
+  // `reason`: limit, idle.
+  void ConnectionRefused(const std::string& reason);
 
   void RpcStarted(const RpcLabels& rpc);
   void RpcHandled(const RpcLabels& rpc, const std::string& code, double seconds);
@@ -82,10 +88,14 @@ class Metrics {
   Counters& compressed_out_;
   Gauges& workers_;
   Gauges& workers_busy_;
+  Gauges& tasks_too_large_;
   Counters& uploaded_;
   Counters& downloaded_;
   Counters& garbage_blobs_;
   Counters& garbage_bytes_;
+  Counters& auth_failures_;
+  Counters& connections_;
+  Counters& connections_refused_;
   Counters& rpc_started_;
   Counters& rpc_handled_;
   Histograms& rpc_seconds_;

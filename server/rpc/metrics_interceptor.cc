@@ -71,7 +71,9 @@ class MetricsInterceptor : public grpc::experimental::Interceptor {
     const char* code = GrpcCodeName(status.error_code());
     metrics_->RpcHandled(labels_, code, seconds);
     const std::string peer = info_->server_context() == nullptr ? "" : info_->server_context()->peer();
-    const LogLevel level = status.ok() ? LogLevel::kDebug : LogLevel::kInfo;
+    // Anybody can cause refusals; Access writes them down at a bounded rate.
+    const bool refused = status.error_code() == grpc::StatusCode::UNAUTHENTICATED;
+    const LogLevel level = status.ok() || refused ? LogLevel::kDebug : LogLevel::kInfo;
     Log(level, "rpc",
         {{"service", labels_.service}, {"method", labels_.method}, {"peer", peer}, {"code", code},
          {"seconds", seconds}, {"error", status.error_message()}});

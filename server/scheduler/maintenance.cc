@@ -13,6 +13,9 @@ using std::chrono::steady_clock;
 // Blobs are removed in transactions of their own; a batch bounds how long one round holds a list of them.
 constexpr int kBatch = 500;
 
+// No PutFile or CommitStaged takes as long, so nobody is still at work on what is older.
+constexpr std::chrono::hours kLeftoverAge{24};
+
 int64_t Micros(std::chrono::milliseconds duration) { return std::chrono::microseconds(duration).count(); }
 
 void Note(const char* what, const absl::Status& status) {
@@ -60,7 +63,7 @@ void Maintenance::Loop() {
 }
 
 absl::Status Maintenance::ReapOnce() {
-  NS_ASSIGN_OR_RETURN(const std::vector<std::string> jobs, jobs_->ReapExpiredLeases());
+  NS_ASSIGN_OR_RETURN(const std::vector<std::string> jobs, jobs_->ReapExpiredLeases(options_.max_losses));
   for (const std::string& job : jobs) {
     Log(LogLevel::kWarning, "lease expired", {{"job", job}});
     hub_->JobChanged(job);
@@ -77,13 +80,16 @@ absl::Status Maintenance::RemoveStagedLeftovers() {
   for (const std::string& group : groups) {
     if (!std::binary_search(active.begin(), active.end(), group)) NS_RETURN_IF_ERROR(blobs_->RemoveStaged(group));
   }
-  return absl::OkStatus();
+  return blobs_->RemoveLeftovers(kLeftoverAge);
 }
 
 absl::Status Maintenance::CollectOnce() {
   NS_ASSIGN_OR_RETURN(const int64_t expired, jobs_->ExpireUploads());
   if (expired > 0) Log(LogLevel::kInfo, "uploads expired", {{"count", expired}});
-  NS_RETURN_IF_ERROR(RemoveStagedLeftovers());
+  if (const absl::Status removed = RemoveStagedLeftovers(); !removed.ok()) {
+    // A blob store may forbid listing, or a part of it may be broken: no reason to keep all other garbage.
+    Log(LogLevel::kWarning, "leftovers of uploads stay", {{"error", std::string(removed.message())}});
+  }
   NS_RETURN_IF_ERROR(jobs_->ExpireRecords(Micros(options_.ended_upload_age), Micros(options_.task_result_age)));
   int64_t removed = 0, bytes = 0;
   for (;;) {

@@ -21,6 +21,7 @@ struct MaintenanceOptions {
   std::chrono::milliseconds gc_grace{600000};
   std::chrono::milliseconds ended_upload_age{7LL * 24 * 3600 * 1000};
   std::chrono::milliseconds task_result_age{7LL * 24 * 3600 * 1000};
+  int max_losses = 2;  // see JobStore::ReapExpiredLeases
 };
 
 class Maintenance {

@@ -37,8 +37,9 @@ std::vector<std::string> ExpectedOutputs(Stage stage, int shard) {
   }
 }
 
-// What the stage reads of the spec. The data files stand in it by their content, so that a text under another name is
-// the same text, and another text under the same name is not.
+// What the stage reads of the spec; PREPARE reads of texts how long they are, for the needs of later stages. The data
+// files stand in it by their content, so that a text under another name is the same text, and another text under the
+// same name is not.
 void AddSpecPart(const ClaimedTask& task, Json* key) {
   const Stage stage = task.lease.key.stage;
   Json& spec = (*key)["spec"] = SpecToJson(task.spec);
@@ -49,11 +50,6 @@ void AddSpecPart(const ClaimedTask& task, Json* key) {
   if (stage == v1::Job::CALIBRATE) {
     spec.erase("format");
     spec.erase("rules");
-  }
-  if (stage == v1::Job::PREPARE) {
-    spec.erase("calibration");
-    spec.erase("evaluation");
-    return;
   }
   Json& data = (*key)["data"] = Json::object();
   for (const DataFile& file : task.data) data[file.purpose] = ToHex(file.digest.sha256);
@@ -224,6 +220,7 @@ std::string TaskCacheKey(const std::string& engine_digest, const ClaimedTask& ta
                          const std::vector<TaskOutput>& inputs) {
   Json key;  // its keys are sorted, so equal content is equal text
   key["engine"] = ToHex(engine_digest);
+  key["tenant"] = task.tenant;  // how soon a result is there must not tell what others have
   key["stage"] = StageName(task.lease.key.stage);
   key["shard"] = task.lease.key.shard;
   key["model"] = ToHex(task.model_manifest.sha256);

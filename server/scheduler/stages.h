@@ -44,8 +44,8 @@ bool KeepsResult(Stage stage);
 // The spec as the engine reads it.
 Json SpecToJson(const v1::CompressionSpec& spec);
 
-// What identifies the outputs of a task (raw SHA-256): engine, stage, shard, model content, inputs, and the parts of
-// the spec and the content of the data files that the stage reads. No name of anything is part of it.
+// What identifies the outputs of a task (raw SHA-256): engine, tenant, stage, shard, model content, inputs, and the
+// parts of the spec and the content of the data files that the stage reads. No name of anything is part of it.
 std::string TaskCacheKey(const std::string& engine_digest, const ClaimedTask& task,
                          const std::vector<TaskOutput>& inputs);
 

@@ -6,6 +6,7 @@
 #include "core/base/status.h"
 #include "server/rpc/crc32c.h"
 #include "server/rpc/status.h"
+#include "server/services/authenticate.h"
 #include "server/services/paging.h"
 #include "server/services/validate.h"
 
@@ -15,6 +16,9 @@ namespace {
 // Large enough that per-message costs vanish, small enough for a client's default limits.
 constexpr int64_t kReadChunkBytes = 1 << 20;
 
+constexpr char kTooSlow[] = "DOWNLOAD_TOO_SLOW";
+constexpr char kTooSlowMessage[] = "the client did not take the bytes it asked for; go on with read_offset";
+
 absl::Status PastEnd(const std::string& path, int64_t offset, int64_t size) {
   return MakeError(absl::StatusCode::kOutOfRange, "RANGE_PAST_END",
                    absl::StrCat("'", path, "' has ", size, " bytes; the range starts at ", offset));
@@ -22,46 +26,54 @@ absl::Status PastEnd(const std::string& path, int64_t offset, int64_t size) {
 
 }  // namespace
 
-grpc::Status ArtifactService::GetArtifact(grpc::ServerContext*, const v1::GetArtifactRequest* request,
+grpc::Status ArtifactService::GetArtifact(grpc::ServerContext* call, const v1::GetArtifactRequest* request,
                                           v1::Artifact* response) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("artifacts", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  absl::StatusOr<v1::Artifact> artifact = context_.jobs->GetArtifact(*id);
+  absl::StatusOr<v1::Artifact> artifact = context_.jobs->GetArtifact(caller->tenant, *id);
   if (artifact.ok()) *response = *std::move(artifact);
   return ToGrpcStatus(artifact.status());
 }
 
-grpc::Status ArtifactService::ListArtifacts(grpc::ServerContext*, const v1::ListArtifactsRequest* request,
+grpc::Status ArtifactService::ListArtifacts(grpc::ServerContext* call, const v1::ListArtifactsRequest* request,
                                             v1::ListArtifactsResponse* response) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<PageRequest> request_page = ParsePage(request->page_size(), request->page_token());
   if (!request_page.ok()) return ToGrpcStatus(request_page.status());
-  absl::StatusOr<Page<v1::Artifact>> page = context_.jobs->ListArtifacts(*request_page);
+  absl::StatusOr<Page<v1::Artifact>> page = context_.jobs->ListArtifacts(caller->tenant, *request_page);
   if (!page.ok()) return ToGrpcStatus(page.status());
   for (v1::Artifact& artifact : page->items) *response->add_artifacts() = std::move(artifact);
   response->set_next_page_token(ToToken(page->next));
   return grpc::Status::OK;
 }
 
-grpc::Status ArtifactService::DeleteArtifact(grpc::ServerContext*, const v1::DeleteArtifactRequest* request,
+grpc::Status ArtifactService::DeleteArtifact(grpc::ServerContext* call, const v1::DeleteArtifactRequest* request,
                                              google::protobuf::Empty*) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("artifacts", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  const absl::Status deleted = context_.jobs->DeleteArtifact(*id);
+  const absl::Status deleted = context_.jobs->DeleteArtifact(caller->tenant, *id);
   if (deleted.ok()) context_.maintenance->CollectSoon();
   return ToGrpcStatus(deleted);
 }
 
-absl::Status ArtifactService::Send(grpc::ServerContext* call, const v1::ReadFileRequest& request,
+absl::Status ArtifactService::Send(const Caller& caller, grpc::ServerContext* call, const v1::ReadFileRequest& request,
                                    grpc::ServerWriter<v1::ReadFileResponse>* writer) {
-  const StreamSlot slot(context_.streams);
+  const StreamSlot slot(context_, caller.tenant);
   NS_RETURN_IF_ERROR(slot.status());
+  StreamWatchdog::Watch pace(context_.watchdog, {.idle = context_.limits.download_idle_timeout},
+                             [call] { CancelTooSlow(call, kTooSlow, kTooSlowMessage); });
   const std::string collection = request.name().starts_with("models/") ? "models" : "artifacts";
   NS_RETURN_IF_ERROR(ParseName(collection, request.name()).status());
   NS_RETURN_IF_ERROR(ValidateRelativePath(request.path()));
   if (request.read_offset() < 0 || request.read_limit() < 0) {
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_RANGE", "read_offset and read_limit cannot be negative");
   }
-  NS_ASSIGN_OR_RETURN(const BlobDigest digest, context_.jobs->FindFile(request.name(), request.path()));
+  NS_ASSIGN_OR_RETURN(const BlobDigest digest, context_.jobs->FindFile(caller.tenant, request.name(), request.path()));
   const int64_t begin = request.read_offset();
   if (begin > digest.size_bytes) return PastEnd(request.path(), begin, digest.size_bytes);
   const int64_t rest = digest.size_bytes - begin;
@@ -82,7 +94,11 @@ absl::Status ArtifactService::Send(grpc::ServerContext* call, const v1::ReadFile
     message.mutable_data()->resize(static_cast<size_t>(size));
     NS_RETURN_IF_ERROR(reader->ReadAt(offset, size, message.mutable_data()->data()));
     message.set_crc32c(Crc32c(message.data()));
-    if (!writer->Write(message)) {
+    pace.WaitBegins();
+    const bool written = writer->Write(message);
+    pace.WaitEnds(size);
+    if (!written) {
+      if (pace.cancelled()) return MakeError(absl::StatusCode::kDeadlineExceeded, kTooSlow, kTooSlowMessage);
       return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the client has gone");
     }
     context_.metrics->BytesDownloaded(size);
@@ -94,7 +110,9 @@ absl::Status ArtifactService::Send(grpc::ServerContext* call, const v1::ReadFile
 
 grpc::Status ArtifactService::ReadFile(grpc::ServerContext* call, const v1::ReadFileRequest* request,
                                        grpc::ServerWriter<v1::ReadFileResponse>* writer) {
-  return ToGrpcStatus(Send(call, *request, writer));
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
+  return ToGrpcStatus(Send(*caller, call, *request, writer));
 }
 
 }  // namespace nashswarm::server

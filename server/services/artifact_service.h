@@ -21,7 +21,7 @@ class ArtifactService : public v1::ArtifactService::Service {
                         grpc::ServerWriter<v1::ReadFileResponse>* writer) override;
 
  private:
-  absl::Status Send(grpc::ServerContext* call, const v1::ReadFileRequest& request,
+  absl::Status Send(const Caller& caller, grpc::ServerContext* call, const v1::ReadFileRequest& request,
                     grpc::ServerWriter<v1::ReadFileResponse>* writer);
 
   const ServiceContext& context_;

@@ -2,15 +2,19 @@
 #ifndef NASHSWARM_SERVER_SERVICES_CONTEXT_H_
 #define NASHSWARM_SERVER_SERVICES_CONTEXT_H_
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include "server/auth/access.h"
 #include "server/events/event_hub.h"
 #include "server/metrics/metrics.h"
 #include "server/scheduler/maintenance.h"
+#include "server/services/stream_watchdog.h"
 #include "server/store/job_store.h"
 #include "server/worker/task_runner.h"
 
@@ -37,21 +41,25 @@ struct Limits {
   std::chrono::milliseconds keepalive{15000};
   // Received bytes become durable this often; what a lost connection costs at most.
   int64_t upload_part_bytes = 32 << 20;
+  // A client that sends nothing, or next to nothing, or does not take what it asked for, is not waited for; 0: it is.
+  std::chrono::milliseconds upload_idle_timeout{60000};
+  int64_t min_upload_rate = 1024;  // bytes a second
+  std::chrono::milliseconds download_idle_timeout{60000};
 };
 
-// A bounded number of long-lived calls. Thread-safe.
+// A bounded number of long-lived calls, in all and of each tenant. Thread-safe.
 class StreamSlots {
  public:
+  enum class Taken { kYes, kNoneLeft, kNoneLeftForTenant };
+
   explicit StreamSlots(int slots) : free_(slots) {}
-  bool TryTake() {
-    if (free_.fetch_sub(1) > 0) return true;
-    ++free_;
-    return false;
-  }
-  void Return() { ++free_; }
+  Taken TryTake(const std::string& tenant, int64_t tenant_slots);
+  void Return(const std::string& tenant);
 
  private:
-  std::atomic<int> free_;
+  std::mutex mutex_;  // guards what follows
+  int free_;
+  std::map<std::string, int64_t> of_tenant_;
 };
 
 // Pointers are not owned and outlive the services.
@@ -63,17 +71,21 @@ struct ServiceContext {
   TaskRunner* runner = nullptr;
   Maintenance* maintenance = nullptr;
   StreamSlots* streams = nullptr;
+  Access* access = nullptr;
+  StreamWatchdog* watchdog = nullptr;
   Limits limits;
   int workers = 1;
   std::string version;
+  std::function<void(const std::string& peer)> on_caller;  // told of every caller that was let in; may be empty
 };
 
-// Holds one stream slot for the length of a call; `status` is RESOURCE_EXHAUSTED / TOO_MANY_STREAMS when none is free.
+// Holds one stream slot for the length of a call; `status` is RESOURCE_EXHAUSTED / TOO_MANY_STREAMS when none is free,
+// or none of this tenant's.
 class StreamSlot {
  public:
-  explicit StreamSlot(StreamSlots* slots);
+  StreamSlot(const ServiceContext& context, const std::string& tenant);
   ~StreamSlot() {
-    if (status_.ok()) slots_->Return();
+    if (status_.ok()) slots_->Return(tenant_);
   }
   StreamSlot(const StreamSlot&) = delete;
   StreamSlot& operator=(const StreamSlot&) = delete;
@@ -81,6 +93,7 @@ class StreamSlot {
 
  private:
   StreamSlots* slots_;
+  const std::string tenant_;
   absl::Status status_;
 };
 

@@ -3,6 +3,7 @@
 #include "core/quant/format.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/rpc/status.h"
+#include "server/services/authenticate.h"
 #include "server/services/validate.h"
 
 namespace nashswarm::server {
@@ -17,8 +18,10 @@ constexpr const char* kArchitectures[] = {"gpt2", "llama", "mistral", "qwen2", "
 
 }  // namespace
 
-grpc::Status InfoService::GetServerInfo(grpc::ServerContext*, const v1::GetServerInfoRequest*,
+grpc::Status InfoService::GetServerInfo(grpc::ServerContext* call, const v1::GetServerInfoRequest*,
                                         v1::ServerInfo* response) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
   response->set_version(context_.version);
   const Limits& limits = context_.limits;
   v1::ServerInfo::Limits* out = response->mutable_limits();

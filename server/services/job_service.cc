@@ -3,7 +3,10 @@
 #include "core/base/status.h"
 #include "server/log/log.h"
 #include "server/rpc/status.h"
+#include "server/rpc/trace_context.h"
+#include "server/scheduler/needs.h"
 #include "server/scheduler/stages.h"
+#include "server/services/authenticate.h"
 #include "server/services/job_watch.h"
 #include "server/services/paging.h"
 #include "server/services/validate.h"
@@ -18,8 +21,10 @@ grpc::Status Respond(absl::StatusOr<v1::Job> job, v1::Job* response) {
 
 }  // namespace
 
-absl::StatusOr<v1::Job> JobService::Create(const v1::CreateJobRequest& request) {
+absl::StatusOr<v1::Job> JobService::Create(const Caller& caller, const std::string& traceparent,
+                                           const v1::CreateJobRequest& request) {
   JobStore::NewJob job;
+  job.tenant = caller.tenant;
   NS_ASSIGN_OR_RETURN(job.model_id, ParseName("models", request.model()));
   job.spec = request.spec();
   NS_RETURN_IF_ERROR(ValidateSpec(&job.spec));
@@ -30,56 +35,78 @@ absl::StatusOr<v1::Job> JobService::Create(const v1::CreateJobRequest& request) 
   job.request_id = request.request_id();
   job.request_digest = RequestDigest(request);
   job.labels = ToLabels(request.labels());
+  job.traceparent = traceparent;
   job.max_attempts = context_.limits.max_attempts;
   job.max_queued_jobs = context_.limits.max_queued_jobs;
+  const TenantQuota quota = context_.access->QuotaOf(caller.tenant);
+  job.max_tenant_queued_jobs = quota.max_queued_jobs;
+  job.max_stored_bytes = quota.max_stored_bytes;
   job.first_task = FirstTask();
+  // A model that is not there is CreateJob's to report.
+  if (const auto model = context_.jobs->GetModel(job.tenant, job.model_id); model.ok()) {
+    const Need need = NeedOfPrepare({model->weight_bytes(), model->total_bytes()});
+    job.first_task.need_memory_bytes = need.memory_bytes;
+    job.first_task.need_disk_bytes = need.disk_bytes;
+  }
   NS_ASSIGN_OR_RETURN(v1::Job created, context_.jobs->CreateJob(job));
-  Log(LogLevel::kInfo, "job created", {{"job", created.name()}, {"model", created.model()}});
+  std::vector<LogField> fields = {{"job", created.name()}, {"model", created.model()}};
+  if (!created.traceparent().empty()) fields.emplace_back("trace_id", TraceId(created.traceparent()));
+  Log(LogLevel::kInfo, "job created", fields);
   context_.hub->WorkAvailable();
   return created;
 }
 
-grpc::Status JobService::CreateJob(grpc::ServerContext*, const v1::CreateJobRequest* request, v1::Job* response) {
-  return Respond(Create(*request), response);
+grpc::Status JobService::CreateJob(grpc::ServerContext* call, const v1::CreateJobRequest* request, v1::Job* response) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
+  return Respond(Create(*caller, TraceparentOf(*call), *request), response);
 }
 
-grpc::Status JobService::GetJob(grpc::ServerContext*, const v1::GetJobRequest* request, v1::Job* response) {
+grpc::Status JobService::GetJob(grpc::ServerContext* call, const v1::GetJobRequest* request, v1::Job* response) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("jobs", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  return Respond(context_.jobs->GetJob(*id), response);
+  return Respond(context_.jobs->GetJob(caller->tenant, *id), response);
 }
 
-grpc::Status JobService::ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request,
+grpc::Status JobService::ListJobs(grpc::ServerContext* call, const v1::ListJobsRequest* request,
                                   v1::ListJobsResponse* response) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<PageRequest> request_page = ParsePage(request->page_size(), request->page_token());
   if (!request_page.ok()) return ToGrpcStatus(request_page.status());
   if (!v1::Job::State_IsValid(request->state())) {
     return ToGrpcStatus(MakeError(absl::StatusCode::kInvalidArgument, "BAD_STATE",
                                   absl::StrCat("there is no job state ", static_cast<int>(request->state()))));
   }
-  absl::StatusOr<Page<v1::Job>> page = context_.jobs->ListJobs(*request_page, request->state());
+  absl::StatusOr<Page<v1::Job>> page = context_.jobs->ListJobs(caller->tenant, *request_page, request->state());
   if (!page.ok()) return ToGrpcStatus(page.status());
   for (v1::Job& job : page->items) *response->add_jobs() = std::move(job);
   response->set_next_page_token(ToToken(page->next));
   return grpc::Status::OK;
 }
 
-absl::StatusOr<v1::Job> JobService::Cancel(const std::string& name) {
+absl::StatusOr<v1::Job> JobService::Cancel(const Caller& caller, const std::string& name) {
   NS_ASSIGN_OR_RETURN(const std::string id, ParseName("jobs", name));
-  NS_ASSIGN_OR_RETURN(v1::Job job, context_.jobs->CancelJob(id));
+  NS_ASSIGN_OR_RETURN(v1::Job job, context_.jobs->CancelJob(caller.tenant, id));
   context_.hub->WakeRunning();  // the worker looks, and kills the engine
   context_.hub->JobChanged(id);
   return job;
 }
 
-grpc::Status JobService::CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request, v1::Job* response) {
-  return Respond(Cancel(request->name()), response);
+grpc::Status JobService::CancelJob(grpc::ServerContext* call, const v1::CancelJobRequest* request, v1::Job* response) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
+  return Respond(Cancel(*caller, request->name()), response);
 }
 
-grpc::Status JobService::RetryJob(grpc::ServerContext*, const v1::RetryJobRequest* request, v1::Job* response) {
+grpc::Status JobService::RetryJob(grpc::ServerContext* call, const v1::RetryJobRequest* request, v1::Job* response) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("jobs", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  absl::StatusOr<v1::Job> job = context_.jobs->RetryJob(*id);
+  absl::StatusOr<v1::Job> job = context_.jobs->RetryJob(caller->tenant, *id);
   if (job.ok()) {
     context_.hub->JobChanged(*id);
     context_.hub->WorkAvailable();
@@ -87,11 +114,13 @@ grpc::Status JobService::RetryJob(grpc::ServerContext*, const v1::RetryJobReques
   return Respond(std::move(job), response);
 }
 
-grpc::Status JobService::DeleteJob(grpc::ServerContext*, const v1::DeleteJobRequest* request,
+grpc::Status JobService::DeleteJob(grpc::ServerContext* call, const v1::DeleteJobRequest* request,
                                    google::protobuf::Empty*) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("jobs", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  const absl::Status deleted = context_.jobs->DeleteJob(*id);
+  const absl::Status deleted = context_.jobs->DeleteJob(caller->tenant, *id);
   if (deleted.ok()) {
     context_.hub->JobChanged(*id);
     context_.maintenance->CollectSoon();
@@ -101,13 +130,23 @@ grpc::Status JobService::DeleteJob(grpc::ServerContext*, const v1::DeleteJobRequ
 
 grpc::Status JobService::WatchJob(grpc::ServerContext* call, const v1::WatchJobRequest* request,
                                   grpc::ServerWriter<v1::JobEvent>* writer) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("jobs", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  const StreamSlot slot(context_.streams);
+  const StreamSlot slot(context_, caller->tenant);
   if (!slot.status().ok()) return ToGrpcStatus(slot.status());
-  JobWatch watch(context_.jobs, context_.hub, context_.limits.keepalive, *id, request->after_sequence());
-  return ToGrpcStatus(watch.Run([&](const v1::JobEvent& event) { return writer->Write(event); },
-                                [&] { return call->IsCancelled(); }));
+  StreamWatchdog::Watch pace(context_.watchdog, {.idle = context_.limits.download_idle_timeout},
+                             [call] { CancelTooSlow(call, "DOWNLOAD_TOO_SLOW", "the watcher does not read"); });
+  JobWatch watch(context_.jobs, context_.hub, context_.limits.keepalive, caller->tenant, *id,
+                 request->after_sequence());
+  const auto write = [&](const v1::JobEvent& event) {
+    pace.WaitBegins();
+    const bool written = writer->Write(event);
+    pace.WaitEnds(0);
+    return written;
+  };
+  return ToGrpcStatus(watch.Run(write, [&] { return call->IsCancelled(); }));
 }
 
 }  // namespace nashswarm::server

@@ -23,8 +23,9 @@ class JobService : public v1::JobService::Service {
                         grpc::ServerWriter<v1::JobEvent>* writer) override;
 
  private:
-  absl::StatusOr<v1::Job> Create(const v1::CreateJobRequest& request);
-  absl::StatusOr<v1::Job> Cancel(const std::string& name);
+  absl::StatusOr<v1::Job> Create(const Caller& caller, const std::string& traceparent,
+                                 const v1::CreateJobRequest& request);
+  absl::StatusOr<v1::Job> Cancel(const Caller& caller, const std::string& name);
 
   const ServiceContext& context_;
 };

@@ -38,14 +38,15 @@ absl::Status JobWatch::Send(const Write& write, v1::JobEvent event) {
 
 absl::Status JobWatch::SendNews(const Write& write, bool* ended) {
   // The job before its events: when it has ended here, every event of it is in the list below.
-  NS_ASSIGN_OR_RETURN(const v1::Job job, jobs_->GetJob(job_id_));
+  NS_ASSIGN_OR_RETURN(const v1::Job job, jobs_->GetJob(tenant_, job_id_));
   if (first_) {
     v1::JobEvent event;
     *event.mutable_snapshot() = job;
     NS_RETURN_IF_ERROR(Send(write, std::move(event)));
   }
   for (;;) {
-    NS_ASSIGN_OR_RETURN(std::vector<v1::JobEvent> events, jobs_->EventsAfter(job_id_, sequence_, kEventBatch));
+    NS_ASSIGN_OR_RETURN(std::vector<v1::JobEvent> events, jobs_->EventsAfter(tenant_, job_id_, sequence_,
+                                                                               kEventBatch));
     const bool last = events.size() < kEventBatch;
     for (v1::JobEvent& event : events) {
       sequence_ = event.sequence();

@@ -17,9 +17,10 @@ class JobWatch {
  public:
   using Write = std::function<bool(const v1::JobEvent&)>;  // false: the reader has gone
 
-  JobWatch(JobStore* jobs, EventHub* hub, std::chrono::milliseconds keepalive, std::string job_id,
-           int64_t after_sequence)
-      : jobs_(jobs), hub_(hub), keepalive_(keepalive), job_id_(std::move(job_id)), sequence_(after_sequence) {}
+  JobWatch(JobStore* jobs, EventHub* hub, std::chrono::milliseconds keepalive, std::string tenant,
+           std::string job_id, int64_t after_sequence)
+      : jobs_(jobs), hub_(hub), keepalive_(keepalive), tenant_(std::move(tenant)), job_id_(std::move(job_id)),
+        sequence_(after_sequence) {}
 
   // ok once the job has ended and everything was written; UNAVAILABLE / SHUTTING_DOWN when the server drains;
   // CANCELLED when the reader has gone; NOT_FOUND when there is no such job (any more).
@@ -32,7 +33,7 @@ class JobWatch {
   JobStore* jobs_;
   EventHub* hub_;
   std::chrono::milliseconds keepalive_;
-  std::string job_id_;
+  std::string tenant_, job_id_;
   int64_t sequence_;
   v1::Job shown_;
   bool first_ = true;

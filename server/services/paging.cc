@@ -13,6 +13,13 @@ constexpr int kDefaultPageSize = 50;
 constexpr int kMaxPageSize = 1000;
 constexpr char kVersion[] = "1:";  // of the token's content, which is nobody's business but ours
 
+bool IsIdChar(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; }
+
+absl::Status BadToken() {
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_PAGE_TOKEN", "page_token is not one this server gave out",
+                   "pass next_page_token of the previous page unchanged");
+}
+
 }  // namespace
 
 absl::StatusOr<PageRequest> ParsePage(int page_size, const std::string& token) {
@@ -29,10 +36,11 @@ absl::StatusOr<PageRequest> ParsePage(int page_size, const std::string& token) {
   const size_t colon = decoded ? text.find(':', sizeof(kVersion) - 1) : std::string::npos;
   if (colon == std::string::npos ||
       !absl::SimpleAtoi(text.substr(sizeof(kVersion) - 1, colon - sizeof(kVersion) + 1), &cursor.created_us)) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_PAGE_TOKEN", "page_token is not one this server gave out",
-                     "pass next_page_token of the previous page unchanged");
+    return BadToken();
   }
   cursor.id = text.substr(colon + 1);
+  // Base64 has many spellings of the same bytes, and an id that is no text is an error of the database, not of the caller.
+  if (ToToken(cursor) != token || !std::all_of(cursor.id.begin(), cursor.id.end(), IsIdChar)) return BadToken();
   page.after = cursor;
   return page;
 }

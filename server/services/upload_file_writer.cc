@@ -25,9 +25,10 @@ UploadFileWriter::UploadFileWriter(JobStore* jobs, BlobStore* blobs, UploadWrite
       part_bytes_(part_bytes),
       ttl_us_(ttl_us),
       key_(StagingKey(writer_)),
-      received_(writer_.committed),
-      start_(writer_.committed) {
-  thread_ = std::thread([this] { Loop(); });
+      start_(writer_.committed),
+      received_(writer_.committed) {
+  write_thread_ = std::thread([this] { WriteLoop(); });
+  commit_thread_ = std::thread([this] { CommitLoop(); });
 }
 
 UploadFileWriter::~UploadFileWriter() { Close().IgnoreError(); }
@@ -49,45 +50,80 @@ absl::Status UploadFileWriter::Close() {
     closed_ = true;
   }
   changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  if (write_thread_.joinable()) write_thread_.join();
+  if (commit_thread_.joinable()) commit_thread_.join();
   return status_;
 }
 
-void UploadFileWriter::Loop() {
+void UploadFileWriter::WriteLoop() {
   absl::Status status = writer_.complete ? absl::OkStatus() : HashEarlierParts();
   std::unique_lock<std::mutex> lock(mutex_);
-  while (status.ok()) {
-    changed_.wait(lock, [this] { return closed_ || !queue_.empty(); });
-    if (queue_.empty()) break;
+  while (status.ok() && status_.ok()) {
+    // Not further ahead of the disk than a part: what a lost connection costs.
+    changed_.wait(lock, [this] {
+      const bool room = mark_.written - durable_ < part_bytes_;
+      return !status_.ok() || (closed_ && queue_.empty()) || (!queue_.empty() && room);
+    });
+    if (!status_.ok() || queue_.empty()) break;
     const std::string bytes = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
     changed_.notify_all();
     status = Write(bytes);
+    Mark mark;
+    if (status.ok()) mark.hash_state = hash_.Save();
     lock.lock();
+    if (!status.ok()) break;
+    mark.written = mark_.written + static_cast<int64_t>(bytes.size());
+    mark_ = std::move(mark);
+    changed_.notify_all();
   }
-  lock.unlock();
-  // What was written before an error is good: keep it.
-  if (const absl::Status committed = Commit(); status.ok()) status = committed;
-  lock.lock();
-  status_ = status;
+  if (status_.ok()) status_ = status;
+  drained_ = true;  // what was written before an error is good: it is committed
   lock.unlock();
   changed_.notify_all();
 }
 
+void UploadFileWriter::CommitLoop() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    // Two commits a part: one is on its way while the next part's bytes are written.
+    changed_.wait(lock, [this] { return drained_ || mark_.written - durable_ >= (part_bytes_ + 1) / 2; });
+    if (mark_.written == durable_) return;  // and drained
+    const Mark mark = mark_;
+    lock.unlock();
+    const absl::Status status = Commit(mark);
+    lock.lock();
+    if (!status.ok()) {
+      // A failed sync is not tried again: the kernel may have dropped the bytes and forgotten about it, and a second one
+      // that succeeds would prove nothing.
+      if (status_.ok()) status_ = status;
+      lock.unlock();
+      changed_.notify_all();
+      return;
+    }
+    durable_ = mark.written;
+    writer_.committed = start_ + durable_;
+    changed_.notify_all();
+  }
+}
+
+// The hash goes on from where the last part was committed, on whichever replica; an upload that an older version began
+// has no such state, and its bytes are read again.
 absl::Status UploadFileWriter::HashEarlierParts() {
+  if (hash_.Restore(writer_.hash_state)) return absl::OkStatus();
   for (const StagedPart& part : writer_.parts) {
     const absl::Status read = blobs_->ReadStaged(part, [this](absl::Span<const char> bytes) {
       hash_.Update(bytes.data(), bytes.size());
       return absl::OkStatus();
     });
-    // The disk lost what the database promises (a restored backup, perhaps): only starting over helps.
     if (absl::IsNotFound(read) || absl::IsDataLoss(read)) return Restart(read);
     NS_RETURN_IF_ERROR(read);
   }
   return absl::OkStatus();
 }
 
+// The store lost what the database promises (a restored backup, perhaps): only starting over helps.
 absl::Status UploadFileWriter::Restart(const absl::Status& why) {
   Log(LogLevel::kError, "staged bytes are gone, the file starts over",
       {{"upload", writer_.upload_id}, {"path", writer_.path}, {"error", std::string(why.message())}});
@@ -99,23 +135,30 @@ absl::Status UploadFileWriter::Restart(const absl::Status& why) {
 }
 
 absl::Status UploadFileWriter::Write(const std::string& bytes) {
-  if (staged_ == nullptr) {
-    NS_ASSIGN_OR_RETURN(staged_, blobs_->CreateStaged(key_));
+  StagedWriter* staged = nullptr;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    staged = staged_.get();
   }
-  hash_.Update(bytes);
-  NS_RETURN_IF_ERROR(staged_->Append(absl::MakeConstSpan(bytes.data(), bytes.size())));
-  written_ += static_cast<int64_t>(bytes.size());
-  return written_ - synced_ >= part_bytes_ ? Commit() : absl::OkStatus();
+  if (staged == nullptr) {
+    NS_ASSIGN_OR_RETURN(auto created, blobs_->CreateStaged(key_));
+    staged = created.get();
+    std::lock_guard<std::mutex> lock(mutex_);
+    staged_ = std::move(created);
+  }
+  NS_RETURN_IF_ERROR(staged->Append(absl::MakeConstSpan(bytes.data(), bytes.size())));
+  hash_.Update(bytes);  // after it: what was not taken is not in the state that is committed
+  return absl::OkStatus();
 }
 
-absl::Status UploadFileWriter::Commit() {
-  if (written_ == synced_) return absl::OkStatus();
-  NS_RETURN_IF_ERROR(staged_->Sync());
-  const StagedPart part{key_, written_};
-  NS_RETURN_IF_ERROR(jobs_->CommitUploadPart(writer_, part, start_, ttl_us_));
-  synced_ = written_;
-  writer_.committed = start_ + written_;
-  return absl::OkStatus();
+absl::Status UploadFileWriter::Commit(const Mark& mark) {
+  StagedWriter* staged = nullptr;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    staged = staged_.get();
+  }
+  NS_RETURN_IF_ERROR(staged->Sync());
+  return jobs_->CommitUploadPart(writer_, {key_, mark.written}, start_, mark.hash_state, ttl_us_);
 }
 
 absl::Status UploadFileWriter::Finish(const v1::Digest& digest) {
@@ -142,10 +185,12 @@ absl::Status UploadFileWriter::Finish(const v1::Digest& digest) {
   }
   if (writer_.complete) return absl::OkStatus();
   std::vector<StagedPart> parts = writer_.parts;
-  if (written_ > 0) parts.push_back({key_, written_});
+  if (durable_ > 0) parts.push_back({key_, durable_});
   const BlobDigest blob{actual, writer_.size_bytes};
   NS_RETURN_IF_ERROR(jobs_->RegisterBlob(blob));  // first: see blob_store.h
-  NS_RETURN_IF_ERROR(blobs_->CommitStaged(parts, blob));
+  const absl::Status joined = blobs_->CommitStaged(parts, blob);
+  if (absl::IsNotFound(joined) || absl::IsDataLoss(joined)) return Restart(joined);
+  NS_RETURN_IF_ERROR(joined);
   NS_RETURN_IF_ERROR(jobs_->CompleteUploadFile(writer_, actual, ttl_us_));
   // Another link to the blob, or the pieces it was joined from: what is left here is freed with the upload at the latest.
   for (const StagedPart& part : parts) blobs_->RemoveStaged(part.key).IgnoreError();

@@ -1,5 +1,5 @@
-// UploadFileWriter: the receiving side of one WriteFile stream. The caller's thread receives and checks; a second
-// thread hashes, writes and makes durable, with a short queue between them, so that network, CPU and disk overlap.
+// UploadFileWriter: the receiving side of one WriteFile stream. The caller's thread receives and checks, a second hashes
+// and writes, a third makes durable and commits, with short queues between them, so that network, CPU and disk overlap.
 #ifndef NASHSWARM_SERVER_SERVICES_UPLOAD_FILE_WRITER_H_
 #define NASHSWARM_SERVER_SERVICES_UPLOAD_FILE_WRITER_H_
 
@@ -20,11 +20,11 @@ namespace nashswarm::server {
 // client has vanished.
 class UploadFileWriter {
  public:
-  // `jobs` and `blobs` outlive it.
+  // `jobs` and `blobs` outlive it. At most `part_bytes` are written and not yet durable.
   UploadFileWriter(JobStore* jobs, BlobStore* blobs, UploadWriter writer, int64_t part_bytes, int64_t ttl_us);
   ~UploadFileWriter();
 
-  // Blocks while the queue is full. Returns the writing thread's error as soon as there is one.
+  // Blocks while the queue is full. Returns the other threads' first error as soon as there is one.
   absl::Status Push(std::string bytes);
   // Waits until everything pushed is durable.
   absl::Status Close();
@@ -36,10 +36,16 @@ class UploadFileWriter {
   int64_t committed() const { return writer_.committed; }  // after Close
 
  private:
-  void Loop();
+  // What the stream has written up to some moment.
+  struct Mark {
+    int64_t written = 0;     // bytes of this stream's part
+    std::string hash_state;  // of the whole file up to there
+  };
+  void WriteLoop();
+  void CommitLoop();
   absl::Status HashEarlierParts();
   absl::Status Write(const std::string& bytes);
-  absl::Status Commit();
+  absl::Status Commit(const Mark& mark);
   absl::Status Restart(const absl::Status& why);
 
   JobStore* jobs_;
@@ -47,21 +53,22 @@ class UploadFileWriter {
   UploadWriter writer_;
   const int64_t part_bytes_, ttl_us_;
   const std::string key_;
+  const int64_t start_;  // of this stream's part
   int64_t received_;
 
   // The writing thread's, until it is joined.
   Sha256 hash_;
-  std::unique_ptr<StagedWriter> staged_;
-  const int64_t start_;       // of this stream's part
-  int64_t written_ = 0;       // bytes of it
-  int64_t synced_ = 0;        // of those, durable
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::deque<std::string> queue_;
-  bool closed_ = false;
-  absl::Status status_;
-  std::thread thread_;
+  bool closed_ = false;   // nothing will be pushed any more
+  bool drained_ = false;  // nothing will be written any more
+  std::unique_ptr<StagedWriter> staged_;
+  Mark mark_;             // what is written
+  int64_t durable_ = 0;   // of it, committed
+  absl::Status status_;   // the first error
+  std::thread write_thread_, commit_thread_;
 };
 
 }  // namespace nashswarm::server

@@ -7,6 +7,7 @@
 #include "server/log/log.h"
 #include "server/rpc/crc32c.h"
 #include "server/rpc/status.h"
+#include "server/services/authenticate.h"
 #include "server/services/manifest.h"
 #include "server/services/upload_file_writer.h"
 #include "server/services/validate.h"
@@ -20,6 +21,11 @@ int64_t Micros(std::chrono::milliseconds duration) { return std::chrono::microse
 absl::Status Invalid(const char* reason, const std::string& message) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason, message);
 }
+
+constexpr char kTooSlow[] = "UPLOAD_TOO_SLOW";
+constexpr char kTooSlowMessage[] = "the upload sent too little for too long; go on from committed_size";
+
+absl::Status TooSlow() { return MakeError(absl::StatusCode::kDeadlineExceeded, kTooSlow, kTooSlowMessage); }
 
 absl::Status CheckChunk(const v1::WriteFileRequest::Chunk& chunk, const Limits& limits, int64_t offset,
                         int64_t file_size) {
@@ -41,12 +47,14 @@ absl::Status CheckChunk(const v1::WriteFileRequest::Chunk& chunk, const Limits& 
 
 }  // namespace
 
-absl::StatusOr<v1::Upload> UploadService::Create(const v1::CreateUploadRequest& request) {
+absl::StatusOr<v1::Upload> UploadService::Create(const Caller& caller, const v1::CreateUploadRequest& request) {
   NS_RETURN_IF_ERROR(ValidateModelId(request.model_id()));
   NS_RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
   NS_RETURN_IF_ERROR(ValidateLabels(request.labels()));
   NS_RETURN_IF_ERROR(ValidateUploadFiles(request, context_.limits));
   NewUpload upload;
+  upload.tenant = caller.tenant;
+  upload.max_stored_bytes = context_.access->QuotaOf(caller.tenant).max_stored_bytes;
   NS_ASSIGN_OR_RETURN(upload.kind, ValidateUploadKind(request));
   upload.model_id = request.model_id();
   upload.request_id = request.request_id();
@@ -56,7 +64,8 @@ absl::StatusOr<v1::Upload> UploadService::Create(const v1::CreateUploadRequest& 
   for (const v1::FileEntry& entry : request.files()) {
     NewUploadFile file{entry.path(), entry.digest().size_bytes(), entry.digest().sha256()};
     if (!file.expected_sha256.empty()) {
-      NS_ASSIGN_OR_RETURN(const std::optional<int64_t> known, context_.jobs->TouchBlob(file.expected_sha256));
+      NS_ASSIGN_OR_RETURN(const std::optional<int64_t> known,
+                          context_.jobs->TouchOwnBlob(upload.tenant, file.expected_sha256));
       if (known.has_value() && *known == file.size_bytes) {
         NS_ASSIGN_OR_RETURN(file.stored, context_.blobs->Has(file.expected_sha256));
       }
@@ -66,38 +75,53 @@ absl::StatusOr<v1::Upload> UploadService::Create(const v1::CreateUploadRequest& 
   return context_.jobs->CreateUpload(upload);
 }
 
-grpc::Status UploadService::CreateUpload(grpc::ServerContext*, const v1::CreateUploadRequest* request,
+grpc::Status UploadService::CreateUpload(grpc::ServerContext* call, const v1::CreateUploadRequest* request,
                                          v1::Upload* response) {
-  absl::StatusOr<v1::Upload> upload = Create(*request);
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
+  absl::StatusOr<v1::Upload> upload = Create(*caller, *request);
   if (upload.ok()) *response = *std::move(upload);
   return ToGrpcStatus(upload.status());
 }
 
-grpc::Status UploadService::GetUpload(grpc::ServerContext*, const v1::GetUploadRequest* request,
+grpc::Status UploadService::GetUpload(grpc::ServerContext* call, const v1::GetUploadRequest* request,
                                       v1::Upload* response) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("uploads", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  absl::StatusOr<v1::Upload> upload = context_.jobs->GetUpload(*id);
+  absl::StatusOr<v1::Upload> upload = context_.jobs->GetUpload(caller->tenant, *id);
   if (upload.ok()) *response = *std::move(upload);
   return ToGrpcStatus(upload.status());
 }
 
-absl::Status UploadService::Receive(grpc::ServerContext* call, grpc::ServerReader<v1::WriteFileRequest>* reader,
-                                    v1::WriteFileResponse* response) {
-  const StreamSlot slot(context_.streams);
+absl::Status UploadService::Receive(const Caller& caller, grpc::ServerContext* call,
+                                    grpc::ServerReader<v1::WriteFileRequest>* reader, v1::WriteFileResponse* response) {
+  const StreamSlot slot(context_, caller.tenant);
   NS_RETURN_IF_ERROR(slot.status());
+  const PaceLimits limits{.idle = context_.limits.upload_idle_timeout,
+                          .min_bytes_per_second = context_.limits.min_upload_rate};
+  StreamWatchdog::Watch pace(context_.watchdog, limits, [call] { CancelTooSlow(call, kTooSlow, kTooSlowMessage); });
+  const auto read = [&](v1::WriteFileRequest* message) {
+    pace.WaitBegins();
+    const bool got = reader->Read(message);
+    pace.WaitEnds(got ? static_cast<int64_t>(message->ByteSizeLong()) : 0);
+    return got;
+  };
   v1::WriteFileRequest message;
-  if (!reader->Read(&message) || !message.has_header()) {
+  if (!read(&message) || !message.has_header()) {
+    if (pace.cancelled()) return TooSlow();
     return Invalid("NO_HEADER", "the first message of WriteFile must be the header");
   }
   NS_ASSIGN_OR_RETURN(const std::string id, ParseName("uploads", message.header().upload()));
-  NS_ASSIGN_OR_RETURN(const UploadWriter opened, context_.jobs->OpenUploadFile(id, message.header().path(),
-                                                                               message.header().write_offset()));
+  NS_ASSIGN_OR_RETURN(const UploadWriter opened,
+                      context_.jobs->OpenUploadFile(caller.tenant, id, message.header().path(),
+                                                    message.header().write_offset()));
   Log(LogLevel::kDebug, "receiving",
       {{"upload", id}, {"path", opened.path}, {"offset", opened.committed}, {"peer", call->peer()}});
   UploadFileWriter writer(context_.jobs, context_.blobs, opened, context_.limits.upload_part_bytes,
                           Micros(context_.limits.upload_ttl));
-  while (reader->Read(&message)) {
+  while (read(&message)) {
     if (message.has_chunk()) {
       NS_RETURN_IF_ERROR(CheckChunk(message.chunk(), context_.limits, writer.received(), opened.size_bytes));
       context_.metrics->BytesUploaded(static_cast<int64_t>(message.chunk().data().size()));
@@ -114,6 +138,7 @@ absl::Status UploadService::Receive(grpc::ServerContext* call, grpc::ServerReade
     }
   }
   NS_RETURN_IF_ERROR(writer.Close());  // what arrived is durable, whatever became of the client
+  if (pace.cancelled()) return TooSlow();
   if (call->IsCancelled()) return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the call was cancelled");
   response->set_committed_size(writer.committed());
   response->set_complete(opened.complete);
@@ -122,14 +147,17 @@ absl::Status UploadService::Receive(grpc::ServerContext* call, grpc::ServerReade
 
 grpc::Status UploadService::WriteFile(grpc::ServerContext* call, grpc::ServerReader<v1::WriteFileRequest>* reader,
                                       v1::WriteFileResponse* response) {
-  return ToGrpcStatus(Receive(call, reader, response));
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
+  return ToGrpcStatus(Receive(*caller, call, reader, response));
 }
 
-absl::StatusOr<std::string> UploadService::ChooseModelId(const UploadIntent& intent, const BlobDigest& manifest) {
+absl::StatusOr<std::string> UploadService::ChooseModelId(const Caller& caller, const UploadIntent& intent,
+                                                         const BlobDigest& manifest) {
   if (!intent.model_id.empty()) return intent.model_id;
   // Without a name the same content is the same model.
   NS_ASSIGN_OR_RETURN(const std::optional<v1::Model> same,
-                      context_.jobs->FindModelByManifest(manifest.sha256, intent.kind));
+                      context_.jobs->FindModelByManifest(caller.tenant, manifest.sha256, intent.kind));
   if (same.has_value()) return IdOf(same->name());
   return absl::StrCat(intent.kind == v1::Model::DATA ? "d-" : "m-", ToHex(manifest.sha256).substr(0, 16));
 }
@@ -147,40 +175,46 @@ absl::Status UploadService::ValidateCheckpoint(grpc::ServerContext* call, const 
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Model> UploadService::Complete(grpc::ServerContext* call, const std::string& id) {
-  NS_ASSIGN_OR_RETURN(const v1::Upload upload, context_.jobs->GetUpload(id));
+absl::StatusOr<v1::Model> UploadService::Complete(const Caller& caller, grpc::ServerContext* call,
+                                                  const std::string& id) {
+  NS_ASSIGN_OR_RETURN(const v1::Upload upload, context_.jobs->GetUpload(caller.tenant, id));
   NewModel model;
-  const bool whole = std::all_of(upload.files().begin(), upload.files().end(), [](const auto& f) { return f.complete(); });
+  const bool whole =
+      std::all_of(upload.files().begin(), upload.files().end(), [](const auto& f) { return f.complete(); });
   // The store refuses what cannot be published; there is no point in parsing it first.
-  if (upload.state() != v1::Upload::ACTIVE || !whole) return context_.jobs->PublishModel(id, model);
+  if (upload.state() != v1::Upload::ACTIVE || !whole) return context_.jobs->PublishModel(caller.tenant, id, model);
 
   std::vector<ModelFile> files;
   for (const v1::Upload::File& file : upload.files()) {
     files.push_back({file.entry().path(), {file.entry().digest().sha256(), file.entry().digest().size_bytes()}});
   }
   model.manifest = ManifestDigest(files);
-  NS_ASSIGN_OR_RETURN(const UploadIntent intent, context_.jobs->GetUploadIntent(id));
+  NS_ASSIGN_OR_RETURN(const UploadIntent intent, context_.jobs->GetUploadIntent(caller.tenant, id));
   model.kind = intent.kind;
-  NS_ASSIGN_OR_RETURN(model.id, ChooseModelId(intent, model.manifest));
+  NS_ASSIGN_OR_RETURN(model.id, ChooseModelId(caller, intent, model.manifest));
   // What a data file holds is for the job that reads it to judge: it alone knows what it wants.
   if (model.kind == v1::Model::CHECKPOINT) NS_RETURN_IF_ERROR(ValidateCheckpoint(call, id, files, &model));
-  return context_.jobs->PublishModel(id, model);
+  return context_.jobs->PublishModel(caller.tenant, id, model);
 }
 
 grpc::Status UploadService::CompleteUpload(grpc::ServerContext* call, const v1::CompleteUploadRequest* request,
                                            v1::Model* response) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("uploads", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  absl::StatusOr<v1::Model> model = Complete(call, *id);
+  absl::StatusOr<v1::Model> model = Complete(*caller, call, *id);
   if (model.ok()) *response = *std::move(model);
   return ToGrpcStatus(model.status());
 }
 
-grpc::Status UploadService::AbortUpload(grpc::ServerContext*, const v1::AbortUploadRequest* request,
+grpc::Status UploadService::AbortUpload(grpc::ServerContext* call, const v1::AbortUploadRequest* request,
                                         google::protobuf::Empty*) {
+  const absl::StatusOr<Caller> caller = Authenticate(context_, call);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("uploads", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  const absl::Status aborted = context_.jobs->AbortUpload(*id);
+  const absl::Status aborted = context_.jobs->AbortUpload(caller->tenant, *id);
   if (!aborted.ok()) return ToGrpcStatus(aborted);
   if (const absl::Status removed = context_.blobs->RemoveStaged(*id); !removed.ok()) {
     Log(LogLevel::kWarning, "staged bytes stay until the next collection",

@@ -22,11 +22,12 @@ class UploadService : public v1::UploadService::Service {
                            google::protobuf::Empty* response) override;
 
  private:
-  absl::StatusOr<v1::Upload> Create(const v1::CreateUploadRequest& request);
-  absl::Status Receive(grpc::ServerContext* call, grpc::ServerReader<v1::WriteFileRequest>* reader,
-                       v1::WriteFileResponse* response);
-  absl::StatusOr<v1::Model> Complete(grpc::ServerContext* call, const std::string& id);
-  absl::StatusOr<std::string> ChooseModelId(const UploadIntent& intent, const BlobDigest& manifest);
+  absl::StatusOr<v1::Upload> Create(const Caller& caller, const v1::CreateUploadRequest& request);
+  absl::Status Receive(const Caller& caller, grpc::ServerContext* call,
+                       grpc::ServerReader<v1::WriteFileRequest>* reader, v1::WriteFileResponse* response);
+  absl::StatusOr<v1::Model> Complete(const Caller& caller, grpc::ServerContext* call, const std::string& id);
+  absl::StatusOr<std::string> ChooseModelId(const Caller& caller, const UploadIntent& intent,
+                                            const BlobDigest& manifest);
   // The engine's word on the files, and what it says about them into `model`.
   absl::Status ValidateCheckpoint(grpc::ServerContext* call, const std::string& upload_id,
                                   const std::vector<ModelFile>& files, NewModel* model);

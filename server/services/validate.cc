@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
+#include "core/base/tensor_pattern.h"
 #include "core/quant/format.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
@@ -22,9 +23,6 @@ constexpr size_t kMaxIdBytes = 63;
 constexpr int kMaxLabels = 64;
 constexpr size_t kMaxLabelKey = 63, kMaxLabelValue = 255;
 constexpr int kMaxRules = 256;
-constexpr size_t kMaxPatternBytes = 1024;
-// RE2 needs memory in proportion to its program: this is ample for 1 KiB of pattern, and bounded.
-constexpr int64_t kMaxPatternMemory = 1 << 20;
 constexpr int kMaxThreads = 1024;
 // Beyond these a "bound on the quality" bounds nothing.
 constexpr double kMaxPplIncrease = 10, kMaxKl = 100;
@@ -48,17 +46,7 @@ bool IsId(std::string_view id) {
 }
 
 absl::Status ValidateRule(v1::CompressionSpec::TensorRule* rule) {
-  if (rule->pattern().empty() || rule->pattern().size() > kMaxPatternBytes) {
-    return Invalid("BAD_PATTERN", absl::StrCat("a rule's pattern must have 1 to ", kMaxPatternBytes, " bytes"));
-  }
-  RE2::Options options;
-  options.set_max_mem(kMaxPatternMemory);
-  options.set_log_errors(false);
-  const RE2 pattern(rule->pattern(), options);
-  if (!pattern.ok()) {
-    return Invalid("BAD_PATTERN", absl::StrCat("pattern '", Shown(rule->pattern()), "': ", pattern.error()),
-                   "patterns are RE2 and match the whole tensor name: '.*\\.mlp\\..*'");
-  }
+  NS_RETURN_IF_ERROR(TensorPattern::Compile(rule->pattern()).status());
   if (rule->format() == "keep") return absl::OkStatus();
   const auto format = quant::FormatByName(rule->format());
   if (!format.has_value()) {

@@ -9,6 +9,7 @@
 #ifndef NASHSWARM_SERVER_STORE_BLOB_STORE_H_
 #define NASHSWARM_SERVER_STORE_BLOB_STORE_H_
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -28,7 +29,8 @@ struct BlobDigest {
   bool operator==(const BlobDigest&) const = default;
 };
 
-// Reads one blob. Owned by the caller; stays readable after the blob is removed. One thread at a time.
+// Reads one blob. Owned by the caller, one thread at a time. After the blob is removed it goes on reading, or it says
+// NOT_FOUND / BLOB_NOT_FOUND, where the bytes are somewhere else; it never gives other bytes.
 class BlobReader {
  public:
   virtual ~BlobReader() = default;
@@ -37,12 +39,12 @@ class BlobReader {
   virtual absl::Status ReadAt(int64_t offset, int64_t size, char* out) = 0;
 };
 
-// Appends to one staged part. Owned by the caller; one thread at a time.
+// Appends to one staged part. Owned by the caller. One thread appends; another may Sync meanwhile.
 class StagedWriter {
  public:
   virtual ~StagedWriter() = default;
   virtual absl::Status Append(absl::Span<const char> bytes) = 0;
-  // Makes everything appended so far durable.
+  // Makes everything durable that was appended before the call.
   virtual absl::Status Sync() = 0;
 };
 
@@ -65,6 +67,9 @@ class BlobStore {
   // Shows the blob as a plain read-only file at `path`, whose directory exists. The caller never writes to it.
   virtual absl::Status LinkInto(const std::string& sha256, const std::string& path) = 0;
 
+  // Whether LinkInto costs nothing, however large the blob. Otherwise it brings the whole content to this machine.
+  virtual bool IsLocal() const = 0;
+
   virtual absl::StatusOr<std::unique_ptr<BlobReader>> Open(const std::string& sha256) = 0;
 
   // ok when absent. Only garbage collection calls this, inside JobStore::RemoveBlob.
@@ -76,12 +81,17 @@ class BlobStore {
   virtual absl::Status ReadStaged(const StagedPart& part,
                                   const std::function<absl::Status(absl::Span<const char>)>& sink) = 0;
   // Makes the concatenation of `parts` a blob. The parts stay until RemoveStaged: a crash in between loses nothing.
-  // `sha256` was computed over exactly these bytes; when they have to be copied it is checked again
+  // `digest` was computed over exactly these bytes; when they pass through this process again it is checked again
   // (DATA_LOSS / DIGEST_MISMATCH).
   virtual absl::Status CommitStaged(absl::Span<const StagedPart> parts, const BlobDigest& digest) = 0;
   // ok when absent. `key` is a whole key or a group.
   virtual absl::Status RemoveStaged(const std::string& key) = 0;
+  // Groups with no durable byte may be left out.
   virtual absl::StatusOr<std::vector<std::string>> ListStagedGroups() = 0;
+
+  // Frees what processes that died left behind and no name leads to: temporary files, unfinished multipart uploads.
+  // `older_than` must be longer than any single PutFile or CommitStaged takes, in whatever process: a day will do.
+  virtual absl::Status RemoveLeftovers(std::chrono::seconds older_than) = 0;
 };
 
 }  // namespace nashswarm::server

@@ -6,13 +6,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <filesystem>
 
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
+#include "server/store/file_blob_reader.h"
+#include "server/store/link_file.h"
+#include "server/store/temporary_files.h"
 
 namespace nashswarm::server {
 namespace {
@@ -33,44 +35,6 @@ class Descriptor {
 
  private:
   int fd_;
-};
-
-absl::Status BlobError(int error, const std::string& sha256) {
-  if (error == ENOENT) {
-    return MakeError(absl::StatusCode::kNotFound, "BLOB_NOT_FOUND", absl::StrCat("no blob sha256:", ToHex(sha256)));
-  }
-  return ErrnoError(error, absl::StrCat("blob sha256:", ToHex(sha256)));
-}
-
-// Exactly `size` bytes at `offset`; a shorter file is DATA_LOSS.
-absl::Status ReadExactly(int fd, int64_t offset, int64_t size, char* out, const std::string& what) {
-  while (size > 0) {
-    const ssize_t n = pread(fd, out, static_cast<size_t>(size), offset);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoError(errno, what);
-    if (n == 0) {
-      return MakeError(absl::StatusCode::kDataLoss, "BLOB_TRUNCATED", absl::StrCat(what, ": ends at byte ", offset),
-                       "the disk lost data: delete the model or artifact and create it again");
-    }
-    out += n;
-    offset += n;
-    size -= n;
-  }
-  return absl::OkStatus();
-}
-
-class FileReader : public BlobReader {
- public:
-  FileReader(int fd, int64_t size, std::string what) : fd_(fd), size_(size), what_(std::move(what)) {}
-  int64_t size() const override { return size_; }
-  absl::Status ReadAt(int64_t offset, int64_t size, char* out) override {
-    return ReadExactly(fd_.get(), offset, size, out, what_);
-  }
-
- private:
-  Descriptor fd_;
-  int64_t size_;
-  std::string what_;
 };
 
 class FileStagedWriter : public StagedWriter {
@@ -109,12 +73,20 @@ absl::Status SealFile(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DirectoryBlobStore>> DirectoryBlobStore::OpenAt(const std::string& root) {
-  NS_RETURN_IF_ERROR(RemoveTree(JoinPath(root, "tmp")));
   for (const char* directory : {"sha256", "staging", "tmp"}) {
     NS_RETURN_IF_ERROR(MakeDirectories(JoinPath(root, directory)));
   }
+  NS_RETURN_IF_ERROR(SyncDirectory(DirName(root)));
   NS_RETURN_IF_ERROR(SyncDirectory(root));
-  return std::unique_ptr<DirectoryBlobStore>(new DirectoryBlobStore(root));
+  std::unique_ptr<DirectoryBlobStore> store(new DirectoryBlobStore(root));
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string directory = DirName(store->PathOf(std::string(1, static_cast<char>(byte))));
+    if (!IsDirectory(directory)) continue;
+    NS_RETURN_IF_ERROR(SyncDirectory(directory));
+    store->durable_[static_cast<size_t>(byte)] = true;
+  }
+  NS_RETURN_IF_ERROR(SyncDirectory(JoinPath(root, "sha256")));
+  return store;
 }
 
 std::string DirectoryBlobStore::PathOf(const std::string& sha256) const {
@@ -128,12 +100,13 @@ std::string DirectoryBlobStore::StagedPathOf(const std::string& key) const {
 
 absl::StatusOr<std::string> DirectoryBlobStore::PreparePath(const std::string& sha256) {
   std::string path = PathOf(sha256);
+  std::atomic<bool>& durable = durable_[static_cast<unsigned char>(sha256[0])];
+  if (durable) return path;
   const std::string directory = DirName(path);
-  if (mkdir(directory.c_str(), 0777) == 0) {
-    NS_RETURN_IF_ERROR(SyncDirectory(DirName(directory)));
-  } else if (errno != EEXIST) {
-    return ErrnoError(errno, directory);
-  }
+  // One that is there may be so since a moment ago, by a thread that has not synced it yet or could not.
+  if (mkdir(directory.c_str(), 0777) != 0 && errno != EEXIST) return ErrnoError(errno, directory);
+  NS_RETURN_IF_ERROR(SyncDirectory(DirName(directory)));
+  durable = true;
   return path;
 }
 
@@ -147,7 +120,7 @@ absl::Status DirectoryBlobStore::PutFile(const std::string& path, const BlobDige
 
 absl::Status DirectoryBlobStore::LinkInto(const std::string& sha256, const std::string& path) {
   const std::string source = PathOf(sha256);
-  if (link(source.c_str(), path.c_str()) == 0) return absl::OkStatus();
+  if (LinkFile(source, path) == 0) return absl::OkStatus();
   if (errno != EXDEV && errno != EMLINK && errno != EPERM) return BlobError(errno, sha256);
   // Another file system, or one without hard links: a symbolic link shows the same bytes.
   const std::string absolute = std::filesystem::absolute(source).string();
@@ -157,15 +130,7 @@ absl::Status DirectoryBlobStore::LinkInto(const std::string& sha256, const std::
 }
 
 absl::StatusOr<std::unique_ptr<BlobReader>> DirectoryBlobStore::Open(const std::string& sha256) {
-  const int fd = open(PathOf(sha256).c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return BlobError(errno, sha256);
-  struct stat info;
-  if (fstat(fd, &info) != 0) {
-    const int error = errno;
-    close(fd);
-    return BlobError(error, sha256);
-  }
-  return std::make_unique<FileReader>(fd, info.st_size, absl::StrCat("blob sha256:", ToHex(sha256)));
+  return OpenBlobFile(PathOf(sha256), sha256);
 }
 
 absl::Status DirectoryBlobStore::Remove(const std::string& sha256) {
@@ -209,12 +174,12 @@ absl::Status DirectoryBlobStore::CommitStaged(absl::Span<const StagedPart> parts
     if (static_cast<int64_t>(size) == digest.size_bytes && parts[0].size_bytes == digest.size_bytes) {
       NS_RETURN_IF_ERROR(SealFile(source));
       if (link(source.c_str(), target.c_str()) == 0) return SyncDirectory(DirName(target));
-      if (errno == EEXIST) return absl::OkStatus();
+      // The same bytes; whoever linked them may have died, or failed, before this sync.
+      if (errno == EEXIST) return SyncDirectory(DirName(target));
       if (errno != EPERM && errno != EMLINK) return ErrnoError(errno, target);
     }
   }
-  static std::atomic<uint64_t> counter{0};
-  const std::string joined = absl::StrCat(root_, "/tmp/join-", counter++);
+  const std::string joined = TemporaryName(JoinPath(root_, "tmp"));
   NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(joined));
   Sha256 hash;
   for (const StagedPart& part : parts) {
@@ -227,8 +192,11 @@ absl::Status DirectoryBlobStore::CommitStaged(absl::Span<const StagedPart> parts
     return MakeError(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
                      absl::StrCat("staged bytes are not sha256:", ToHex(digest.sha256)), "send the file again");
   }
-  NS_RETURN_IF_ERROR(file.Commit());
-  return PutFile(joined, digest);
+  // PutFile syncs it. A file that PutFile could not take must not fill the disk until the next start.
+  NS_RETURN_IF_ERROR(file.CommitUnsynced());
+  const absl::Status put = PutFile(joined, digest);
+  if (!put.ok()) unlink(joined.c_str());
+  return put;
 }
 
 absl::Status DirectoryBlobStore::RemoveStaged(const std::string& key) {
@@ -244,6 +212,10 @@ absl::StatusOr<std::vector<std::string>> DirectoryBlobStore::ListStagedGroups() 
   }
   if (error) return ErrnoError(error.value(), JoinPath(root_, "staging"));
   return groups;
+}
+
+absl::Status DirectoryBlobStore::RemoveLeftovers(std::chrono::seconds older_than) {
+  return RemoveOldFiles(JoinPath(root_, "tmp"), older_than);
 }
 
 }  // namespace nashswarm::server

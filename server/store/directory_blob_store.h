@@ -1,10 +1,14 @@
 // BlobStore on a local directory:
 //   <root>/sha256/ab/abcd...   finished blobs, read-only
 //   <root>/staging/<group>/    growing upload parts
-//   <root>/tmp/                files on their way to a name; emptied at start
+//   <root>/tmp/                files on their way to a name
+// Several processes may use one directory.
 #ifndef NASHSWARM_SERVER_STORE_DIRECTORY_BLOB_STORE_H_
 #define NASHSWARM_SERVER_STORE_DIRECTORY_BLOB_STORE_H_
 
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,11 +19,14 @@ namespace nashswarm::server {
 
 class DirectoryBlobStore : public BlobStore {
  public:
+  // Whatever is visible in the store afterwards is durable: a process before this one may have died between giving a blob its
+  // name and syncing the directory, and Has() would believe the name.
   static absl::StatusOr<std::unique_ptr<DirectoryBlobStore>> OpenAt(const std::string& root);
 
   absl::StatusOr<bool> Has(const std::string& sha256) override;
   absl::Status PutFile(const std::string& path, const BlobDigest& digest) override;
   absl::Status LinkInto(const std::string& sha256, const std::string& path) override;
+  bool IsLocal() const override { return true; }
   absl::StatusOr<std::unique_ptr<BlobReader>> Open(const std::string& sha256) override;
   absl::Status Remove(const std::string& sha256) override;
   absl::StatusOr<std::unique_ptr<StagedWriter>> CreateStaged(const std::string& key) override;
@@ -28,6 +35,7 @@ class DirectoryBlobStore : public BlobStore {
   absl::Status CommitStaged(absl::Span<const StagedPart> parts, const BlobDigest& digest) override;
   absl::Status RemoveStaged(const std::string& key) override;
   absl::StatusOr<std::vector<std::string>> ListStagedGroups() override;
+  absl::Status RemoveLeftovers(std::chrono::seconds older_than) override;
 
  private:
   explicit DirectoryBlobStore(std::string root) : root_(std::move(root)) {}
@@ -37,6 +45,8 @@ class DirectoryBlobStore : public BlobStore {
   absl::StatusOr<std::string> PreparePath(const std::string& sha256);
 
   std::string root_;
+  // By the first byte of a digest: sha256/<byte> is there and durable.
+  std::array<std::atomic<bool>, 256> durable_{};
 };
 
 }  // namespace nashswarm::server

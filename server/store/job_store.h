@@ -7,6 +7,9 @@
 // Failures every method may have: UNAVAILABLE / DATABASE_BUSY or DATABASE_IO (try again), RESOURCE_EXHAUSTED /
 // NO_SPACE, DATA_LOSS / DATABASE_CORRUPT. The others are named at the method.
 //
+// Tenants. What one tenant made another cannot see, not even that it is there: names are looked up within a tenant, and
+// methods that take one answer NOT_FOUND for another's. Blobs are shared below: equal content is stored once.
+//
 // Fencing. A claim hands out a task with a new epoch; a WriteFile stream opens a file with a new writer epoch. Every
 // later write names that epoch. When it matches no row the answer is ABORTED / FENCED (tasks) or WRITER_FENCED
 // (uploads): somebody else has the work now, so the caller stops and discards what it did.
@@ -61,6 +64,7 @@ struct NewUploadFile {
   bool stored = false;          // the blob is there (and was just touched): complete from the start
 };
 struct NewUpload {
+  std::string tenant;
   std::string model_id;    // may be empty
   v1::Model::Kind kind = v1::Model::CHECKPOINT;
   std::string request_id;  // may be empty
@@ -68,6 +72,7 @@ struct NewUpload {
   Labels labels;
   std::vector<NewUploadFile> files;
   int64_t ttl_us = 0;
+  int64_t max_stored_bytes = 0;  // of the tenant, with this upload; 0: no limit
 };
 // What an upload is to become.
 struct UploadIntent {
@@ -84,6 +89,7 @@ struct UploadWriter {
   std::string sha256;           // of the whole file when complete
   std::string expected_sha256;  // as declared, may be empty
   std::vector<StagedPart> parts;  // what makes up [0, committed)
+  std::string hash_state;         // Sha256::Save() after [0, committed); empty: not known
 };
 struct NewModel {
   std::string id;
@@ -118,14 +124,24 @@ struct DataFile {
   std::string purpose;  // see job_spec.h
   BlobDigest digest;
 };
+// What a worker can take on.
+struct ClaimLimits {
+  int64_t memory_bytes = INT64_MAX, disk_bytes = INT64_MAX;  // tasks that need more are left for others
+  // Of jobs that run at a time, by tenant; none: no limit.
+  std::function<int64_t(const std::string& tenant)> max_running_jobs;
+};
 struct ClaimedTask {
   TaskLease lease;
+  std::string tenant;
   int attempt = 0;  // 1 for the first
   int shards = 0;   // of MEASURE and ENCODE; 0 before PREPARE has ended
   int search_rounds = 0;  // of SEARCH; 0 before SOLVE has ended
   int64_t waited_us = 0;  // since it could first have been claimed
+  int64_t need_memory_bytes = 0, need_disk_bytes = 0;
+  std::string prepare_result_json;  // of the job's PREPARE; empty before it has ended
   v1::CompressionSpec spec;
   std::string model_id;
+  std::string traceparent;  // may be empty
   BlobDigest model_manifest;
   std::vector<ModelFile> model_files;
   std::vector<DataFile> data;  // by purpose
@@ -133,6 +149,7 @@ struct ClaimedTask {
 struct NewTask {
   Stage stage;
   int shard = 0;
+  int64_t need_memory_bytes = 0, need_disk_bytes = 0;  // 0: not known, fits anywhere
 };
 struct TaskProgress {
   int64_t weights_done = 0, weights_total = 0;
@@ -164,6 +181,8 @@ struct TaskFailure {
   v1::Error error;
   bool retriable = false;
   int64_t backoff_us = 0;  // before the next attempt
+  bool crashed = false;    // the engine died without a word, as if it had taken its worker along
+  int max_losses = 0;      // see ReapExpiredLeases
 };
 // How a finished task of a job ended.
 struct TaskRecord {
@@ -174,6 +193,13 @@ struct TaskRecord {
 struct CachedResult {
   std::vector<TaskOutput> outputs;
   std::string result_json;
+};
+
+// Waiting tasks of one job that are too large for somebody.
+struct LargeTasks {
+  std::string job_id;
+  int64_t tasks = 0;
+  int64_t memory_bytes = 0, disk_bytes = 0;  // the greatest needs among them
 };
 
 struct StoreStatistics {
@@ -192,16 +218,18 @@ class JobStore {
   // ---- uploads. Unknown id: NOT_FOUND / UPLOAD_NOT_FOUND.
 
   // Idempotent on request_id; another request under the same id: INVALID_ARGUMENT / REQUEST_ID_REUSED.
+  // RESOURCE_EXHAUSTED / QUOTA_EXCEEDED.
   virtual absl::StatusOr<v1::Upload> CreateUpload(const NewUpload& upload) = 0;
-  virtual absl::StatusOr<v1::Upload> GetUpload(const std::string& id) = 0;
-  virtual absl::StatusOr<UploadIntent> GetUploadIntent(const std::string& id) = 0;
+  virtual absl::StatusOr<v1::Upload> GetUpload(const std::string& tenant, const std::string& id) = 0;
+  virtual absl::StatusOr<UploadIntent> GetUploadIntent(const std::string& tenant, const std::string& id) = 0;
   // Fences the file's earlier writer. ABORTED / OFFSET_MISMATCH (metadata committed_size), NOT_FOUND /
   // FILE_NOT_IN_UPLOAD, FAILED_PRECONDITION / UPLOAD_NOT_ACTIVE.
-  virtual absl::StatusOr<UploadWriter> OpenUploadFile(const std::string& id, const std::string& path,
-                                                      int64_t write_offset) = 0;
+  virtual absl::StatusOr<UploadWriter> OpenUploadFile(const std::string& tenant, const std::string& id,
+                                                      const std::string& path, int64_t write_offset) = 0;
   // `part` is this writer's, begins at `part_start` and is durable; renews the upload's expiry.
+  // `hash_state` is of everything up to the part's end.
   virtual absl::Status CommitUploadPart(const UploadWriter& writer, const StagedPart& part, int64_t part_start,
-                                        int64_t ttl_us) = 0;
+                                        const std::string& hash_state, int64_t ttl_us) = 0;
   // The blob is registered and in the BlobStore.
   virtual absl::Status CompleteUploadFile(const UploadWriter& writer, const std::string& sha256, int64_t ttl_us) = 0;
   // Back to byte 0.
@@ -209,49 +237,60 @@ class JobStore {
   // Makes the model of a whole upload visible and ends the upload. Idempotent: a completed upload returns its model,
   // and a model of the same id and content is returned as it is. ALREADY_EXISTS / MODEL_EXISTS when the id names
   // other content or another kind; FAILED_PRECONDITION / UPLOAD_INCOMPLETE, UPLOAD_NOT_ACTIVE.
-  virtual absl::StatusOr<v1::Model> PublishModel(const std::string& upload_id, const NewModel& model) = 0;
+  virtual absl::StatusOr<v1::Model> PublishModel(const std::string& tenant, const std::string& upload_id,
+                                                 const NewModel& model) = 0;
   // ok when it has ended already, except FAILED_PRECONDITION / UPLOAD_COMPLETED.
-  virtual absl::Status AbortUpload(const std::string& id) = 0;
+  virtual absl::Status AbortUpload(const std::string& tenant, const std::string& id) = 0;
 
   // ---- models. Unknown id: NOT_FOUND / MODEL_NOT_FOUND.
 
-  virtual absl::StatusOr<v1::Model> GetModel(const std::string& id) = 0;
-  virtual absl::StatusOr<std::optional<v1::Model>> FindModelByManifest(const std::string& manifest_sha256,
+  virtual absl::StatusOr<v1::Model> GetModel(const std::string& tenant, const std::string& id) = 0;
+  virtual absl::StatusOr<std::optional<v1::Model>> FindModelByManifest(const std::string& tenant,
+                                                                      const std::string& manifest_sha256,
                                                                       v1::Model::Kind kind) = 0;
-  virtual absl::StatusOr<Page<v1::Model>> ListModels(const PageRequest& page) = 0;
+  virtual absl::StatusOr<Page<v1::Model>> ListModels(const std::string& tenant, const PageRequest& page) = 0;
   // FAILED_PRECONDITION / MODEL_IN_USE while an unfinished job works on it or reads it as data.
-  virtual absl::Status DeleteModel(const std::string& id) = 0;
+  virtual absl::Status DeleteModel(const std::string& tenant, const std::string& id) = 0;
 
   // ---- jobs. Unknown id: NOT_FOUND / JOB_NOT_FOUND.
 
   struct NewJob {
+    std::string tenant;
     std::string model_id;
     v1::CompressionSpec spec;
     std::string request_id, request_digest;
     int priority = 5;
     Labels labels;
+    std::string traceparent;  // valid, or empty
     int max_attempts = 3;
-    int max_queued_jobs = 0;
+    int max_queued_jobs = 0;            // of all tenants
+    int64_t max_tenant_queued_jobs = 0;  // of this one; 0: no limit of its own
+    int64_t max_stored_bytes = 0;        // a tenant beyond it gets no new jobs; 0: no limit
     NewTask first_task;
   };
   // Idempotent on request_id. NOT_FOUND / MODEL_NOT_FOUND, INVALID_ARGUMENT / NOT_A_CHECKPOINT (the model) or NOT_DATA
-  // (what the spec's calibration or evaluation names), RESOURCE_EXHAUSTED / QUEUE_FULL.
+  // (what the spec's calibration or evaluation names), RESOURCE_EXHAUSTED / QUEUE_FULL, QUOTA_EXCEEDED.
   virtual absl::StatusOr<v1::Job> CreateJob(const NewJob& job) = 0;
-  virtual absl::StatusOr<v1::Job> GetJob(const std::string& id) = 0;
-  virtual absl::StatusOr<Page<v1::Job>> ListJobs(const PageRequest& page, v1::Job::State state) = 0;
+  virtual absl::StatusOr<v1::Job> GetJob(const std::string& tenant, const std::string& id) = 0;
+  virtual absl::StatusOr<Page<v1::Job>> ListJobs(const std::string& tenant, const PageRequest& page,
+                                                 v1::Job::State state) = 0;
   // Waiting tasks end at once; running ones when their worker notices. FAILED_PRECONDITION / JOB_ENDED.
-  virtual absl::StatusOr<v1::Job> CancelJob(const std::string& id) = 0;
+  virtual absl::StatusOr<v1::Job> CancelJob(const std::string& tenant, const std::string& id) = 0;
   // FAILED_PRECONDITION / JOB_NOT_RETRIABLE unless FAILED or CANCELLED; NOT_FOUND / MODEL_NOT_FOUND when the model or a
   // data file is gone, FAILED_PRECONDITION / DATA_CHANGED when a data file's name has other content by now.
-  virtual absl::StatusOr<v1::Job> RetryJob(const std::string& id) = 0;
-  virtual absl::Status DeleteJob(const std::string& id) = 0;  // FAILED_PRECONDITION / JOB_NOT_ENDED
+  virtual absl::StatusOr<v1::Job> RetryJob(const std::string& tenant, const std::string& id) = 0;
+  virtual absl::Status DeleteJob(const std::string& tenant, const std::string& id) = 0;  // FAILED_PRECONDITION / JOB_NOT_ENDED
   // Stored events with sequence > after, in order, at most `limit`.
-  virtual absl::StatusOr<std::vector<v1::JobEvent>> EventsAfter(const std::string& id, int64_t after, int limit) = 0;
+  virtual absl::StatusOr<std::vector<v1::JobEvent>> EventsAfter(const std::string& tenant, const std::string& id,
+                                                              int64_t after, int limit) = 0;
 
   // ---- tasks
 
   // The most urgent task that may run now, leased to `owner`; nullopt when there is none.
-  virtual absl::StatusOr<std::optional<ClaimedTask>> ClaimTask(const std::string& owner, int64_t lease_us) = 0;
+  virtual absl::StatusOr<std::optional<ClaimedTask>> ClaimTask(const std::string& owner, int64_t lease_us,
+                                                              const ClaimLimits& limits = {}) = 0;
+  // Waiting tasks that need more than this, by job.
+  virtual absl::StatusOr<std::vector<LargeTasks>> TasksBeyond(int64_t memory_bytes, int64_t disk_bytes) = 0;
   // Outputs of the job's finished tasks of `stages`, by name.
   virtual absl::StatusOr<std::vector<TaskOutput>> TaskOutputs(const std::string& job_id,
                                                               const std::vector<Stage>& stages) = 0;
@@ -270,28 +309,31 @@ class JobStore {
   virtual absl::StatusOr<TaskEnd> StopTask(const TaskLease& lease) = 0;
   // The worker is shutting down: back to pending, and the attempt does not count.
   virtual absl::Status ReleaseTask(const TaskLease& lease) = 0;
-  // Tasks whose lease has run out go back to pending (or end with a cancelled job). A worker that vanishes is not the
-  // task's fault, so the attempt is given back, but only a bounded number of times. Returns the jobs touched.
-  virtual absl::StatusOr<std::vector<std::string>> ReapExpiredLeases() = 0;
+  // Tasks whose lease has run out go back to pending (or end with a cancelled job). A worker that vanishes is most likely
+  // not the task's fault, so the attempt is given back; but a task that was lost `max_losses` times, or whose engine
+  // crashed as often, fails its job as POISON. Returns the jobs touched.
+  virtual absl::StatusOr<std::vector<std::string>> ReapExpiredLeases(int max_losses) = 0;
   // The same for every lease: at start-up of the only process that uses the store.
-  virtual absl::StatusOr<std::vector<std::string>> ReapEveryLease() = 0;
+  virtual absl::StatusOr<std::vector<std::string>> ReapEveryLease(int max_losses) = 0;
   // The kept result of an identical task; renews its blobs' grace so that they outlive the FinishTask that names them.
   virtual absl::StatusOr<std::optional<CachedResult>> FindTaskResult(const std::string& cache_key) = 0;
 
   // ---- artifacts. Unknown id: NOT_FOUND / ARTIFACT_NOT_FOUND.
 
-  virtual absl::StatusOr<v1::Artifact> GetArtifact(const std::string& id) = 0;
-  virtual absl::StatusOr<Page<v1::Artifact>> ListArtifacts(const PageRequest& page) = 0;
-  virtual absl::Status DeleteArtifact(const std::string& id) = 0;
+  virtual absl::StatusOr<v1::Artifact> GetArtifact(const std::string& tenant, const std::string& id) = 0;
+  virtual absl::StatusOr<Page<v1::Artifact>> ListArtifacts(const std::string& tenant, const PageRequest& page) = 0;
+  virtual absl::Status DeleteArtifact(const std::string& tenant, const std::string& id) = 0;
   // The file `path` of "models/{id}" or "artifacts/{id}". NOT_FOUND / FILE_NOT_FOUND when the owner has no such file.
-  virtual absl::StatusOr<BlobDigest> FindFile(const std::string& owner, const std::string& path) = 0;
+  virtual absl::StatusOr<BlobDigest> FindFile(const std::string& tenant, const std::string& owner,
+                                              const std::string& path) = 0;
 
   // ---- blobs and garbage
 
   // Notes that the blob is (about to be) stored and renews its grace period.
   virtual absl::Status RegisterBlob(const BlobDigest& digest) = 0;
-  // Renews the grace period of a known blob; nullopt when it is not known.
-  virtual absl::StatusOr<std::optional<int64_t>> TouchBlob(const std::string& sha256) = 0;
+  // The size of a blob that something of the tenant names, whose grace period is renewed; nullopt otherwise: knowing a
+  // digest gives no right to the content.
+  virtual absl::StatusOr<std::optional<int64_t>> TouchOwnBlob(const std::string& tenant, const std::string& sha256) = 0;
   // Blobs that nothing names and that were not touched for `grace_us`, nor since any running task was claimed.
   virtual absl::StatusOr<std::vector<BlobDigest>> UnreferencedBlobs(int64_t grace_us, int limit) = 0;
   // Forgets the blob if that still holds, calling `remove` while no reference can be added; returns whether it did.

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "core/base/status.h"
+#include "server/log/log.h"
 
 extern char** environ;
 
@@ -24,6 +25,8 @@ constexpr size_t kMaxErrorLineBytes = 4096;
 // Of standard error, kept to explain a crash.
 constexpr size_t kLastWordsBytes = 600;
 
+constexpr char kBlasThreads[] = "OPENBLAS_NUM_THREADS=";
+
 bool PassesToEngine(std::string_view variable) {
   for (const std::string_view prefix : {"PATH=", "OPENBLAS_", "OMP_NUM_THREADS=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=",
                                         "LSAN_OPTIONS=", "NASHSWARM_ENGINE_"}) {
@@ -32,16 +35,29 @@ bool PassesToEngine(std::string_view variable) {
   return false;
 }
 
-absl::Status Crash(int status, const std::string& last_words) {
+// An end without a last line. Memory is worth a word: a library that cannot get any may abort instead of saying so.
+absl::Status Crash(int status, const std::string& last_words, const TaskLimits& limits) {
+  const std::string words = last_words.empty() ? "" : absl::StrCat(": ", last_words);
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+    return MakeError(absl::StatusCode::kUnavailable, kEngineKilled,
+                     absl::StrCat("the engine was killed by signal 9 (Killed), which nashswarmd did not send", words),
+                     "the kernel does this when memory runs out: give the machine or the container more, or lower --workers");
+  }
   const std::string how = WIFSIGNALED(status) ? absl::StrCat("was killed by signal ", WTERMSIG(status), " (",
                                                              strsignal(WTERMSIG(status)), ")")
                                               : absl::StrCat("exited with status ", WEXITSTATUS(status),
                                                              " and no last line");
-  return MakeError(absl::StatusCode::kUnavailable, "ENGINE_CRASHED",
-                   absl::StrCat("the engine ", how, last_words.empty() ? "" : ": ", last_words),
-                   WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL
-                       ? "the machine may be short of memory: give the worker more, or lower --workers"
-                       : "see the server's log");
+  const std::string hint = limits.memory_bytes > 0 && WIFSIGNALED(status)
+                               ? absl::StrCat("see the server's log; its limit of memory was ", limits.memory_bytes, " bytes")
+                               : "see the server's log";
+  return MakeError(absl::StatusCode::kUnavailable, kEngineCrashed, absl::StrCat("the engine ", how, words), hint);
+}
+
+void LogProtections(const SandboxOptions& options) {
+  const Protections active = ActiveProtections(options);
+  const bool all = active.syscall_filter && active.landlock_abi > 0;
+  Log(all ? LogLevel::kInfo : LogLevel::kWarning, all ? "engines run in a sandbox" : "engines run in a weaker sandbox",
+      {{"seccomp", active.syscall_filter}, {"landlock", active.landlock_abi}});
 }
 
 // One run's reading state.
@@ -115,7 +131,7 @@ class Conversation {
   std::string last_words_;
 };
 
-EngineRunner::Outcome Conclude(int status, const Conversation& conversation) {
+EngineRunner::Outcome Conclude(int status, const Conversation& conversation, const TaskLimits& limits) {
   const bool exited = WIFEXITED(status);
   if (conversation.last().has_value()) {
     const EngineEvent& last = *conversation.last();
@@ -126,20 +142,29 @@ EngineRunner::Outcome Conclude(int status, const Conversation& conversation) {
       return {error->status, {}};
     }
   }
-  return {Crash(status, conversation.last_words()), {}};
+  return {Crash(status, conversation.last_words(), limits), {}};
 }
 
 }  // namespace
 
-EngineRunner::EngineRunner(std::string engine) : engine_(std::move(engine)) {
+EngineRunner::EngineRunner(std::string engine, SandboxOptions sandbox)
+    : engine_(std::move(engine)), sandbox_(std::move(sandbox)) {
+  bool blas_threads = false;
   for (char** variable = environ; *variable != nullptr; ++variable) {
-    if (PassesToEngine(*variable)) environment_.push_back(*variable);
+    if (!PassesToEngine(*variable)) continue;
+    environment_.push_back(*variable);
+    blas_threads |= std::string_view(*variable).starts_with(kBlasThreads);
   }
+  // The engine calls BLAS from threads of its own. OpenBLAS would start a thread for every core when it is loaded, never
+  // use them, and kill the process when there is no memory for their stacks.
+  if (!blas_threads) environment_.push_back(absl::StrCat(kBlasThreads, "1"));
+  LogProtections(sandbox_);
 }
 
 EngineRunner::Outcome EngineRunner::Run(const std::string& directory, int wake_fd, std::chrono::seconds timeout,
-                                        EngineObserver* observer) {
-  auto spawned = spawner_.Spawn({engine_, "task", directory}, environment_);
+                                        EngineObserver* observer, const TaskLimits& limits) {
+  Sandbox sandbox(engine_, directory, limits, sandbox_);
+  auto spawned = spawner_.Spawn({engine_, "task", directory}, environment_, &sandbox);
   if (!spawned.ok()) return {spawned.status(), {}};
   ChildProcess& child = **spawned;
   Conversation conversation(observer);
@@ -185,7 +210,7 @@ EngineRunner::Outcome EngineRunner::Run(const std::string& directory, int wake_f
   // A signal explains whatever is wrong with the output, such as half a line.
   if (status.ok() && WIFEXITED(wait_status)) status = conversation.Finish();
   if (!status.ok() && WIFEXITED(wait_status)) return {status, {}};
-  return Conclude(wait_status, conversation);
+  return Conclude(wait_status, conversation, limits);
 }
 
 }  // namespace nashswarm::server

@@ -10,8 +10,13 @@
 #include "absl/status/status.h"
 #include "server/worker/engine_protocol.h"
 #include "server/worker/process.h"
+#include "server/worker/sandbox.h"
 
 namespace nashswarm::server {
+
+// The reasons of an engine that died without a last line, the second by a SIGKILL that is not ours.
+inline constexpr char kEngineCrashed[] = "ENGINE_CRASHED";
+inline constexpr char kEngineKilled[] = "ENGINE_KILLED";
 
 // Called on the thread that runs the task.
 class EngineObserver {
@@ -35,18 +40,22 @@ class EngineRunner {
   };
 
   // `engine` is the program's path. Only PATH and the numeric libraries' settings of this process's environment reach
-  // the engine: it needs no secret.
-  explicit EngineRunner(std::string engine);
+  // the engine: it needs no secret. Logs which protections of sandbox.h this kernel gives.
+  explicit EngineRunner(std::string engine, SandboxOptions sandbox = SandboxOptions::FromEnvironment());
 
-  // Runs `engine task directory`. `wake_fd` (an eventfd, or -1) interrupts the wait for output; Run drains it.
-  // Errors: what the engine said; UNAVAILABLE / ENGINE_CRASHED for a signal or an exit without a last line; INTERNAL /
-  // ENGINE_PROTOCOL; UNAVAILABLE / SPAWN_FAILED; DEADLINE_EXCEEDED / TASK_TIMEOUT. Any thread.
-  Outcome Run(const std::string& directory, int wake_fd, std::chrono::seconds timeout, EngineObserver* observer);
+  // Runs `engine task directory` in a sandbox. `wake_fd` (an eventfd, or -1) interrupts the wait for output; Run drains it.
+  // Errors: what the engine said (of these, RESOURCE_EXHAUSTED / OUT_OF_MEMORY and NO_SPACE are what `limits` brings about);
+  // UNAVAILABLE / ENGINE_KILLED for a SIGKILL that did not come from here, which is the kernel's way to get memory back;
+  // UNAVAILABLE / ENGINE_CRASHED for another signal or an exit without a last line; INTERNAL / ENGINE_PROTOCOL;
+  // UNAVAILABLE / SPAWN_FAILED; DEADLINE_EXCEEDED / TASK_TIMEOUT. Any thread.
+  Outcome Run(const std::string& directory, int wake_fd, std::chrono::seconds timeout, EngineObserver* observer,
+              const TaskLimits& limits = {});
 
   const std::string& engine() const { return engine_; }
 
  private:
   std::string engine_;
+  SandboxOptions sandbox_;
   std::vector<std::string> environment_;
   ProcessSpawner spawner_;
 };

@@ -13,6 +13,7 @@
 #include <future>
 
 #include "core/base/status.h"
+#include "server/worker/sandbox.h"
 
 namespace nashswarm::server {
 namespace {
@@ -32,8 +33,15 @@ void CloseAll(std::initializer_list<int> fds) {
 // glibc 2.36 declares pidfd_open without C linkage, so C++ cannot use its wrapper. The descriptor is close-on-exec.
 int PidfdOpen(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 
-// In the child, between fork and exec: only async-signal-safe calls. `failed` tells the parent errno.
-[[noreturn]] void ExecChild(char* const* argv, char* const* envp, pid_t parent, int in, int out, int err, int failed) {
+// Why a child did not become the program. `step` is a literal, and the parent's copy of it is at the same address.
+struct Failure {
+  const char* step;
+  int error;
+};
+
+// In the child, between fork and exec: only async-signal-safe calls. `failed` takes a Failure to the parent.
+[[noreturn]] void ExecChild(char* const* argv, char* const* envp, Sandbox* sandbox, pid_t parent, int in, int out, int err,
+                            int failed) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(127);  // the parent died before the line above
@@ -41,15 +49,21 @@ int PidfdOpen(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);  // nashswarmd blocks its signals in every thread
   signal(SIGPIPE, SIG_DFL);
-  if (dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0) execve(argv[0], argv, envp);
-  const int error = errno;
-  const ssize_t written = write(failed, &error, sizeof(error));
+  const char* step = nullptr;
+  if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) step = "dup2";
+  if (step == nullptr && sandbox != nullptr) step = sandbox->Enter();
+  if (step == nullptr) {
+    execve(argv[0], argv, envp);
+    step = "exec";
+  }
+  const Failure failure = {step, errno};
+  const ssize_t written = write(failed, &failure, sizeof(failure));
   (void)written;  // nothing is left to do about it
   _exit(127);
 }
 
 absl::StatusOr<std::unique_ptr<ChildProcess>> Fork(const std::vector<std::string>& arguments,
-                                                   const std::vector<std::string>& environment) {
+                                                   const std::vector<std::string>& environment, Sandbox* sandbox) {
   std::vector<char*> argv, envp;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   for (const std::string& variable : environment) envp.push_back(const_cast<char*>(variable.c_str()));
@@ -65,7 +79,7 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> Fork(const std::vector<std::string
   }
   const pid_t parent = getpid();
   const pid_t pid = fork();
-  if (pid == 0) ExecChild(argv.data(), envp.data(), parent, in, out[1], err[1], failed[1]);
+  if (pid == 0) ExecChild(argv.data(), envp.data(), sandbox, parent, in, out[1], err[1], failed[1]);
   const int fork_error = errno;
   CloseAll({in, out[1], err[1], failed[1]});
   if (pid < 0) {
@@ -73,19 +87,19 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> Fork(const std::vector<std::string
     return SpawnError(arguments[0], "fork", fork_error);
   }
   setpgid(pid, pid);  // also here: whoever comes first, Kill() finds the group
-  int exec_error = 0;
+  Failure failure = {};
   ssize_t n;
   do {
-    n = read(failed[0], &exec_error, sizeof(exec_error));  // ends with exec, which closes the other side
+    n = read(failed[0], &failure, sizeof(failure));  // ends with exec, which closes the other side
   } while (n < 0 && errno == EINTR);
   close(failed[0]);
   const int pid_fd = PidfdOpen(pid);
   if (n > 0 || pid_fd < 0) {
-    const int error = n > 0 ? exec_error : errno;
+    const int error = n > 0 ? failure.error : errno;
     kill(pid, SIGKILL);
     waitpid(pid, nullptr, 0);
     CloseAll({out[0], err[0], pid_fd});
-    return SpawnError(arguments[0], n > 0 ? "exec" : "pidfd_open", error);
+    return SpawnError(arguments[0], n > 0 ? failure.step : "pidfd_open", error);
   }
   fcntl(out[0], F_SETFL, O_NONBLOCK);
   fcntl(err[0], F_SETFL, O_NONBLOCK);
@@ -144,12 +158,13 @@ void ProcessSpawner::Loop() {
 }
 
 absl::StatusOr<std::unique_ptr<ChildProcess>> ProcessSpawner::Spawn(const std::vector<std::string>& arguments,
-                                                                    const std::vector<std::string>& environment) {
+                                                                    const std::vector<std::string>& environment,
+                                                                    Sandbox* sandbox) {
   std::promise<absl::StatusOr<std::unique_ptr<ChildProcess>>> promise;
   auto result = promise.get_future();
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    requests_.push_back([&] { promise.set_value(Fork(arguments, environment)); });
+    requests_.push_back([&] { promise.set_value(Fork(arguments, environment, sandbox)); });
   }
   wake_.notify_one();
   return result.get();

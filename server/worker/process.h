@@ -17,6 +17,8 @@
 
 namespace nashswarm::server {
 
+class Sandbox;
+
 // A running child and the read ends of its standard output and error (non-blocking). Its owner uses it from one thread;
 // destruction kills what is left of it.
 class ChildProcess {
@@ -48,9 +50,11 @@ class ProcessSpawner {
   ~ProcessSpawner();
 
   // Runs `arguments` (the first is the program's path) with exactly `environment`, standard input empty, in its own
-  // process group, killed by the kernel when this process dies. UNAVAILABLE / SPAWN_FAILED.
+  // process group, killed by the kernel when this process dies, inside `sandbox` (not owned; nullptr: none).
+  // UNAVAILABLE / SPAWN_FAILED.
   absl::StatusOr<std::unique_ptr<ChildProcess>> Spawn(const std::vector<std::string>& arguments,
-                                                      const std::vector<std::string>& environment);
+                                                      const std::vector<std::string>& environment,
+                                                      Sandbox* sandbox = nullptr);
 
  private:
   void Loop();

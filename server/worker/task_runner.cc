@@ -4,10 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "core/base/hash.h"
 #include "core/base/status.h"
 #include "server/log/log.h"
+#include "server/log/trace_id.h"
+#include "server/scheduler/needs.h"
 #include "server/scheduler/stages.h"
 #include "server/store/error_proto.h"
 #include "server/store/job_spec.h"
@@ -24,6 +27,31 @@ constexpr std::chrono::milliseconds kMaxBackoff{60000};
 
 double SecondsSince(steady_clock::time_point start) {
   return std::chrono::duration<double>(steady_clock::now() - start).count();
+}
+
+constexpr std::chrono::milliseconds kAwayPause{250};
+
+bool IsDatabaseAway(const absl::Status& status) {
+  return absl::IsUnavailable(status) && ReasonOf(status).starts_with("DATABASE_");
+}
+
+const absl::Status& StatusIn(const absl::Status& status) { return status; }
+template <typename T>
+const absl::Status& StatusIn(const absl::StatusOr<T>& value) {
+  return value.status();
+}
+
+// `fields`, and what tells which job, and in whose trace.
+void LogJob(LogLevel level, std::string_view message, const ClaimedTask& task, std::vector<LogField> fields) {
+  fields.insert(fields.begin(), LogField("job", task.lease.key.job_id));
+  if (!task.traceparent.empty()) fields.emplace_back("trace_id", TraceId(task.traceparent));
+  Log(level, message, fields);
+}
+
+void LogTask(LogLevel level, std::string_view message, const ClaimedTask& task, std::vector<LogField> fields) {
+  const TaskKey& key = task.lease.key;
+  fields.insert(fields.begin(), {LogField("stage", StageName(key.stage)), LogField("task", key.shard)});
+  LogJob(level, message, task, std::move(fields));
 }
 
 // The engine's paths are absolute, so it may run anywhere.
@@ -77,11 +105,15 @@ absl::StatusOr<std::optional<TaskFinish>> TaskRunner::Reuse(const ClaimedTask& t
   return finish;
 }
 
+int TaskRunner::ThreadsOf(const ClaimedTask& task) const {
+  return task.spec.threads() > 0 ? task.spec.threads() : options_.threads;
+}
+
 absl::StatusOr<Json> TaskRunner::DescribeTask(const ClaimedTask& task, const WorkDirectory& directory) {
   const TaskKey& key = task.lease.key;
   Json json = TaskJson(directory, StageName(key.stage), key.shard);
   json["spec"] = SpecToJson(task.spec);
-  json["threads"] = task.spec.threads() > 0 ? task.spec.threads() : options_.threads;
+  json["threads"] = ThreadsOf(task);
   json["source"] = {{"model", absl::StrCat("models/", task.model_id)}, {"digest", ToHex(task.model_manifest.sha256)}};
   json["data"] = Json::object();
   for (const DataFile& file : task.data) json["data"][file.purpose] = directory.data_path(file.purpose);
@@ -109,7 +141,7 @@ absl::StatusOr<TaskFinish> TaskRunner::Execute(const ClaimedTask& task, const st
   NS_RETURN_IF_ERROR(directory.WriteTask(json));
 
   EngineRunner::Outcome outcome =
-      engine_->Run(directory.path(), session->wake_fd(), options_.task_timeout, session);
+      engine_->Run(directory.path(), session->wake_fd(), options_.task_timeout, session, {options_.engine_memory_bytes, 0});
   NS_RETURN_IF_ERROR(outcome.status);
   TaskFinish finish;
   NS_ASSIGN_OR_RETURN(finish.outputs,
@@ -147,19 +179,32 @@ absl::StatusOr<TaskFinish> TaskRunner::Work(const ClaimedTask& task, TaskSession
     }
   }
   finish.next = NextTasks(key.stage, key.shard, ShapeAfter(task, finish), task.spec);
+  AddNeeds(task, finish.result_json, ThreadsOf(task), &finish.next);
   NS_RETURN_IF_ERROR(session->Flush());
   return finish;
+}
+
+// A database that is away for a moment (a restart, a fail-over) must not cost the work that is done: the call is repeated
+// until the lease has run out, when another worker takes over anyway.
+template <typename Call>
+auto TaskRunner::Insist(const Call& call) {
+  const auto give_up = steady_clock::now() + options_.lease;
+  for (;;) {
+    auto result = call();
+    if (!IsDatabaseAway(StatusIn(result)) || stopping_ || steady_clock::now() >= give_up) return result;
+    std::this_thread::sleep_for(kAwayPause);
+  }
 }
 
 absl::StatusOr<TaskEnd> TaskRunner::Fail(const ClaimedTask& task, const absl::Status& error, std::string* outcome) {
   const std::string reason = ReasonOf(error);
   if (reason == kStopRequested) {
     *outcome = "cancelled";
-    return jobs_->StopTask(task.lease);
+    return Insist([&] { return jobs_->StopTask(task.lease); });
   }
-  if (reason == kShuttingDown) {
+  if (reason == kShuttingDown || IsDatabaseAway(error)) {  // neither is the task's fault
     *outcome = "released";
-    NS_RETURN_IF_ERROR(jobs_->ReleaseTask(task.lease));
+    NS_RETURN_IF_ERROR(Insist([&] { return jobs_->ReleaseTask(task.lease); }));
     return TaskEnd{};
   }
   const std::string stage = StageName(task.lease.key.stage);
@@ -168,13 +213,15 @@ absl::StatusOr<TaskEnd> TaskRunner::Fail(const ClaimedTask& task, const absl::St
   TaskFailure failure;
   failure.error = ToErrorProto(error);
   failure.retriable = IsRetriable(error);
+  failure.crashed = reason == kEngineCrashed || reason == kEngineKilled;
+  failure.max_losses = options_.max_losses;
   const int doublings = std::min(task.attempt - 1, 16);
   failure.backoff_us = std::chrono::microseconds(std::min(options_.backoff * (1 << doublings), kMaxBackoff)).count();
-  Log(LogLevel::kWarning, "task failed",
-      {{"job", task.lease.key.job_id}, {"stage", stage}, {"task", task.lease.key.shard}, {"attempt", task.attempt},
-       {"retriable", failure.retriable}, {"code", absl::StatusCodeToString(error.code())}, {"reason", reason},
-       {"error", std::string(error.message())}});
-  return jobs_->FailTask(task.lease, failure);
+  LogTask(LogLevel::kWarning, "task failed", task,
+          {{"attempt", task.attempt}, {"retriable", failure.retriable},
+           {"code", absl::StatusCodeToString(error.code())}, {"reason", reason},
+           {"error", std::string(error.message())}});
+  return Insist([&] { return jobs_->FailTask(task.lease, failure); });
 }
 
 void TaskRunner::NoteEnd(const ClaimedTask& task, const absl::StatusOr<TaskEnd>& end, const std::string& outcome,
@@ -184,17 +231,15 @@ void TaskRunner::NoteEnd(const ClaimedTask& task, const absl::StatusOr<TaskEnd>&
   metrics_->TaskEnded(stage, end.ok() ? outcome : "fenced", seconds);
   if (!end.ok()) {
     // Fenced, or the database does not answer: either way the lease decides who goes on.
-    Log(LogLevel::kWarning, "task result discarded",
-        {{"job", key.job_id}, {"stage", stage}, {"task", key.shard}, {"error", std::string(end.status().message())}});
+    LogTask(LogLevel::kWarning, "task result discarded", task, {{"error", std::string(end.status().message())}});
     return;
   }
-  Log(LogLevel::kInfo, "task ended",
-      {{"job", key.job_id}, {"stage", stage}, {"task", key.shard}, {"worker", task.lease.owner},
-       {"outcome", outcome}, {"seconds", seconds}});
+  LogTask(LogLevel::kInfo, "task ended", task,
+          {{"worker", task.lease.owner}, {"outcome", outcome}, {"seconds", seconds}});
   if (end->job_ended) {
     const std::string state = v1::Job::State_Name(end->job_state);
     metrics_->JobEnded(state, static_cast<double>(end->job_duration_us) / 1e6);
-    Log(LogLevel::kInfo, "job ended", {{"job", key.job_id}, {"state", state}});
+    LogJob(LogLevel::kInfo, "job ended", task, {{"state", state}});
   }
   hub_->JobChanged(key.job_id);
   hub_->WorkAvailable();
@@ -204,9 +249,7 @@ void TaskRunner::NoteEnd(const ClaimedTask& task, const absl::StatusOr<TaskEnd>&
 void TaskRunner::Run(const ClaimedTask& task) {
   const TaskKey& key = task.lease.key;
   const auto start = steady_clock::now();
-  Log(LogLevel::kInfo, "task started",
-      {{"job", key.job_id}, {"stage", StageName(key.stage)}, {"task", key.shard}, {"worker", task.lease.owner},
-       {"attempt", task.attempt}});
+  LogTask(LogLevel::kInfo, "task started", task, {{"worker", task.lease.owner}, {"attempt", task.attempt}});
   hub_->JobChanged(key.job_id);
   bool reused = false;
   std::string outcome;
@@ -216,10 +259,10 @@ void TaskRunner::Run(const ClaimedTask& task) {
     const absl::StatusOr<TaskFinish> finish = Work(task, &session, &reused);
     if (finish.ok()) {
       outcome = reused ? "reused" : "succeeded";
-      end = jobs_->FinishTask(task.lease, *finish);
+      end = Insist([&] { return jobs_->FinishTask(task.lease, *finish); });
       if (!end.ok() && ReasonOf(end.status()) != "FENCED") end = Fail(task, end.status(), &outcome);
       if (end.ok() && end->job_ended && finish->success.has_value()) {
-        const absl::StatusOr<v1::Model> model = jobs_->GetModel(task.model_id);
+        const absl::StatusOr<v1::Model> model = jobs_->GetModel(task.tenant, task.model_id);
         const v1::Job::Result& result = finish->success->result;
         if (model.ok()) metrics_->ModelCompressed(model->weight_bytes(), result.output_bytes());
         if (result.has_quality()) metrics_->QualityMeasured(result.quality().mean_kl());
@@ -236,13 +279,19 @@ void TaskRunner::Run(const ClaimedTask& task) {
 absl::StatusOr<Json> TaskRunner::Validate(const std::string& name, const std::vector<ModelFile>& files,
                                           const std::function<bool()>& cancelled) {
   NS_ASSIGN_OR_RETURN(WorkDirectory directory, WorkDirectory::Create(options_.work_root, name));
-  NS_RETURN_IF_ERROR(directory.AddModel(*blobs_, files));
+  NS_RETURN_IF_ERROR(directory.AddModelHeaders(*blobs_, files));
   Json json = TaskJson(directory, "validate", 0);
   json["spec"] = SpecToJson(v1::CompressionSpec());
   json["threads"] = options_.threads;
   NS_RETURN_IF_ERROR(directory.WriteTask(json));
   ValidationObserver observer(name, cancelled, stopping_);
-  EngineRunner::Outcome outcome = engine_->Run(directory.path(), -1, options_.task_timeout, &observer);
+  EngineRunner::Outcome outcome =
+      engine_->Run(directory.path(), -1, options_.task_timeout, &observer, {options_.engine_memory_bytes, 0});
+  if (ReasonOf(outcome.status) == kEngineCrashed) {
+    // Not UNAVAILABLE, as for a task: a client would send the same files into the same crash until it tires of it.
+    return MakeError(absl::StatusCode::kInternal, kEngineCrashed, std::string(outcome.status.message()),
+                     "these files crash the reader of checkpoints: check them, or report it with the server's log");
+  }
   NS_RETURN_IF_ERROR(outcome.status);
   return std::move(outcome.result);
 }

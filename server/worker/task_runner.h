@@ -26,6 +26,8 @@ struct WorkerOptions {
   std::chrono::milliseconds heartbeat{15000};
   std::chrono::milliseconds backoff{1000};  // before the second attempt; doubles
   std::chrono::seconds task_timeout{0};     // 0: none
+  int64_t engine_memory_bytes = 0;          // what one engine may allocate; 0: no limit
+  int max_losses = 2;                       // see JobStore::ReapExpiredLeases
 };
 
 class TaskSession;
@@ -52,9 +54,12 @@ class TaskRunner {
  private:
   // nullopt when nothing identical is kept.
   absl::StatusOr<std::optional<TaskFinish>> Reuse(const ClaimedTask& task, const std::string& cache_key);
+  int ThreadsOf(const ClaimedTask& task) const;
   absl::StatusOr<Json> DescribeTask(const ClaimedTask& task, const WorkDirectory& directory);
   absl::StatusOr<TaskFinish> Execute(const ClaimedTask& task, const std::vector<TaskOutput>& inputs, TaskSession* session);
   absl::StatusOr<TaskFinish> Work(const ClaimedTask& task, TaskSession* session, bool* reused);
+  template <typename Call>
+  auto Insist(const Call& call);
   absl::StatusOr<TaskEnd> Fail(const ClaimedTask& task, const absl::Status& error, std::string* outcome);
   void NoteEnd(const ClaimedTask& task, const absl::StatusOr<TaskEnd>& end, const std::string& outcome, double seconds);
 

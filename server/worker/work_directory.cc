@@ -12,13 +12,39 @@ namespace {
 
 namespace fs = std::filesystem;
 
-absl::Status Link(BlobStore& blobs, const std::string& sha256, const std::string& path) {
-  NS_RETURN_IF_ERROR(MakeDirectories(DirName(path)));
-  const absl::Status linked = blobs.LinkInto(sha256, path);
-  if (!absl::IsNotFound(linked)) return linked;
+// A file that is smaller is brought here whole.
+constexpr int64_t kWorthAHole = 32 << 20;
+// The format's own bound on a header.
+constexpr uint64_t kMaxHeaderBytes = 100 << 20;
+
+absl::Status BlobMissing(const std::string& sha256, const std::string& path) {
   return MakeError(absl::StatusCode::kDataLoss, "BLOB_MISSING",
                    absl::StrCat(BaseName(path), ": its content sha256:", ToHex(sha256), " is not in the blob store"),
                    "the data directory is damaged: upload the model again");
+}
+
+absl::Status Link(BlobStore& blobs, const std::string& sha256, const std::string& path) {
+  NS_RETURN_IF_ERROR(MakeDirectories(DirName(path)));
+  const absl::Status linked = blobs.LinkInto(sha256, path);
+  return absl::IsNotFound(linked) ? BlobMissing(sha256, path) : linked;
+}
+
+// The beginning of a safetensors file, at its own size. A header that cannot be is cut where it stops to make sense, for the
+// engine to complain about.
+absl::Status CopyHeader(BlobStore& blobs, const std::string& sha256, const std::string& path) {
+  NS_RETURN_IF_ERROR(MakeDirectories(DirName(path)));
+  absl::StatusOr<std::unique_ptr<BlobReader>> reader = blobs.Open(sha256);
+  if (absl::IsNotFound(reader.status())) return BlobMissing(sha256, path);
+  NS_RETURN_IF_ERROR(reader.status());
+  const auto size = static_cast<uint64_t>((*reader)->size());
+  uint64_t header = 0;  // little-endian, like every machine this runs on
+  NS_RETURN_IF_ERROR((*reader)->ReadAt(0, sizeof(header), reinterpret_cast<char*>(&header)));
+  std::string bytes(sizeof(header) + std::min({header, size - sizeof(header), kMaxHeaderBytes}), '\0');
+  NS_RETURN_IF_ERROR((*reader)->ReadAt(0, static_cast<int64_t>(bytes.size()), bytes.data()));
+  NS_RETURN_IF_ERROR(WriteFileUnsynced(path, bytes));
+  std::error_code error;
+  fs::resize_file(path, size, error);
+  return error ? ErrnoError(error.value(), path) : absl::OkStatus();
 }
 
 // Plain files below `root` as sorted relative paths. Unlike ListFiles this refuses everything else: a symbolic link out
@@ -62,6 +88,15 @@ std::string WorkDirectory::model_path() const { return JoinPath(path_, "model");
 absl::Status WorkDirectory::AddModel(BlobStore& blobs, const std::vector<ModelFile>& files) {
   for (const ModelFile& file : files) {
     NS_RETURN_IF_ERROR(Link(blobs, file.digest.sha256, JoinPath(model_path(), file.path)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WorkDirectory::AddModelHeaders(BlobStore& blobs, const std::vector<ModelFile>& files) {
+  for (const ModelFile& file : files) {
+    const std::string path = JoinPath(model_path(), file.path);
+    const bool whole = blobs.IsLocal() || file.digest.size_bytes < kWorthAHole || !file.path.ends_with(".safetensors");
+    NS_RETURN_IF_ERROR(whole ? Link(blobs, file.digest.sha256, path) : CopyHeader(blobs, file.digest.sha256, path));
   }
   return absl::OkStatus();
 }

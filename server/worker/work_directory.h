@@ -25,6 +25,9 @@ class WorkDirectory {
 
   // Blobs appear as files; nothing is copied where the store can link. A blob that is gone is DATA_LOSS / BLOB_MISSING.
   absl::Status AddModel(BlobStore& blobs, const std::vector<ModelFile>& files);
+  // The same for a reader that looks at no weight: of large safetensors files in a store that is not local only the header is
+  // brought here. The rest of such a file is a hole: it has its size, and takes no space.
+  absl::Status AddModelHeaders(BlobStore& blobs, const std::vector<ModelFile>& files);
   absl::Status AddInputs(BlobStore& blobs, const std::vector<TaskOutput>& inputs);
   // Each file appears under its purpose in data/.
   absl::Status AddData(BlobStore& blobs, const std::vector<DataFile>& data);

@@ -66,7 +66,8 @@ def main():
     rest = [b for b in range(256) if b not in keep]
     letters = [chr(b) for b in keep] + [chr(256 + i) for i in range(len(rest))]
     vocabulary = {letter: i for i, letter in enumerate(letters)}
-    for i in range(len(letters), args.vocabulary - 1):
+    vocabulary["wo"] = len(letters)  # of the one merge
+    for i in range(len(letters) + 1, args.vocabulary - 1):
         vocabulary[f"word{i}"] = i
     tokenizer = {"added_tokens": [{"id": args.vocabulary - 1, "content": "<|end|>", "special": True}],
                  "pre_tokenizer": {"type": "ByteLevel"}, "decoder": {"type": "ByteLevel"},

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <sstream>
 
 #include "gmock/gmock.h"
 #include "grpcpp/generic/generic_stub.h"
@@ -312,6 +313,58 @@ int ExitOf(const std::vector<std::string>& flags) {
     return -1;
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(AdministrationTest, ProbesAndTheDelayBeforeTheEnd) {
+  ServerHarness server;
+  server.Start({"--drain-delay=3s"});
+  const std::string admin = server.info()["metrics"];
+  EXPECT_THAT(HttpGet(admin, "/healthz"), HasSubstr("200 OK"));
+  EXPECT_TRUE(WaitFor([&] { return HttpGet(admin, "/readyz").find("200 OK") != std::string::npos; }));
+  EXPECT_THAT(HttpGet(admin, "/metrics/"), HasSubstr("404"));
+  EXPECT_THAT(HttpGet(admin, "/"), HasSubstr("404"));
+  server.Signal(SIGTERM);
+  ASSERT_TRUE(WaitFor([&] { return HttpGet(admin, "/readyz").find("503") != std::string::npos; }));
+  EXPECT_THAT(HttpGet(admin, "/healthz"), HasSubstr("200 OK"));
+  // Balancers have not noticed yet: whoever comes is served.
+  grpc::ClientContext context;
+  v1::ListModelsResponse models;
+  EXPECT_TRUE(server.models().ListModels(&context, v1::ListModelsRequest(), &models).ok());
+  const int status = server.WaitForExit();
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+TEST(AdministrationTest, TheTraceOfAJobIsKeptAndLogged) {
+  const std::string trace = "4bf92f3577b34da6a3ce929d0e0e4736", header = "00-" + trace + "-00f067aa0ba902b7-01";
+  ServerHarness server;
+  server.Start();
+  const v1::Model model = server.Push({server.FakePlan(1)});
+  const auto create = [&](const std::vector<std::string>& headers) {
+    grpc::ClientContext context;
+    for (const std::string& value : headers) context.AddMetadata("traceparent", value);
+    v1::CreateJobRequest request;
+    request.set_model(model.name());
+    request.mutable_spec()->set_bits_per_weight(4);
+    v1::Job job;
+    const grpc::Status status = server.jobs().CreateJob(&context, request, &job);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(server.WaitForEnd(job.name()).state(), v1::Job::SUCCEEDED);
+    return server.Get(job.name());
+  };
+  EXPECT_EQ(create({"not a trace"}).traceparent(), "") << "the standard says to ignore it";
+  EXPECT_EQ(create({header, header}).traceparent(), "");
+  EXPECT_EQ(server.log().find("trace_id"), std::string::npos);
+  const v1::Job job = create({header});
+  EXPECT_EQ(job.traceparent(), header);
+  for (const char* message : {"job created", "task started", "task ended", "job ended"}) {
+    bool found = false;
+    std::istringstream lines(server.log());
+    for (std::string line; std::getline(lines, line);) {
+      const auto entry = nlohmann::json::parse(line, nullptr, false);
+      found |= entry.is_object() && entry.value("msg", "") == message && entry.value("trace_id", "") == trace;
+    }
+    EXPECT_TRUE(found) << message;
+  }
 }
 
 TEST(AdministrationTest, RefusesToStartWhereItMustNot) {

@@ -11,7 +11,8 @@ class DataFilesTest(TemporaryTest):
 
     def setUp(self):
         super().setUp()
-        self.server = Server(self.directory, "--engine", SOURCE / "tests" / "integration" / "fake_engine.py")
+        self.server = Server(self.directory, "--engine", SOURCE / "tests" / "integration" / "fake_engine.py",
+                             NASHSWARM_SANDBOX_WRITABLE=str(self.directory))  # the fake engine keeps records there
         self.addCleanup(self.server.stop, signal.SIGKILL)
         self.env = {"NASHSWARM_SERVER": self.server.address}
         self.model = self.directory / "model"

@@ -19,7 +19,8 @@ BIN = pathlib.Path(os.environ["NASHSWARM_BIN_DIR"]).resolve()
 SOURCE = pathlib.Path(os.environ.get("NASHSWARM_SOURCE_DIR", pathlib.Path(__file__).parents[2]))
 MODEL = SOURCE / "tests" / "data" / "gpt2-wiki-6m"
 CLI = str(BIN / "nashswarm")
-LIMIT = 240  # seconds; a run that takes longer hangs
+# Seconds; a run that takes longer hangs. Sanitizers make everything slower.
+LIMIT = 600 * int(os.environ.get("NASHSWARM_TEST_SLOWNESS", "1"))
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("NASHSWARM_")}
 ENVIRONMENT["XDG_CONFIG_HOME"] = "/nonexistent"
@@ -54,11 +55,12 @@ def processes_naming(text):
 
 
 class Server:
-    """A nashswarmd on a port of its own choice."""
+    """A nashswarmd on a port of its own choice. `environment` is added to what every run has."""
 
-    def __init__(self, directory, *flags, listen="127.0.0.1:0"):
+    def __init__(self, directory, *flags, listen="127.0.0.1:0", **environment):
         self.directory = pathlib.Path(directory)
         self.flags = flags
+        self.environment = environment
         self.start(listen)
 
     def start(self, listen):
@@ -67,7 +69,7 @@ class Server:
         with open(self.directory / "server.log", "ab") as log:
             self.process = subprocess.Popen(
                 [BIN / "nashswarmd", "--listen", listen, "--data", self.directory / "data", "--metrics", "none",
-                 "--info-file", info, *self.flags], stdout=log, stderr=log, env=ENVIRONMENT)
+                 "--info-file", info, *self.flags], stdout=log, stderr=log, env={**ENVIRONMENT, **self.environment})
 
         def address():
             if self.process.poll() is not None:

@@ -118,6 +118,7 @@ void ServerHarness::Start(const std::vector<std::string>& flags) {
   if (pid_ == 0) {
     // A test that crashes must leave no server behind, nor one that holds the test runner's pipe open.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setenv("NASHSWARM_SANDBOX_WRITABLE", root_.c_str(), 1);  // the fake engine keeps records there
     dup2(log, 1);
     dup2(log, 2);
     execv(argv[0], argv.data());
@@ -140,7 +141,11 @@ void ServerHarness::WaitUntilServing() {
   });
   ASSERT_TRUE(serving && running()) << log();
   info_ = nlohmann::json::parse(ReadText(path));
-  channel_ = grpc::CreateChannel(info_["grpc"].get<std::string>(), grpc::InsecureChannelCredentials());
+  Connect();
+}
+
+void ServerHarness::Connect() {
+  channel_ = grpc::CreateChannel(info_["grpc"].get<std::string>(), credentials_);
   // gRPC's first connect can fail for no lasting reason on a busy machine; this waits through its retries.
   ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(30))) << log();
   uploads_ = v1::UploadService::NewStub(channel_);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "grpcpp/channel.h"
+#include "grpcpp/security/credentials.h"
 #include "nashswarm/v1/nashswarm.grpc.pb.h"
 #include "nlohmann/json.hpp"
 
@@ -40,6 +41,9 @@ class ServerHarness {
 
   // Flags beyond --data, --metrics, --info-file and --engine; --listen=... if it is not to be a free port.
   void Start(const std::vector<std::string>& flags = {});
+  // How the stubs below connect from the next Start or Connect on.
+  void UseCredentials(std::shared_ptr<grpc::ChannelCredentials> credentials) { credentials_ = std::move(credentials); }
+  void Connect();           // anew
   void Kill();              // SIGKILL, and waits
   void Signal(int signal);  // does not wait
   int WaitForExit();        // the wait status; kills after a deadline
@@ -89,6 +93,7 @@ class ServerHarness {
 
   std::string root_;
   pid_t pid_ = -1;
+  std::shared_ptr<grpc::ChannelCredentials> credentials_ = grpc::InsecureChannelCredentials();
   nlohmann::json info_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::UploadService::Stub> uploads_;

@@ -242,6 +242,19 @@ TEST(UploadTest, EngineRefusesTheModelAndNothingIsPublished) {
   EXPECT_EQ(models.models_size(), 0);
 }
 
+TEST(UploadTest, FilesThatCrashTheEngineAreNotWorthAnotherTry) {
+  ServerHarness server;
+  server.Start();
+  const TestFile plan = server.FakePlan(1, {{"validate:0", {{{"do", "crash"}}}}});
+  const v1::Upload upload = server.CreateUpload({plan});
+  ASSERT_TRUE(server.Write(upload.name(), plan.path, plan.content, 0, true).ok());
+  v1::Model model;
+  const grpc::Status status = Complete(server, upload.name(), &model);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_EQ(InfoOf(status).reason(), "ENGINE_CRASHED");
+  EXPECT_EQ(server.Runs()["validate:0"], 1);
+}
+
 TEST(UploadTest, BadRequestsNameWhatIsWrong) {
   ServerHarness server;
   server.Start({"--max-files=3", "--max-file=1MiB"});

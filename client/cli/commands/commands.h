@@ -29,6 +29,9 @@ void AddCompletion(App& app);
 
 // ---- shared by several commands ----
 
+// A directory as the user names it: itself, or that of a model of the hub ("hf://ORG/NAME"), which is downloaded.
+absl::StatusOr<std::string> LocalDirectory(App& app, const std::string& name);
+
 // "k=v" pairs; USAGE for anything else.
 absl::StatusOr<std::map<std::string, std::string>> ParseLabels(const std::vector<std::string>& labels);
 absl::StatusOr<v1::Job> CreateJob(const Session& session, const std::string& model, const v1::CompressionSpec& spec,

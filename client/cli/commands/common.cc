@@ -5,6 +5,7 @@
 #include "client/cli/app.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/digest.h"
+#include "client/cli/hub/hub.h"
 #include "client/cli/json_format.h"
 #include "client/cli/output.h"
 #include "client/cli/quality.h"
@@ -12,6 +13,15 @@
 #include "client/cli/watch.h"
 
 namespace nashswarm::cli {
+
+absl::StatusOr<std::string> LocalDirectory(App& app, const std::string& name) {
+  if (!IsHubName(name)) return name;
+  NS_ASSIGN_OR_RETURN(const HubName model, ParseHubName(name));
+  NS_ASSIGN_OR_RETURN(const HubSettings settings, ReadHubSettings(app.environment()));
+  auto directory = FetchFromHub(model, settings, app.interrupt(), app.progress());
+  if (directory.ok() || ExitCodeOf(directory.status()) != kExitInterrupted) return directory;
+  return InterruptedError("interrupted; what was downloaded is kept", "run the same command again to go on from there");
+}
 
 absl::StatusOr<std::map<std::string, std::string>> ParseLabels(const std::vector<std::string>& labels) {
   std::map<std::string, std::string> map;

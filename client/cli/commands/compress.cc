@@ -215,17 +215,18 @@ absl::Status CheckNotTheCheckpoint(const CompressFlags& flags) {
   return UsageError("-o " + flags.out + " is the checkpoint itself", "choose another directory for the artifact");
 }
 
-absl::Status RunCompress(App& app, const CompressFlags& flags) {
+absl::Status RunCompress(App& app, CompressFlags flags) {
   const auto start = std::chrono::steady_clock::now();
   NS_ASSIGN_OR_RETURN(const v1::CompressionSpec spec, BuildSpec(flags.target));
   // What can be refused at once is refused before any work.
-  NS_RETURN_IF_ERROR(SelectFiles(flags.directory).status());
   NS_RETURN_IF_ERROR(CheckDataFiles(spec, DataNames::kFilesOnly));
   NS_RETURN_IF_ERROR(CheckOutput(flags.out, spec.artifact_format(), flags.force));
-  NS_RETURN_IF_ERROR(CheckNotTheCheckpoint(flags));
   if (!app.flags().server.empty() && !flags.keep_server_data.empty()) {
     return UsageError("--keep-server-data is for a private server, and --server is given", "leave out one of them");
   }
+  NS_ASSIGN_OR_RETURN(flags.directory, LocalDirectory(app, flags.directory));
+  NS_RETURN_IF_ERROR(SelectFiles(flags.directory).status());
+  NS_RETURN_IF_ERROR(CheckNotTheCheckpoint(flags));
   Outcome outcome;
   if (app.flags().server.empty()) {
     NS_ASSIGN_OR_RETURN(outcome, RunPrivately(app, flags, spec));
@@ -253,13 +254,13 @@ void AddCompress(App& app) {
                      "Without --server a private server does the work and leaves nothing behind.\n\n"
                      "Examples:\n"
                      "  nashswarm compress ./gpt2 -o out --bpw 4.5\n"
-                     "  nashswarm compress ./gpt2 -o gpt2.gguf --size 50MB\n"
+                     "  nashswarm compress hf://openai-community/gpt2 -o gpt2.gguf --size 50MB   (from the hub)\n"
                      "  nashswarm compress ./gpt2 -o out --ratio 90% --rule '.*wte.*=Q8_0'\n"
                      "  nashswarm compress ./gpt2 -o out --bpw 3.5 --calibrate train.txt --evaluate test.txt\n"
                      "  nashswarm compress ./gpt2 -o out --max-ppl-increase 2% --calibrate self\n"
                      "  nashswarm compress ./gpt2 -o out --format nsq --bpw 3 --calibrate self --context-rounds 2\n"
                      "  nashswarm compress ./gpt2 -o out --bpw 3.5 --json --server host:port");
-  command->add_option("DIR", flags->directory, "Directory with config.json, tokenizer and *.safetensors")
+  command->add_option("DIR", flags->directory, "Directory with config.json, tokenizer and *.safetensors, or hf://ORG/NAME[@REVISION]")
       ->required()
       ->type_name("DIR");
   command->add_option("-o,--output", flags->out, "Directory for the files, or the name of one .gguf file")

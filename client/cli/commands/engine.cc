@@ -13,6 +13,9 @@ absl::Status Run(App& app, const CLI::App& command, const EngineCommand& entry) 
   const bool has_json = std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
   const bool knows_json = std::string(entry.usage).find("--json") != std::string::npos;
   if (app.flags().json && knows_json && !has_json) arguments.push_back("--json");
+  for (std::string& argument : arguments) {
+    NS_ASSIGN_OR_RETURN(argument, LocalDirectory(app, argument));
+  }
   return ExecEngine(command.get_name(), arguments);
 }
 

@@ -45,7 +45,8 @@ absl::Status RunPush(App& app, const PushFlags& flags) {
                                               : "a checkpoint and a data file are two pushes",
                       "give either the DIR of a checkpoint or --data FILE");
   }
-  PushRequest request = {.directory = flags.directory, .data_file = flags.data_file, .model_id = flags.model_id};
+  NS_ASSIGN_OR_RETURN(const std::string directory, LocalDirectory(app, flags.directory));
+  PushRequest request = {.directory = directory, .data_file = flags.data_file, .model_id = flags.model_id};
   NS_ASSIGN_OR_RETURN(request.labels, ParseLabels(flags.labels));
   return app.WithServer([&](const Session& session) -> absl::Status {
     const auto result = Push(session, request);
@@ -99,7 +100,7 @@ void AddPush(App& app) {
                      "  nashswarm push ./gpt2 --server host:port\n"
                      "  nashswarm push ./gpt2 --model-id gpt2 --label team=research --server host:port\n"
                      "  nashswarm push --data wiki.txt --model-id wiki --server host:port");
-  command->add_option("DIR", flags->directory, "Directory with config.json, tokenizer and *.safetensors")
+  command->add_option("DIR", flags->directory, "Directory with config.json, tokenizer and *.safetensors, or hf://ORG/NAME[@REVISION]")
       ->type_name("DIR");
   command
       ->add_option("--data", flags->data_file,

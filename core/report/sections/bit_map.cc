@@ -8,7 +8,7 @@
 #include "core/report/numbers.h"
 #include "core/report/sections/sections.h"
 #include "core/report/svg_chart.h"
-#include "core/report/utf8.h"
+#include "core/base/utf8.h"
 
 namespace nashswarm::report {
 namespace {

@@ -82,6 +82,25 @@ TEST(HashTest, KnownDigest) {  // FIPS 180-2, appendix B.1
   EXPECT_EQ(Sha256OfFile(dir.path() + "/absent").status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST(HashTest, GoesOnFromASavedState) {
+  const std::string text = std::string(1000, 'x') + "and an end";
+  for (const size_t cut : {0, 1, 55, 63, 64, 65, 128, 1000, 1010}) {
+    Sha256 first;
+    first.Update(text.substr(0, cut));
+    const std::string saved = first.Save();
+    Sha256 second;
+    second.Update("what was there before is forgotten");
+    ASSERT_TRUE(second.Restore(saved)) << cut;
+    second.Update(text.substr(cut));
+    EXPECT_EQ(second.Finish(), Sha256Of(text)) << cut;
+    if (cut > 0) {
+      EXPECT_FALSE(second.Restore(saved.substr(0, saved.size() - 1))) << cut;
+    }
+  }
+  EXPECT_FALSE(Sha256().Restore(""));
+  EXPECT_FALSE(Sha256().Restore(std::string(200, 'x')));
+}
+
 TEST(ParallelTest, EveryIndexOnce) {
   std::vector<std::atomic<int>> seen(1000);
   NS_ASSERT_OK(ParallelFor(4, seen.size(), [&](uint64_t i) {

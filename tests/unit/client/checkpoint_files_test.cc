@@ -5,6 +5,7 @@
 
 #include "client/cli/errors.h"
 #include "client/cli/files.h"
+#include "client/cli/safe_path.h"
 #include "tests/unit/client/client_testing.h"
 
 namespace nashswarm::cli {
@@ -45,6 +46,23 @@ TEST(CheckpointFiles, FollowsLinksAsInTheHuggingFaceCache) {
   ASSERT_TRUE(files.ok()) << files.status();
   EXPECT_THAT(Names(*files), ElementsAre("config.json", "model.safetensors"));
   EXPECT_EQ((*files)[1].size, 7);
+}
+
+// A README.md that is a link to ~/.ssh/id_rsa was sent, and stood in the artifact.
+TEST(CheckpointFiles, RefusesALinkThatLeadsOut) {
+  const TemporaryDirectory directory;
+  directory.Write("secret", "key");
+  directory.Write("cache/blobs/abc", "{}");
+  directory.Write("cache/snapshots/1/model.safetensors", "x");
+  directory.Write("cache/snapshots/1/real.json", "{}");
+  const std::string model = directory / "cache/snapshots/1";
+  ASSERT_EQ(symlink("../../blobs/abc", (model + "/config.json").c_str()), 0);
+  ASSERT_EQ(symlink("real.json", (model + "/tokenizer.json").c_str()), 0);
+  ASSERT_TRUE(SelectFiles(model).ok()) << SelectFiles(model).status();
+  ASSERT_EQ(symlink("../../../secret", (model + "/README.md").c_str()), 0);
+  const auto refused = SelectFiles(model);
+  EXPECT_EQ(ReasonOf(refused.status()), "LINK_OUTSIDE");
+  EXPECT_NE(refused.status().message().find("README.md"), absl::string_view::npos);
 }
 
 TEST(CheckpointFiles, KeepsALoneConsolidatedFile) {

@@ -50,7 +50,9 @@ TEST_F(CompletionTest, BashCompletesCommandsOptionsChoicesAndFiles) {
   EXPECT_EQ(Bash("nashswarm jobs ''"), "list get watch wait cancel retry delete\n");
   EXPECT_EQ(Bash("nashswarm --server host:1 jobs re"), "retry\n");
   EXPECT_EQ(Bash("nashswarm --server = jobs jobs re"), "retry\n");
-  EXPECT_EQ(Bash("nashswarm compress --ke"), "--keep-server-data\n");
+  EXPECT_EQ(Bash("nashswarm compress --kee"), "--keep-server-data\n");
+  EXPECT_EQ(Bash("nashswarm compress --tok"), "--token-file\n") << "and no --token";
+  EXPECT_EQ(Bash("nashswarm jobs list --tl"), "--tls\n");
   EXPECT_EQ(Bash("nashswarm compress --serv"), "--server\n");
   EXPECT_EQ(Bash("nashswarm jobs list --state R"), "RUNNING\n");
   EXPECT_EQ(Bash("nashswarm jobs list --state = R"), "RUNNING\n");

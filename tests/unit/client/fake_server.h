@@ -14,6 +14,7 @@
 
 #include "client/cli/digest.h"
 #include "nashswarm/v1/nashswarm.grpc.pb.h"
+#include "tests/unit/client/seen_metadata.h"
 
 namespace nashswarm::cli {
 
@@ -349,6 +350,9 @@ class FakeServer {
     builder.RegisterService(&jobs_);
     builder.RegisterService(&artifacts_);
     builder.RegisterService(&info_);
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+    interceptors.push_back(std::make_unique<SeenMetadata>(&calls));
+    builder.experimental().SetInterceptorCreators(std::move(interceptors));
     server_ = builder.BuildAndStart();
     address = "127.0.0.1:" + std::to_string(port);
   }
@@ -373,6 +377,7 @@ class FakeServer {
 
   FakeState state;
   std::string address;
+  std::vector<SeenMetadata::Call> calls;
 
  private:
   FakeUploads uploads_;

@@ -95,6 +95,12 @@ TEST_F(UploadTest, WaitsForAPlaceOnABusyServer) {
   EXPECT_EQ(ExitCodeOf(PushIt().status()), kExitQuota);
 }
 
+// The network stood still, and the server gave the stream's place to somebody else.
+TEST_F(UploadTest, GoesOnAfterTheServerFoundItTooSlow) {
+  server_.state.write_errors = {{grpc::StatusCode::DEADLINE_EXCEEDED, "UPLOAD_TOO_SLOW: the upload sent too little"}};
+  EXPECT_TRUE(PushIt().ok());
+}
+
 TEST_F(UploadTest, DamageOnTheWayIsRepairedDamageForEverIsReported) {
   server_.state.corrupt_uploads = 1;
   ASSERT_TRUE(PushIt().ok());

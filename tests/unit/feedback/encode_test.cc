@@ -184,7 +184,9 @@ TEST(FeedbackEncodeTest, FormatsWithoutBlocksAreRoundedPlainly) {
 
 TEST(FeedbackEncodeTest, NoRowsNoBytes) {
   const auto moment = Moment::Make(Identity(256), 256);
-  EncodeWithFeedback(Format::kQ4_K, nullptr, 0, *moment, nullptr);
+  uint8_t untouched = 77;
+  EncodeWithFeedback(Format::kQ4_K, nullptr, 0, *moment, &untouched);
+  EXPECT_EQ(untouched, 77);
 }
 
 TEST(FeedbackEncodeTest, MarginLeavesRoomForRows) {

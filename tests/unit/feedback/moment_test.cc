@@ -86,7 +86,8 @@ TEST(FeedbackMomentTest, DeadInputsAndNoInputs) {
   const auto moment = Moment::Make(h, 64);
   EXPECT_LT(Residual(*moment), 1e-4);
   for (size_t j = 6; j < 64; ++j) EXPECT_EQ(moment->factor()[5 * 64 + j], 0.0f);
-  for (float u : Moment::Make(std::vector<float>(64 * 64, 0.0f), 64)->factor()) EXPECT_TRUE(std::isfinite(u));
+  const auto none = Moment::Make(std::vector<float>(64 * 64, 0.0f), 64);
+  for (float u : none->factor()) EXPECT_TRUE(std::isfinite(u));
 }
 
 TEST(FeedbackMomentTest, ComparesByHand) {

@@ -63,7 +63,7 @@ class Recorder : public EngineObserver {
 
 class EngineRunnerTest : public ::testing::Test {
  protected:
-  EngineRunnerTest() : directory_(*TemporaryDirectory::Create()), runner_(FakeEngine()) {
+  EngineRunnerTest() : directory_(*TemporaryDirectory::Create()), runner_(FakeEngine(), {.writable = {directory_.path()}}) {
     for (const char* child : {"in", "out", "model"}) EXPECT_TRUE(MakeDirectories(Path(child)).ok());
   }
   std::string Path(const std::string& name) const { return directory_.path() + "/" + name; }

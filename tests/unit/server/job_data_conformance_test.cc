@@ -13,7 +13,9 @@ using ::testing::SizeIs;
 
 class JobDataConformanceTest : public JobStoreConformanceTest {
  protected:
-  JobDataConformanceTest() {
+  void SetUp() override {
+    JobStoreConformanceTest::SetUp();
+    if (IsSkipped()) return;
     MakeModel(store(), "m", "weights");
     MakeData(store(), "wiki", "some text");
     MakeData(store(), "held-out", "another text");
@@ -45,31 +47,33 @@ class JobDataConformanceTest : public JobStoreConformanceTest {
 };
 
 TEST_P(JobDataConformanceTest, ModelsHaveAKind) {
-  EXPECT_EQ(Must(store().GetModel("m")).kind(), v1::Model::CHECKPOINT);
-  EXPECT_EQ(Must(store().GetModel("wiki")).kind(), v1::Model::DATA);
+  EXPECT_EQ(Must(store().GetModel(kDefaultTenant, "m")).kind(), v1::Model::CHECKPOINT);
+  EXPECT_EQ(Must(store().GetModel(kDefaultTenant, "wiki")).kind(), v1::Model::DATA);
   NewUpload request;
+  request.tenant = kDefaultTenant;
   request.kind = v1::Model::DATA;
   request.model_id = "x";
   request.files = {{"a.txt", 3, "", false}};
   const std::string id = Must(store().CreateUpload(request)).name().substr(8);
-  EXPECT_EQ(Must(store().GetUploadIntent(id)).kind, v1::Model::DATA);
-  EXPECT_EQ(Must(store().GetUploadIntent(id)).model_id, "x");
+  EXPECT_EQ(Must(store().GetUploadIntent(kDefaultTenant, id)).kind, v1::Model::DATA);
+  EXPECT_EQ(Must(store().GetUploadIntent(kDefaultTenant, id)).model_id, "x");
 }
 
 TEST_P(JobDataConformanceTest, ContentIsFoundByItsKindToo) {
   MakeData(store(), "copy", "weights");  // the same manifest as the checkpoint
   const std::string manifest = DigestOf("manifest weights").sha256;
-  EXPECT_EQ(Must(store().FindModelByManifest(manifest, v1::Model::DATA))->name(), "models/copy");
-  EXPECT_EQ(Must(store().FindModelByManifest(manifest, v1::Model::CHECKPOINT))->name(), "models/m");
+  EXPECT_EQ(Must(store().FindModelByManifest(kDefaultTenant, manifest, v1::Model::DATA))->name(), "models/copy");
+  EXPECT_EQ(Must(store().FindModelByManifest(kDefaultTenant, manifest, v1::Model::CHECKPOINT))->name(), "models/m");
 
   NewUpload upload;
+  upload.tenant = kDefaultTenant;
   upload.files = {{"w.bin", DigestOf("weights").size_bytes, DigestOf("weights").sha256, true}};
   NewModel model;
   model.id = "m";
   model.kind = v1::Model::DATA;
   model.manifest = DigestOf("manifest weights");
   const v1::Upload created = Must(store().CreateUpload(upload));
-  EXPECT_EQ(ReasonOf(store().PublishModel(created.name().substr(8), model).status()), "MODEL_EXISTS");
+  EXPECT_EQ(ReasonOf(store().PublishModel(kDefaultTenant, created.name().substr(8), model).status()), "MODEL_EXISTS");
 }
 
 TEST_P(JobDataConformanceTest, JobWithTextsGoesThroughEveryStage) {
@@ -120,9 +124,9 @@ TEST_P(JobDataConformanceTest, ReferencesMustBeOfTheRightKind) {
 
 TEST_P(JobDataConformanceTest, DataOfAnUnfinishedJobStays) {
   const std::string id = Create(Calibrated());
-  for (const char* data : {"wiki", "held-out"}) EXPECT_EQ(ReasonOf(store().DeleteModel(data)), "MODEL_IN_USE");
-  Must(store().CancelJob(id));
-  for (const char* data : {"wiki", "held-out"}) EXPECT_TRUE(store().DeleteModel(data).ok());
+  for (const char* data : {"wiki", "held-out"}) EXPECT_EQ(ReasonOf(store().DeleteModel(kDefaultTenant, data)), "MODEL_IN_USE");
+  Must(store().CancelJob(kDefaultTenant, id));
+  for (const char* data : {"wiki", "held-out"}) EXPECT_TRUE(store().DeleteModel(kDefaultTenant, data).ok());
 }
 
 TEST_P(JobDataConformanceTest, RetryNeedsTheSameData) {
@@ -130,30 +134,30 @@ TEST_P(JobDataConformanceTest, RetryNeedsTheSameData) {
   FinishAll(2);
   Fail();
   ASSERT_EQ(Job(id).state(), v1::Job::FAILED);
-  ASSERT_TRUE(store().DeleteModel("wiki").ok());
-  const absl::Status gone = store().RetryJob(id).status();
+  ASSERT_TRUE(store().DeleteModel(kDefaultTenant, "wiki").ok());
+  const absl::Status gone = store().RetryJob(kDefaultTenant, id).status();
   EXPECT_EQ(ReasonOf(gone), "MODEL_NOT_FOUND");
   EXPECT_THAT(std::string(gone.message()), HasSubstr("models/wiki"));
   EXPECT_THAT(std::string(gone.message()), HasSubstr("calibration"));
   EXPECT_EQ(Job(id).state(), v1::Job::FAILED);
   MakeData(store(), "wiki", "a text that calibrated nothing");
-  EXPECT_EQ(ReasonOf(store().RetryJob(id).status()), "DATA_CHANGED");
-  ASSERT_TRUE(store().DeleteModel("wiki").ok());
+  EXPECT_EQ(ReasonOf(store().RetryJob(kDefaultTenant, id).status()), "DATA_CHANGED");
+  ASSERT_TRUE(store().DeleteModel(kDefaultTenant, "wiki").ok());
   MakeData(store(), "wiki", "some text");
-  EXPECT_EQ(Must(store().RetryJob(id)).state(), v1::Job::QUEUED);
+  EXPECT_EQ(Must(store().RetryJob(kDefaultTenant, id)).state(), v1::Job::QUEUED);
   EXPECT_THAT(Claim().data, SizeIs(2));
 }
 
 TEST_P(JobDataConformanceTest, DeletingAJobForgetsItsData) {
   const std::string id = Create(Calibrated());
-  Must(store().CancelJob(id));
-  EXPECT_TRUE(store().DeleteJob(id).ok());
+  Must(store().CancelJob(kDefaultTenant, id));
+  EXPECT_TRUE(store().DeleteJob(kDefaultTenant, id).ok());
 }
 
 TEST_P(JobDataConformanceTest, BlobsOfDataAreNoGarbage) {
   under_test_.Advance(100 * kSecond);
   EXPECT_THAT(Must(store().UnreferencedBlobs(kSecond, 10)), SizeIs(0));
-  ASSERT_TRUE(store().DeleteModel("wiki").ok());
+  ASSERT_TRUE(store().DeleteModel(kDefaultTenant, "wiki").ok());
   EXPECT_THAT(Must(store().UnreferencedBlobs(kSecond, 10)), ElementsAre(DigestOf("some text")));
 }
 
@@ -194,7 +198,7 @@ TEST_P(JobDataConformanceTest, NoEtaBeforeWhatCanBeKnown) {
   EXPECT_FALSE(Must(store().ReportTask(measure.lease, kLease, {50, 50, ""}, {})));
   // A quarter of two passes in 10 s: the 1000 s of the calibration say nothing about the rest.
   EXPECT_EQ(Job(imatrix).progress().eta().seconds(), 31);
-  Must(store().CancelJob(imatrix));
+  Must(store().CancelJob(kDefaultTenant, imatrix));
   Must(store().StopTask(measure.lease));
 
   const std::string evaluated = Create(Calibrated());

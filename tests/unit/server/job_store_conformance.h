@@ -10,7 +10,9 @@
 
 #include "gtest/gtest.h"
 #include "server/scheduler/stages.h"
-#include "server/store/sqlite_job_store.h"
+#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sqlite.h"
+#include "tests/unit/server/postgres_fixture.h"
 #include "tests/unit/server/store_fixtures.h"
 
 namespace nashswarm::server {
@@ -19,7 +21,10 @@ inline constexpr int64_t kLease = 60 * kSecond;
 
 class JobStoreConformanceTest : public ::testing::TestWithParam<std::pair<const char*, JobStoreFactory>> {
  protected:
-  JobStoreConformanceTest() : under_test_(GetParam().second()) {}
+  void SetUp() override {
+    if (std::string(GetParam().first) == "postgres") SKIP_WITHOUT_POSTGRES();
+    under_test_ = GetParam().second();
+  }
   JobStore& store() { return *under_test_.store; }
 
   ClaimedTask Claim(const std::string& owner = "w1") {
@@ -46,7 +51,7 @@ class JobStoreConformanceTest : public ::testing::TestWithParam<std::pair<const 
     }
     return Must(store().FinishTask(task.lease, finish));
   }
-  v1::Job Job(const std::string& id) { return Must(store().GetJob(id)); }
+  v1::Job Job(const std::string& id) { return Must(store().GetJob(kDefaultTenant, id)); }
 
   JobStoreUnderTest under_test_;
 };
@@ -56,14 +61,27 @@ inline JobStoreUnderTest MakeSqlite() {
   made.directory = std::make_unique<TemporaryDirectory>(*TemporaryDirectory::Create());
   const std::string path = made.directory->path() + "/test.db";
   made.reopen = [path, clock = made.clock]() -> std::unique_ptr<JobStore> {
-    return Must(SqliteJobStore::Open(path, [clock] { return clock->load(); }));
+    return Must(SqlJobStore::Open(Must(sql::OpenSqlite(path, [clock] { return clock->load(); }))));
   };
   made.store = made.reopen();
   return made;
 }
 
+inline JobStoreUnderTest MakePostgres() {
+  JobStoreUnderTest made;
+  const auto schema = std::make_shared<PostgresSchema>();
+  made.reopen = [schema]() -> std::unique_ptr<JobStore> {
+    return Must(SqlJobStore::Open(Must(sql::OpenPostgres(schema->url()))));
+  };
+  made.store = made.reopen();
+  made.clock_moved = [schema](int64_t now_us) { schema->FakeClock(now_us); };
+  made.Advance(0);
+  return made;
+}
+
 inline auto EveryJobStore() {
-  return ::testing::Values(std::pair<const char*, JobStoreFactory>("sqlite", MakeSqlite));
+  return ::testing::Values(std::pair<const char*, JobStoreFactory>("sqlite", MakeSqlite),
+                           std::pair<const char*, JobStoreFactory>("postgres", MakePostgres));
 }
 
 }  // namespace nashswarm::server

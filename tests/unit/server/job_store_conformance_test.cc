@@ -32,7 +32,7 @@ TEST_P(JobStoreConformanceTest, JobGoesThroughItsStagesAndEndsOnce) {
   EXPECT_EQ(job.state(), v1::Job::SUCCEEDED);
   EXPECT_TRUE(job.has_end_time());
   EXPECT_EQ(job.progress().tasks_done(), 7);
-  const v1::Artifact artifact = Must(store().GetArtifact(job.result().artifact().substr(10)));
+  const v1::Artifact artifact = Must(store().GetArtifact(kDefaultTenant, job.result().artifact().substr(10)));
   EXPECT_THAT(artifact.files(), SizeIs(1));
   EXPECT_EQ(artifact.job(), job.name());
 }
@@ -77,10 +77,10 @@ TEST_P(JobStoreConformanceTest, ExpiredLeaseGoesToAnotherAndTheFirstIsFenced) {
   const std::string id = MakeJob(store(), "m", /*max_attempts=*/1);
   const ClaimedTask first = Claim("w1");
   under_test_.Advance(kLease - 1);
-  EXPECT_THAT(Must(store().ReapExpiredLeases()), SizeIs(0));
+  EXPECT_THAT(Must(store().ReapExpiredLeases(kMaxLosses)), SizeIs(0));
   EXPECT_TRUE(NothingToClaim());
   under_test_.Advance(1);
-  EXPECT_THAT(Must(store().ReapExpiredLeases()), ElementsAre(id));
+  EXPECT_THAT(Must(store().ReapExpiredLeases(kMaxLosses)), ElementsAre(id));
   const ClaimedTask second = Claim("w1");  // even the same owner: the epoch differs
   EXPECT_GT(second.lease.epoch, first.lease.epoch);
   EXPECT_EQ(second.attempt, 1) << "a lost worker costs no attempt";
@@ -103,7 +103,7 @@ TEST_P(JobStoreConformanceTest, ReportsKeepTheLease) {
   for (int i = 0; i < 5; ++i) {
     under_test_.Advance(kLease - 1);
     EXPECT_FALSE(Must(store().ReportTask(task.lease, kLease, {10 * i, 100, "t"}, {})));
-    EXPECT_THAT(Must(store().ReapExpiredLeases()), SizeIs(0));
+    EXPECT_THAT(Must(store().ReapExpiredLeases(kMaxLosses)), SizeIs(0));
   }
   EXPECT_EQ(Job(task.lease.key.job_id).progress().weights_done(), 40);
   EXPECT_EQ(Job(task.lease.key.job_id).progress().current_tensor(), "t");
@@ -117,7 +117,7 @@ TEST_P(JobStoreConformanceTest, TaskThatTakesItsWorkersDownEndsSomeDay) {
     Claim();
     ++claims;
     under_test_.Advance(kLease);
-    EXPECT_THAT(Must(store().ReapExpiredLeases()), SizeIs(1));
+    EXPECT_THAT(Must(store().ReapExpiredLeases(kMaxLosses)), SizeIs(1));
   }
   EXPECT_EQ(claims, 10);
 }
@@ -128,7 +128,7 @@ TEST_P(JobStoreConformanceTest, RestartReleasesEveryLeaseAndKeepsFinishedTasks) 
   Finish(Claim());
   const ClaimedTask interrupted = Claim();
   under_test_.store = under_test_.reopen();
-  EXPECT_THAT(Must(store().ReapEveryLease()), ElementsAre(id));
+  EXPECT_THAT(Must(store().ReapEveryLease(kMaxLosses)), ElementsAre(id));
   const ClaimedTask again = Claim();
   EXPECT_EQ(again.lease.key.stage, v1::Job::MEASURE);
   EXPECT_EQ(again.lease.key.shard, interrupted.lease.key.shard);
@@ -153,7 +153,7 @@ TEST_P(JobStoreConformanceTest, RetriableFailureWaitsAndTheLastOneFailsTheJob) {
   EXPECT_EQ(Job(id).state(), v1::Job::FAILED);
   EXPECT_TRUE(NothingToClaim());
 
-  EXPECT_EQ(Must(store().RetryJob(id)).state(), v1::Job::QUEUED);
+  EXPECT_EQ(Must(store().RetryJob(kDefaultTenant, id)).state(), v1::Job::QUEUED);
   EXPECT_EQ(Claim().attempt, 1) << "a fresh budget";
 }
 
@@ -188,7 +188,7 @@ TEST_P(JobStoreConformanceTest, RetryFencesAWorkerThatHasNotStoppedYet) {
   Finish(Claim());
   const ClaimedTask failing = Claim("w1"), slow = Claim("w2");
   Must(store().FailTask(failing.lease, {}));
-  Must(store().RetryJob(id));
+  Must(store().RetryJob(kDefaultTenant, id));
   EXPECT_EQ(ReasonOf(store().FinishTask(slow.lease, {}).status()), "FENCED");
   Finish(Claim());
   Finish(Claim());
@@ -198,13 +198,13 @@ TEST_P(JobStoreConformanceTest, RetryFencesAWorkerThatHasNotStoppedYet) {
 TEST_P(JobStoreConformanceTest, CancelEndsWaitingJobsAtOnceAndRunningOnesWhenTheyStop) {
   MakeModel(store(), "m", "weights");
   const std::string waiting = MakeJob(store(), "m");
-  EXPECT_EQ(Must(store().CancelJob(waiting)).state(), v1::Job::CANCELLED);
-  EXPECT_EQ(Must(store().CancelJob(waiting)).state(), v1::Job::CANCELLED);
+  EXPECT_EQ(Must(store().CancelJob(kDefaultTenant, waiting)).state(), v1::Job::CANCELLED);
+  EXPECT_EQ(Must(store().CancelJob(kDefaultTenant, waiting)).state(), v1::Job::CANCELLED);
   EXPECT_TRUE(NothingToClaim());
 
   const std::string running = MakeJob(store(), "m");
   const ClaimedTask task = Claim();
-  const v1::Job asked = Must(store().CancelJob(running));
+  const v1::Job asked = Must(store().CancelJob(kDefaultTenant, running));
   EXPECT_EQ(asked.state(), v1::Job::RUNNING);
   EXPECT_TRUE(asked.cancel_requested());
   EXPECT_TRUE(Must(store().MustStop(task.lease)));
@@ -219,10 +219,10 @@ TEST_P(JobStoreConformanceTest, CancelAtTheEndOfAStageCanStillBeRetried) {
   const std::string id = MakeJob(store(), "m");
   Finish(Claim(), 1);
   const ClaimedTask measure = Claim();
-  Must(store().CancelJob(id));
+  Must(store().CancelJob(kDefaultTenant, id));
   EXPECT_TRUE(Finish(measure, 1).job_ended);
   EXPECT_EQ(Job(id).state(), v1::Job::CANCELLED);
-  Must(store().RetryJob(id));
+  Must(store().RetryJob(kDefaultTenant, id));
   EXPECT_EQ(Claim().lease.key.stage, v1::Job::SOLVE) << "the finished stage is kept, and the next one is there";
 }
 
@@ -232,11 +232,11 @@ TEST_P(JobStoreConformanceTest, CancelBeforePublishingEndsLeavesNoArtifact) {
   for (int i = 0; i < 4; ++i) Finish(Claim(), 1);
   const ClaimedTask publish = Claim();
   ASSERT_EQ(publish.lease.key.stage, v1::Job::PUBLISH);
-  Must(store().CancelJob(id));
+  Must(store().CancelJob(kDefaultTenant, id));
   EXPECT_TRUE(Finish(publish, 1).job_ended);
   EXPECT_EQ(Job(id).state(), v1::Job::CANCELLED);
-  EXPECT_THAT(Must(store().ListArtifacts({})).items, SizeIs(0));
-  Must(store().RetryJob(id));
+  EXPECT_THAT(Must(store().ListArtifacts(kDefaultTenant, {})).items, SizeIs(0));
+  Must(store().RetryJob(kDefaultTenant, id));
   EXPECT_EQ(Claim().lease.key.stage, v1::Job::PUBLISH);
 }
 
@@ -244,9 +244,9 @@ TEST_P(JobStoreConformanceTest, CancelledJobOfADeadWorkerEndsWhenReaped) {
   MakeModel(store(), "m", "weights");
   const std::string id = MakeJob(store(), "m");
   Claim();
-  Must(store().CancelJob(id));
+  Must(store().CancelJob(kDefaultTenant, id));
   under_test_.Advance(kLease);
-  Must(store().ReapExpiredLeases());
+  Must(store().ReapExpiredLeases(kMaxLosses));
   EXPECT_EQ(Job(id).state(), v1::Job::CANCELLED);
 }
 
@@ -269,13 +269,13 @@ TEST_P(JobStoreConformanceTest, EventsHaveIncreasingSequences) {
   Must(store().ReportTask(task.lease, kLease, {}, {event, event}));
   event.mutable_log()->set_text("b");
   Must(store().ReportTask(task.lease, kLease, {}, {event}));
-  const auto events = Must(store().EventsAfter(id, 1, 10));
+  const auto events = Must(store().EventsAfter(kDefaultTenant, id, 1, 10));
   ASSERT_THAT(events, SizeIs(2));
   EXPECT_EQ(events[0].sequence(), 2);
   EXPECT_EQ(events[1].sequence(), 3);
   EXPECT_EQ(events[1].log().text(), "b");
   EXPECT_EQ(events[1].time().seconds(), *under_test_.clock / kSecond);
-  EXPECT_THAT(Must(store().EventsAfter(id, 0, 2)), SizeIs(2));
+  EXPECT_THAT(Must(store().EventsAfter(kDefaultTenant, id, 0, 2)), SizeIs(2));
 }
 
 TEST_P(JobStoreConformanceTest, IdenticalTaskIsFoundUntilItsModelGoes) {
@@ -297,58 +297,60 @@ TEST_P(JobStoreConformanceTest, IdenticalTaskIsFoundUntilItsModelGoes) {
   ASSERT_THAT(kept->outputs, SizeIs(1));
   EXPECT_EQ(kept->outputs[0].digest, digest);
   EXPECT_FALSE(Must(store().FindTaskResult(Sha256Of("other"))).has_value());
-  Must(store().CancelJob(task.lease.key.job_id));
-  ASSERT_TRUE(store().DeleteModel("m").ok());
+  Must(store().CancelJob(kDefaultTenant, task.lease.key.job_id));
+  ASSERT_TRUE(store().DeleteModel(kDefaultTenant, "m").ok());
   EXPECT_FALSE(Must(store().FindTaskResult(Sha256Of("key"))).has_value());
 }
 
 TEST_P(JobStoreConformanceTest, UnknownIdsAreNotFound) {
-  EXPECT_EQ(ReasonOf(store().GetJob("x").status()), "JOB_NOT_FOUND");
-  EXPECT_EQ(ReasonOf(store().CancelJob("x").status()), "JOB_NOT_FOUND");
-  EXPECT_EQ(ReasonOf(store().GetModel("x").status()), "MODEL_NOT_FOUND");
-  EXPECT_EQ(ReasonOf(store().DeleteModel("x")), "MODEL_NOT_FOUND");
-  EXPECT_EQ(ReasonOf(store().GetArtifact("x").status()), "ARTIFACT_NOT_FOUND");
-  EXPECT_EQ(ReasonOf(store().DeleteArtifact("x")), "ARTIFACT_NOT_FOUND");
-  EXPECT_EQ(ReasonOf(store().GetUpload("x").status()), "UPLOAD_NOT_FOUND");
-  EXPECT_EQ(ReasonOf(store().OpenUploadFile("x", "y", 0).status()), "UPLOAD_NOT_FOUND");
-  EXPECT_EQ(ReasonOf(store().FindFile("models/x", "y").status()), "MODEL_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().GetJob(kDefaultTenant, "x").status()), "JOB_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().CancelJob(kDefaultTenant, "x").status()), "JOB_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().GetModel(kDefaultTenant, "x").status()), "MODEL_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().DeleteModel(kDefaultTenant, "x")), "MODEL_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().GetArtifact(kDefaultTenant, "x").status()), "ARTIFACT_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().DeleteArtifact(kDefaultTenant, "x")), "ARTIFACT_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().GetUpload(kDefaultTenant, "x").status()), "UPLOAD_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().OpenUploadFile(kDefaultTenant, "x", "y", 0).status()), "UPLOAD_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().FindFile(kDefaultTenant, "models/x", "y").status()), "MODEL_NOT_FOUND");
 }
 
 TEST_P(JobStoreConformanceTest, WriterEpochFencesTheOlderWriter) {
   NewUpload request;
+  request.tenant = kDefaultTenant;
   request.ttl_us = 100 * kSecond;
   request.files = {{"w.bin", 10, "", false}};
   const std::string id = Must(store().CreateUpload(request)).name().substr(8);
-  const UploadWriter first = Must(store().OpenUploadFile(id, "w.bin", 0));
-  ASSERT_TRUE(store().CommitUploadPart(first, {"k/1", 4}, 0, kSecond).ok());
-  ASSERT_TRUE(store().CommitUploadPart(first, {"k/1", 6}, 0, kSecond).ok());
-  const UploadWriter second = Must(store().OpenUploadFile(id, "w.bin", 6));
+  const UploadWriter first = Must(store().OpenUploadFile(kDefaultTenant, id, "w.bin", 0));
+  ASSERT_TRUE(store().CommitUploadPart(first, {"k/1", 4}, 0, "", kSecond).ok());
+  ASSERT_TRUE(store().CommitUploadPart(first, {"k/1", 6}, 0, "", kSecond).ok());
+  const UploadWriter second = Must(store().OpenUploadFile(kDefaultTenant, id, "w.bin", 6));
   ASSERT_THAT(second.parts, SizeIs(1));
   EXPECT_EQ(second.parts[0].size_bytes, 6);
-  EXPECT_EQ(ReasonOf(store().CommitUploadPart(first, {"k/1", 8}, 0, kSecond)), "WRITER_FENCED");
+  EXPECT_EQ(ReasonOf(store().CommitUploadPart(first, {"k/1", 8}, 0, "", kSecond)), "WRITER_FENCED");
   EXPECT_EQ(ReasonOf(store().CompleteUploadFile(first, Sha256Of("x"), kSecond)), "WRITER_FENCED");
   EXPECT_EQ(ReasonOf(store().ResetUploadFile(first)), "WRITER_FENCED");
-  EXPECT_EQ(ReasonOf(store().OpenUploadFile(id, "w.bin", 8).status()), "OFFSET_MISMATCH");
-  ASSERT_TRUE(store().CommitUploadPart(second, {"k/2", 4}, 6, kSecond).ok());
+  EXPECT_EQ(ReasonOf(store().OpenUploadFile(kDefaultTenant, id, "w.bin", 8).status()), "OFFSET_MISMATCH");
+  ASSERT_TRUE(store().CommitUploadPart(second, {"k/2", 4}, 6, "", kSecond).ok());
   ASSERT_TRUE(store().RegisterBlob(DigestOf("0123456789")).ok());
   ASSERT_TRUE(store().CompleteUploadFile(second, Sha256Of("0123456789"), kSecond).ok());
-  EXPECT_TRUE(Must(store().GetUpload(id)).files(0).complete());
+  EXPECT_TRUE(Must(store().GetUpload(kDefaultTenant, id)).files(0).complete());
 }
 
 TEST_P(JobStoreConformanceTest, UploadExpiresUnlessBytesArrive) {
   NewUpload request;
+  request.tenant = kDefaultTenant;
   request.ttl_us = 100 * kSecond;
   request.files = {{"w.bin", 10, "", false}};
   const std::string id = Must(store().CreateUpload(request)).name().substr(8);
-  const UploadWriter writer = Must(store().OpenUploadFile(id, "w.bin", 0));
+  const UploadWriter writer = Must(store().OpenUploadFile(kDefaultTenant, id, "w.bin", 0));
   under_test_.Advance(99 * kSecond);
-  ASSERT_TRUE(store().CommitUploadPart(writer, {"k/1", 4}, 0, 100 * kSecond).ok());
+  ASSERT_TRUE(store().CommitUploadPart(writer, {"k/1", 4}, 0, "", 100 * kSecond).ok());
   under_test_.Advance(99 * kSecond);
   EXPECT_EQ(Must(store().ExpireUploads()), 0);
   under_test_.Advance(1 * kSecond);
   EXPECT_EQ(Must(store().ExpireUploads()), 1);
-  EXPECT_EQ(Must(store().GetUpload(id)).state(), v1::Upload::EXPIRED);
-  EXPECT_EQ(ReasonOf(store().CommitUploadPart(writer, {"k/1", 8}, 0, kSecond)), "WRITER_FENCED");
+  EXPECT_EQ(Must(store().GetUpload(kDefaultTenant, id)).state(), v1::Upload::EXPIRED);
+  EXPECT_EQ(ReasonOf(store().CommitUploadPart(writer, {"k/1", 8}, 0, "", kSecond)), "WRITER_FENCED");
   EXPECT_THAT(Must(store().ActiveUploads()), SizeIs(0));
 }
 
@@ -365,16 +367,15 @@ TEST_P(JobStoreConformanceTest, GarbageIsWhatNothingNamesAfterTheGrace) {
     return absl::OkStatus();
   };
   EXPECT_FALSE(Must(store().RemoveBlob(Sha256Of("named by a model"), 0, remove)));
-  EXPECT_EQ(Must(store().TouchBlob(loose.sha256)), std::optional<int64_t>(loose.size_bytes));
+  ASSERT_TRUE(store().RegisterBlob(loose).ok());
   EXPECT_FALSE(Must(store().RemoveBlob(loose.sha256, 9 * kSecond, remove))) << "touched in between";
   EXPECT_EQ(removed, 0);
   under_test_.Advance(10 * kSecond);
   EXPECT_FALSE(store().RemoveBlob(loose.sha256, 9 * kSecond, [] { return absl::UnavailableError("disk"); }).ok());
-  EXPECT_TRUE(Must(store().TouchBlob(loose.sha256)).has_value()) << "not removed, not forgotten";
-  under_test_.Advance(10 * kSecond);
+  EXPECT_THAT(Must(store().UnreferencedBlobs(9 * kSecond, 10)), ElementsAre(loose)) << "not removed, not forgotten";
   EXPECT_TRUE(Must(store().RemoveBlob(loose.sha256, 9 * kSecond, remove)));
   EXPECT_EQ(removed, 1);
-  EXPECT_FALSE(Must(store().TouchBlob(loose.sha256)).has_value());
+  EXPECT_THAT(Must(store().UnreferencedBlobs(9 * kSecond, 10)), SizeIs(0));
 }
 
 TEST_P(JobStoreConformanceTest, OutputsBeingStoredByALongTaskAreNoGarbage) {
@@ -396,7 +397,7 @@ TEST_P(JobStoreConformanceTest, PagesCoverEverythingOnceAtEqualTimes) {
   PageRequest request;
   request.size = 3;
   for (;;) {
-    const Page<v1::Model> page = Must(store().ListModels(request));
+    const Page<v1::Model> page = Must(store().ListModels(kDefaultTenant, request));
     for (const v1::Model& model : page.items) names.push_back(model.name());
     if (!page.next.has_value()) break;
     request.after = page.next;

@@ -7,7 +7,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/scheduler/stages.h"
-#include "server/store/sqlite_job_store.h"
+#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sqlite.h"
 #include "tests/unit/server/store_fixtures.h"
 
 namespace nashswarm::server {
@@ -16,16 +17,16 @@ namespace {
 class JobWatchTest : public ::testing::Test {
  protected:
   JobWatchTest() : directory_(*TemporaryDirectory::Create()) {
-    store_ = Must(SqliteJobStore::Open(directory_.path() + "/test.db"));
+    store_ = Must(SqlJobStore::Open(Must(sql::OpenSqlite(directory_.path() + "/test.db"))));
     MakeModel(*store_, "m", "weights");
     job_ = MakeJob(*store_, "m");
   }
   absl::Status Watch(const JobWatch::Write& write, const std::function<bool()>& cancelled = [] { return false; }) {
-    return JobWatch(store_.get(), &hub_, std::chrono::seconds(15), job_, 0).Run(write, cancelled);
+    return JobWatch(store_.get(), &hub_, std::chrono::seconds(15), kDefaultTenant, job_, 0).Run(write, cancelled);
   }
 
   TemporaryDirectory directory_;
-  std::unique_ptr<SqliteJobStore> store_;
+  std::unique_ptr<SqlJobStore> store_;
   EventHub hub_;
   std::string job_;
 };
@@ -78,12 +79,12 @@ TEST_F(JobWatchTest, EndsWhenTheReaderGoes) {
 }
 
 TEST_F(JobWatchTest, EndsWhenTheJobIsDeleted) {
-  Must(store_->CancelJob(job_));
+  Must(store_->CancelJob(kDefaultTenant, job_));
   EXPECT_TRUE(Watch([&](const v1::JobEvent& event) {
                 EXPECT_EQ(event.snapshot().state(), v1::Job::CANCELLED);
                 return true;
               }).ok());
-  ASSERT_TRUE(store_->DeleteJob(job_).ok());
+  ASSERT_TRUE(store_->DeleteJob(kDefaultTenant, job_).ok());
   EXPECT_EQ(ReasonOf(Watch([](const v1::JobEvent&) { return true; })), "JOB_NOT_FOUND");
 }
 

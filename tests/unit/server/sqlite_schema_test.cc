@@ -1,19 +1,21 @@
 // What an older nashswarmd wrote keeps working.
-#include "server/store/sqlite_schema.h"
+#include "server/store/sql/schema.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/scheduler/stages.h"
-#include "server/store/sqlite_job_store.h"
+#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sqlite.h"
 #include "tests/unit/server/store_fixtures.h"
 
 namespace nashswarm::server {
 namespace {
 
 using J = v1::Job;
-using sqlite::Blob;
-using sqlite::Connection;
-using sqlite::Database;
+using sql::Blob;
+using sql::Connection;
+using sql::kSchemaVersion;
+using sql::MigrateSchema;
 using ::testing::ElementsAre;
 using ::testing::SizeIs;
 
@@ -21,7 +23,7 @@ class SqliteSchemaTest : public ::testing::Test {
  protected:
   SqliteSchemaTest() : directory_(*TemporaryDirectory::Create()), path_(directory_.path() + "/test.db") {}
 
-  absl::Status Migrate(int version) { return MigrateSchema(*Must(Database::Open(path_, Clock())), version); }
+  absl::Status Migrate(int version) { return MigrateSchema(*Must(sql::OpenSqlite(path_, Clock())), version); }
   static std::function<int64_t()> Clock() {
     return [] { return int64_t{5000}; };
   }
@@ -29,7 +31,7 @@ class SqliteSchemaTest : public ::testing::Test {
 
   // A model, and a job in the middle of ENCODE, whose first shard is done and whose second runs.
   void WriteVersion1() {
-    const auto database = Must(Database::Open(path_, Clock()));
+    const auto database = Must(sql::OpenSqlite(path_, Clock()));
     ASSERT_TRUE(MigrateSchema(*database, 1).ok());
     const Blob blob{blob_.sha256};
     const absl::Status written = database->Write([&](Connection& db) -> absl::Status {
@@ -65,7 +67,7 @@ class SqliteSchemaTest : public ::testing::Test {
 
   // A job with a text, whose next task is SOLVE, or ENCODE when that is done.
   void WriteVersion2(bool solved) {
-    const auto database = Must(Database::Open(path_, Clock()));
+    const auto database = Must(sql::OpenSqlite(path_, Clock()));
     ASSERT_TRUE(MigrateSchema(*database, 2).ok());
     const Blob blob{blob_.sha256};
     const absl::Status written = database->Write([&](Connection& db) -> absl::Status {
@@ -107,13 +109,13 @@ class SqliteSchemaTest : public ::testing::Test {
 
 TEST_F(SqliteSchemaTest, JobOfVersion1GoesOnWhereItWas) {
   WriteVersion1();
-  const auto store = Must(SqliteJobStore::Open(path_, Clock()));
+  const auto store = Must(SqlJobStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
   ASSERT_NE(store, nullptr);
-  EXPECT_EQ(Must(store->GetJob("j")).progress().stage(), J::ENCODE);
+  EXPECT_EQ(Must(store->GetJob(kDefaultTenant, "j")).progress().stage(), J::ENCODE);
   EXPECT_THAT(Must(store->TaskOutputs("j", {J::PREPARE, J::MEASURE, J::SOLVE, J::ENCODE})),
               SizeIs(5));
   EXPECT_EQ(Must(store->TaskOutputs("j", {J::SOLVE}))[0].name, "stage3-0");
-  EXPECT_THAT(Must(store->ReapEveryLease()), ElementsAre("j"));
+  EXPECT_THAT(Must(store->ReapEveryLease(kMaxLosses)), ElementsAre("j"));
   const ClaimedTask task = *Must(store->ClaimTask("new", kSecond));
   EXPECT_EQ(task.lease.key.stage, J::ENCODE);
   EXPECT_EQ(task.lease.key.shard, 1);
@@ -126,9 +128,9 @@ TEST_F(SqliteSchemaTest, JobOfVersion1GoesOnWhereItWas) {
 
 TEST_F(SqliteSchemaTest, JobOfVersion2GoesOnWithoutASearch) {
   WriteVersion2(/*solved=*/true);
-  const auto store = Must(SqliteJobStore::Open(path_, Clock()));
+  const auto store = Must(SqlJobStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
   ASSERT_NE(store, nullptr);
-  const v1::Job::Progress progress = Must(store->GetJob("j")).progress();
+  const v1::Job::Progress progress = Must(store->GetJob(kDefaultTenant, "j")).progress();
   EXPECT_EQ(progress.stage(), J::ENCODE);
   EXPECT_EQ(progress.tasks_total(), 7) << "prepare, calibrate, measure, solve, encode, evaluate, publish";
   const ClaimedTask task = *Must(store->ClaimTask("new", kSecond));
@@ -140,7 +142,7 @@ TEST_F(SqliteSchemaTest, JobOfVersion2GoesOnWithoutASearch) {
 
 TEST_F(SqliteSchemaTest, JobOfVersion2CanStillBeSearchedFor) {
   WriteVersion2(/*solved=*/false);
-  const auto store = Must(SqliteJobStore::Open(path_, Clock()));
+  const auto store = Must(SqlJobStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
   const ClaimedTask solve = *Must(store->ClaimTask("new", kSecond));
   ASSERT_EQ(solve.lease.key.stage, J::SOLVE);
   TaskFinish finish;
@@ -151,26 +153,26 @@ TEST_F(SqliteSchemaTest, JobOfVersion2CanStillBeSearchedFor) {
   const ClaimedTask search = *Must(store->ClaimTask("new", kSecond));
   EXPECT_EQ(search.lease.key.stage, J::SEARCH);
   EXPECT_EQ(search.search_rounds, 2);
-  EXPECT_EQ(Must(store->GetJob("j")).progress().tasks_total(), 9);
+  EXPECT_EQ(Must(store->GetJob(kDefaultTenant, "j")).progress().tasks_total(), 9);
 }
 
 TEST_F(SqliteSchemaTest, WhatVersion1KnewIsACheckpoint) {
   WriteVersion1();
-  const auto store = Must(SqliteJobStore::Open(path_, Clock()));
-  EXPECT_EQ(Must(store->GetModel("m")).kind(), v1::Model::CHECKPOINT);
-  EXPECT_EQ(Must(store->GetUploadIntent("u")).kind, v1::Model::CHECKPOINT);
-  EXPECT_EQ(Must(store->GetUploadIntent("u")).model_id, "next");
-  EXPECT_EQ(ReasonOf(store->DeleteModel("m")), "MODEL_IN_USE");
-  Must(store->CancelJob("j"));
-  Must(store->ReapEveryLease());
-  EXPECT_TRUE(store->DeleteJob("j").ok()) << "its outputs hang on its tasks as before";
+  const auto store = Must(SqlJobStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
+  EXPECT_EQ(Must(store->GetModel(kDefaultTenant, "m")).kind(), v1::Model::CHECKPOINT);
+  EXPECT_EQ(Must(store->GetUploadIntent(kDefaultTenant, "u")).kind, v1::Model::CHECKPOINT);
+  EXPECT_EQ(Must(store->GetUploadIntent(kDefaultTenant, "u")).model_id, "next");
+  EXPECT_EQ(ReasonOf(store->DeleteModel(kDefaultTenant, "m")), "MODEL_IN_USE");
+  Must(store->CancelJob(kDefaultTenant, "j"));
+  Must(store->ReapEveryLease(kMaxLosses));
+  EXPECT_TRUE(store->DeleteJob(kDefaultTenant, "j").ok()) << "its outputs hang on its tasks as before";
 }
 
 TEST_F(SqliteSchemaTest, UpgradeHappensOnce) {
   WriteVersion1();
   for (int i = 0; i < 3; ++i) {
-    const auto store = Must(SqliteJobStore::Open(path_, Clock()));
-    EXPECT_EQ(Must(store->GetJob("j")).progress().stage(), J::ENCODE);
+    const auto store = Must(SqlJobStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
+    EXPECT_EQ(Must(store->GetJob(kDefaultTenant, "j")).progress().stage(), J::ENCODE);
   }
 }
 

@@ -199,18 +199,18 @@ TEST(StagesTest, CacheKeyNamesTheContentOfDataFilesAndNeverTheirNames) {
   for (DataFile& file : data) {
     const BlobDigest before = file.digest;
     file.digest = DigestOf("other content");
-    EXPECT_EQ(key(J::PREPARE), prepare);
+    EXPECT_NE(key(J::PREPARE), prepare) << "how long a text is decides what later stages need";
     EXPECT_NE(key(J::CALIBRATE), calibrate) << file.purpose;
     EXPECT_NE(key(J::MEASURE), measure) << file.purpose;
     file.digest = before;
   }
   spec.mutable_calibration()->set_tokens(100);
-  EXPECT_EQ(key(J::PREPARE), prepare);
+  EXPECT_NE(key(J::PREPARE), prepare);
   EXPECT_NE(key(J::CALIBRATE), calibrate);
   spec.mutable_calibration()->set_tokens(0);
   EXPECT_EQ(key(J::CALIBRATE), calibrate);
   spec.mutable_evaluation()->set_context(64);
-  EXPECT_EQ(key(J::PREPARE), prepare);
+  EXPECT_NE(key(J::PREPARE), prepare);
   EXPECT_NE(key(J::CALIBRATE), calibrate);
   spec.mutable_evaluation()->set_context(0);
   spec.mutable_calibration()->set_imatrix("models/text");

@@ -11,11 +11,13 @@
 #include "core/base/hash.h"
 #include "core/base/status.h"
 #include "gtest/gtest.h"
+#include "server/auth/caller.h"
 #include "server/store/job_store.h"
 
 namespace nashswarm::server {
 
 inline constexpr int64_t kSecond = 1000000;
+inline constexpr int kMaxLosses = 10;
 
 // A JobStore with its own storage and a clock the test moves.
 struct JobStoreUnderTest {
@@ -25,7 +27,13 @@ struct JobStoreUnderTest {
   // Opens the same storage again, as a new process would.
   std::function<std::unique_ptr<JobStore>()> reopen;
 
-  void Advance(int64_t micros) { *clock += micros; }
+  // Told whenever the clock was moved; may be empty.
+  std::function<void(int64_t)> clock_moved;
+
+  void Advance(int64_t micros) {
+    *clock += micros;
+    if (clock_moved) clock_moved(*clock);
+  }
 };
 using JobStoreFactory = std::function<JobStoreUnderTest()>;
 
@@ -45,6 +53,7 @@ inline v1::Model MakeModel(JobStore& store, const std::string& id, const std::st
   const BlobDigest digest = DigestOf(content);
   EXPECT_TRUE(store.RegisterBlob(digest).ok());
   NewUpload upload;
+  upload.tenant = kDefaultTenant;
   upload.model_id = id;
   upload.kind = kind;
   upload.ttl_us = 1000 * kSecond;
@@ -54,7 +63,7 @@ inline v1::Model MakeModel(JobStore& store, const std::string& id, const std::st
   model.id = id;
   model.kind = kind;
   model.manifest = DigestOf("manifest " + content);
-  return Must(store.PublishModel(created.name().substr(8), model));
+  return Must(store.PublishModel(kDefaultTenant, created.name().substr(8), model));
 }
 
 inline v1::Model MakeData(JobStore& store, const std::string& id, const std::string& content) {
@@ -64,6 +73,7 @@ inline v1::Model MakeData(JobStore& store, const std::string& id, const std::str
 inline absl::StatusOr<v1::Job> CreateJobWith(JobStore& store, const std::string& model,
                                              const v1::CompressionSpec& spec) {
   JobStore::NewJob job;
+  job.tenant = kDefaultTenant;
   job.model_id = model;
   job.spec = spec;
   job.max_queued_jobs = 100;
@@ -73,6 +83,7 @@ inline absl::StatusOr<v1::Job> CreateJobWith(JobStore& store, const std::string&
 
 inline std::string MakeJob(JobStore& store, const std::string& model, int max_attempts = 3, int priority = 5) {
   JobStore::NewJob job;
+  job.tenant = kDefaultTenant;
   job.model_id = model;
   job.spec.set_bits_per_weight(4);
   job.priority = priority;

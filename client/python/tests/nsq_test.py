@@ -1,0 +1,109 @@
+"""load_state_dict against what `nashswarm unpack` writes, bit by bit."""
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy as np
+from twins import MODEL, SOURCE
+
+import nashswarm
+
+BIN = pathlib.Path(os.environ["NASHSWARM_BIN_DIR"]).resolve()
+TYPES = {"F32": np.uint32, "F16": np.uint16, "BF16": np.uint16}
+
+
+def run(*arguments):
+    result = subprocess.run([BIN / "nashswarm", *map(str, arguments)], capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr
+
+
+def safetensors(path):
+    """{name: (dtype, shape, bits)}, read without the package under test."""
+    data = path.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + size])
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            begin, end = entry["data_offsets"]
+            tensors[name] = (entry["dtype"], tuple(entry["shape"]), data[8 + size + begin:8 + size + end])
+    return tensors
+
+
+class NsqTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        directory = tempfile.TemporaryDirectory(prefix="nashswarm-nsq-")
+        cls.addClassCleanup(directory.cleanup)
+        cls.directory = pathlib.Path(directory.name)
+        cls.artifact = cls.directory / "nsq"
+        run("compress", MODEL, "-o", cls.artifact, "--bpw", "2.98", "--format", "nsq")
+
+    def check(self, unpack_dtype, **arguments):
+        dense = self.directory / ("dense-" + unpack_dtype)
+        run("unpack", self.artifact, "-o", dense, "--dtype", unpack_dtype, "--force")
+        expected = safetensors(dense / "model.safetensors")
+        got = nashswarm.load_state_dict(self.artifact, **arguments)
+        self.assertEqual(set(got), set(expected))
+        for name, (kind, shape, bits) in expected.items():
+            self.assertEqual(got[name].shape, shape, name)
+            self.assertEqual(got[name].dtype.itemsize, TYPES[kind]().itemsize, (name, kind))
+            self.assertEqual(got[name].tobytes(), bits, name)
+        self.assertGreater(len(expected), 50)
+
+    def test_bits_are_those_of_unpack(self):
+        self.check("f32", dtype="float32")
+        self.check("f16", dtype="float16")
+        self.check("bf16", dtype="bfloat16")
+        self.check("f32", dtype=np.float32, threads=1)
+
+    def test_damage_and_what_is_no_artifact(self):
+        damaged = self.directory / "damaged"
+        shutil.copytree(self.artifact, damaged)
+        weights = bytearray((damaged / "model.safetensors").read_bytes())
+        weights[len(weights) // 2] ^= 4
+        (damaged / "model.safetensors").write_bytes(weights)
+        with self.assertRaises(nashswarm.CorruptDataError) as caught:
+            nashswarm.load_state_dict(damaged)
+        self.assertIn(str(damaged), str(caught.exception))
+        with self.assertRaises(nashswarm.NashswarmError):
+            nashswarm.load_state_dict(MODEL)
+        with self.assertRaises(nashswarm.NotFoundError):
+            nashswarm.load_state_dict(self.directory / "none")
+
+    def test_the_library_is_looked_for_and_missed_clearly(self):
+        code = "import nashswarm; nashswarm.load_state_dict(%r)" % str(self.artifact)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("NASHSWARM_")}
+        missing = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**environment, "PATH": "/usr/bin"})
+        self.assertNotEqual(missing.returncode, 0)
+        self.assertIn("libnashswarm.so", missing.stderr)
+        self.assertIn("NASHSWARM_LIBRARY", missing.stderr)
+        for found in ({"PATH": "%s:/usr/bin" % BIN}, {"NASHSWARM_LIBRARY": str(BIN / "libnashswarm.so")}):
+            result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**environment, **found})
+            self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_transformers(self):
+        try:
+            import torch
+            from transformers import AutoModelForCausalLM
+        except ImportError:
+            self.skipTest("torch and transformers are not here; make interop-torch has them")
+        dense = self.directory / "dense-transformers"
+        run("unpack", self.artifact, "-o", dense, "--dtype", "f32")
+        ids = torch.arange(1, 65).reshape(1, 64)
+        with torch.no_grad():
+            ours = AutoModelForCausalLM.from_pretrained(self.artifact, dtype=torch.float32)(ids).logits
+            theirs = AutoModelForCausalLM.from_pretrained(dense, dtype=torch.float32)(ids).logits
+        self.assertTrue(torch.equal(ours, theirs))
+        state = nashswarm.load_state_dict(self.artifact, framework="torch", dtype=torch.bfloat16)
+        self.assertTrue(all(tensor.dtype == torch.bfloat16 for tensor in state.values()))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,26 @@
+// Text from outside made safe to show: tensor names, warnings and paths are whatever a checkpoint's author wrote.
+#ifndef NASHSWARM_CORE_BASE_UTF8_H_
+#define NASHSWARM_CORE_BASE_UTF8_H_
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace nashswarm {
+
+// `text` as valid UTF-8: every byte that is part of no well-formed sequence becomes U+FFFD.
+std::string ValidUtf8(std::string_view text);
+
+// ValidUtf8, and U+FFFD also for what a page must not carry: control characters except tab and newline, characters XML
+// forbids, and those that turn the direction of the text around them.
+std::string PrintableUtf8(std::string_view text);
+
+// How many code points a valid UTF-8 text has: an upper bound of the glyphs a label takes.
+size_t CodePoints(std::string_view text);
+
+// The first `count` code points, with "…" in place of what was cut.
+std::string Shortened(std::string_view text, size_t count);
+
+}  // namespace nashswarm
+
+#endif  // NASHSWARM_CORE_BASE_UTF8_H_

@@ -1,0 +1,44 @@
+#include "server/daemon/stores.h"
+
+#include "core/base/status.h"
+#include "server/store/directory_blob_store.h"
+#include "server/store/s3/s3_blob_store.h"
+#include "server/store/sql/postgres.h"
+#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sqlite.h"
+
+namespace nashswarm::server {
+namespace {
+
+constexpr std::string_view kSqlite = "sqlite:", kFile = "file:";
+
+// What follows `prefix`, or `otherwise` when the name is empty.
+std::string PathOf(const std::string& name, std::string_view prefix, const std::string& otherwise) {
+  return name.empty() ? otherwise : name.substr(prefix.size());
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<JobStore>> OpenJobStore(const ServerConfig& config, const DataDirectory& directory) {
+  std::unique_ptr<sql::Database> database;
+  if (IsPostgres(config.jobs)) {
+    NS_ASSIGN_OR_RETURN(database, sql::OpenPostgres(config.jobs, {config.database_connections}));
+  } else {
+    NS_ASSIGN_OR_RETURN(database, sql::OpenSqlite(PathOf(config.jobs, kSqlite, directory.database())));
+  }
+  return SqlJobStore::Open(std::move(database));
+}
+
+absl::StatusOr<std::unique_ptr<BlobStore>> OpenBlobStore(const ServerConfig& config, const DataDirectory& directory) {
+  if (!config.blobs.starts_with("s3://")) {
+    return DirectoryBlobStore::OpenAt(PathOf(config.blobs, kFile, directory.blobs()));
+  }
+  S3BlobStore::Options options;
+  NS_ASSIGN_OR_RETURN(options.client.location, ParseS3Url(config.blobs));
+  NS_ASSIGN_OR_RETURN(options.client.credentials, LoadS3Credentials());
+  options.cache_dir = directory.cache();
+  options.cache_bytes = config.cache_bytes;
+  return S3BlobStore::OpenAt(std::move(options));
+}
+
+}  // namespace nashswarm::server

@@ -1,0 +1,129 @@
+#include "server/store/s3/s3_blob_store.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "absl/strings/ascii.h"
+#include "core/base/file.h"
+#include "core/base/hash.h"
+#include "core/base/parallel.h"
+#include "core/base/status.h"
+#include "server/store/s3/s3_reader.h"
+#include "server/store/s3/staged_writer.h"
+
+namespace nashswarm::server {
+namespace {
+
+// Removing waits for the network, not for this machine.
+constexpr int kRemovals = 8;
+
+}  // namespace
+
+S3BlobStore::S3BlobStore(Options options) : options_(std::move(options)), client_(options_.client) {}
+
+absl::StatusOr<std::unique_ptr<S3BlobStore>> S3BlobStore::OpenAt(Options options) {
+  std::unique_ptr<S3BlobStore> store(new S3BlobStore(std::move(options)));
+  NS_RETURN_IF_ERROR(store->client_.ListPage({store->client_.location().prefix, "", "", 1}).status());
+  S3BlobStore* const self = store.get();
+  NS_ASSIGN_OR_RETURN(store->cache_,
+                      BlobCache::OpenAt(self->options_.cache_dir, self->options_.cache_bytes,
+                                        [self](const std::string& sha256, const ByteSink& sink) {
+                                          return self->Download(sha256, sink);
+                                        }));
+  return store;
+}
+
+std::string S3BlobStore::KeyOf(const std::string& sha256) const {
+  const std::string hex = ToHex(sha256);
+  return absl::StrCat(client_.location().prefix, "sha256/", hex.substr(0, 2), "/", hex);
+}
+
+absl::StatusOr<std::string> S3BlobStore::StagedPrefixOf(const std::string& key) const {
+  NS_RETURN_IF_ERROR(ValidateRelativePath(key));
+  for (const char c : key) {
+    if (!absl::ascii_islower(static_cast<unsigned char>(c)) && !absl::ascii_isdigit(static_cast<unsigned char>(c)) &&
+        c != '-' && c != '/') {
+      return MakeError(absl::StatusCode::kInvalidArgument, "BAD_PATH", "a staging key has only [a-z0-9-]");
+    }
+  }
+  return absl::StrCat(client_.location().prefix, "staging/", key, "/");
+}
+
+absl::StatusOr<bool> S3BlobStore::Has(const std::string& sha256) {
+  const absl::Status status = client_.HeadObject(KeyOf(sha256)).status();
+  if (ReasonOf(status) == "BLOB_NOT_FOUND") return false;
+  NS_RETURN_IF_ERROR(status);
+  return true;
+}
+
+absl::Status S3BlobStore::Download(const std::string& sha256, const ByteSink& sink) {
+  const std::string key = KeyOf(sha256);
+  NS_ASSIGN_OR_RETURN(const int64_t size, client_.HeadObject(key));
+  return client_.GetObject(key, 0, size, sink);
+}
+
+absl::Status S3BlobStore::LinkInto(const std::string& sha256, const std::string& path) {
+  return cache_->LinkInto(sha256, path);
+}
+
+absl::StatusOr<std::unique_ptr<BlobReader>> S3BlobStore::Open(const std::string& sha256) {
+  if (auto cached = cache_->Open(sha256); cached.ok()) return cached;
+  const std::string key = KeyOf(sha256);
+  NS_ASSIGN_OR_RETURN(const int64_t size, client_.HeadObject(key));
+  return std::make_unique<S3Reader>(&client_, key, size);
+}
+
+absl::Status S3BlobStore::Remove(const std::string& sha256) {
+  NS_RETURN_IF_ERROR(client_.DeleteObject(KeyOf(sha256)));
+  cache_->Remove(sha256);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<StagedWriter>> S3BlobStore::CreateStaged(const std::string& key) {
+  NS_ASSIGN_OR_RETURN(const std::string prefix, StagedPrefixOf(key));
+  NS_ASSIGN_OR_RETURN(const S3Listing there, client_.ListPage({prefix, "", "", 1}));
+  if (!there.objects.empty()) {
+    return MakeError(absl::StatusCode::kAlreadyExists, "FILE_EXISTS", absl::StrCat("staging key ", key, " is used"));
+  }
+  return std::make_unique<S3StagedWriter>(&client_, prefix);
+}
+
+absl::Status S3BlobStore::ReadStaged(const StagedPart& part,
+                                     const std::function<absl::Status(absl::Span<const char>)>& sink) {
+  NS_ASSIGN_OR_RETURN(const std::vector<Slice> slices, SlicesOfPart(part));
+  for (const Slice& slice : slices) NS_RETURN_IF_ERROR(ReadSlice(slice, sink));
+  return absl::OkStatus();
+}
+
+absl::Status S3BlobStore::RemoveStaged(const std::string& key) {
+  NS_ASSIGN_OR_RETURN(const std::string prefix, StagedPrefixOf(key));
+  NS_ASSIGN_OR_RETURN(const S3Listing there, client_.ListAll(prefix));
+  return ParallelFor(kRemovals, there.objects.size(),
+                     [&](uint64_t i) { return client_.DeleteObject(there.objects[i].key); });
+}
+
+absl::StatusOr<std::vector<std::string>> S3BlobStore::ListStagedGroups() {
+  const std::string prefix = client_.location().prefix + "staging/";
+  NS_ASSIGN_OR_RETURN(const S3Listing listing, client_.ListAll(prefix, "/"));
+  std::vector<std::string> groups;
+  for (const std::string& group : listing.common_prefixes) {
+    if (group.size() > prefix.size() + 1) {
+      groups.push_back(group.substr(prefix.size(), group.size() - prefix.size() - 1));
+    }
+  }
+  return groups;
+}
+
+absl::Status S3BlobStore::RemoveLeftovers(std::chrono::seconds older_than) {
+  NS_RETURN_IF_ERROR(cache_->RemoveLeftovers(older_than));
+  NS_ASSIGN_OR_RETURN(const std::vector<S3Upload> uploads,
+                      client_.ListMultipartUploads(client_.location().prefix + "sha256/"));
+  const int64_t before = static_cast<int64_t>(std::time(nullptr)) - older_than.count();
+  for (const S3Upload& upload : uploads) {
+    if (upload.initiated_unix_seconds == 0 || upload.initiated_unix_seconds > before) continue;
+    NS_RETURN_IF_ERROR(client_.AbortMultipartUpload(upload.key, upload.upload_id));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace nashswarm::server
