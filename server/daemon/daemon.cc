@@ -60,10 +60,6 @@ absl::Status Daemon::OpenStores() {
   NS_ASSIGN_OR_RETURN(blobs_, OpenBlobStore(config_, *directory_));
   NS_ASSIGN_OR_RETURN(jobs_, OpenJobStore(config_, *directory_));
   if (IsPostgres(config_.jobs)) relay_ = std::make_unique<PostgresRelay>(config_.jobs, &hub_);
-  if (!config_.jobs.empty()) return absl::OkStatus();
-  // The database is in our data directory and its lock is ours, so whoever held a lease is dead.
-  NS_ASSIGN_OR_RETURN(const std::vector<std::string> lost, jobs_->ReapEveryLease(config_.max_losses));
-  for (const std::string& job : lost) Log(LogLevel::kInfo, "task resumed after a restart", {{"job", job}});
   return absl::OkStatus();
 }
 
@@ -85,6 +81,11 @@ absl::Status Daemon::StartWork() {
   runner_ = std::make_unique<TaskRunner>(jobs_.get(), blobs_.get(), engine_.get(), &hub_, &metrics_, options);
   maintenance_ =
       std::make_unique<Maintenance>(jobs_.get(), blobs_.get(), &hub_, &metrics_, config_.maintenance);
+  if (config_.jobs.empty()) {
+    // The database is in our data directory and its lock is ours, so whoever held a lease is dead.
+    NS_ASSIGN_OR_RETURN(const std::vector<LostTask> lost, jobs_->ReapEveryLease(config_.max_losses));
+    maintenance_->NoteLost(lost);
+  }
   char host[256] = "localhost";
   gethostname(host, sizeof(host) - 1);
   NS_ASSIGN_OR_RETURN(const int64_t now_us, jobs_->NowMicros());

@@ -1,6 +1,7 @@
 #include "server/metrics/metrics.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "prometheus/client_metric.h"
@@ -23,6 +24,10 @@ std::string SafeLabel(const std::string& value) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
   });
   return plain ? value : "OTHER";
+}
+
+double UnixSeconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 prometheus::MetricFamily Gauge(const std::string& name, const std::string& help) {
@@ -75,6 +80,8 @@ Metrics::Metrics(const std::string& version)
       downloaded_(CounterFamily("nashswarm_download_bytes_total", "File bytes sent.")),
       garbage_blobs_(CounterFamily("nashswarm_garbage_blobs_total", "Blobs removed because nothing named them.")),
       garbage_bytes_(CounterFamily("nashswarm_garbage_bytes_total", "Bytes freed by removing blobs.")),
+      garbage_collected_(GaugeFamily("nashswarm_garbage_collected_timestamp_seconds",
+                                     "When this process last went through all garbage; its start before that.")),
       auth_failures_(CounterFamily("nashswarm_auth_failures_total", "Calls refused for who made them, by reason.")),
       connections_(CounterFamily("nashswarm_connections_total", "Connections accepted.")),
       connections_refused_(CounterFamily("nashswarm_connections_refused_total",
@@ -85,7 +92,12 @@ Metrics::Metrics(const std::string& version)
       rpc_received_(CounterFamily("grpc_server_msg_received_total", "Messages received on the server.")),
       rpc_sent_(CounterFamily("grpc_server_msg_sent_total", "Messages sent by the server.")) {
   GaugeFamily("nashswarm_build_info", "Always 1; the labels say what runs.").Add({{"version", version}}).Set(1);
-  // Present from the start, so that rate() sees the first increase.
+  GaugeFamily("process_start_time_seconds", "When the process started, seconds since 1970.").Add({}).Set(UnixSeconds());
+  garbage_collected_.Add({}).Set(UnixSeconds());
+  // Present from the start, so that rate() and increase() see the first increase.
+  for (const char* state : {"SUCCEEDED", "FAILED", "CANCELLED"}) job_duration_.Add({{"state", state}}, kWorkBuckets);
+  for (const char* reason : {"limit", "idle"}) connections_refused_.Add({{"reason", reason}});
+  mean_kl_.Add({}, kKlBuckets);
   workers_busy_.Add({}).Set(0);
   tasks_too_large_.Add({}).Set(0);
   for (auto* family : {&compressed_in_, &compressed_out_, &uploaded_, &downloaded_, &garbage_blobs_, &garbage_bytes_,
@@ -100,6 +112,10 @@ void Metrics::JobEnded(const std::string& state, double seconds) {
 void Metrics::TaskEnded(const std::string& stage, const std::string& outcome, double seconds) {
   tasks_.Add({{"stage", stage}, {"outcome", outcome}}).Increment();
   task_duration_.Add({{"stage", stage}}, kWorkBuckets).Observe(seconds);
+}
+void Metrics::TaskLost(const std::string& stage, bool poison) {
+  tasks_.Add({{"stage", stage}, {"outcome", "lost"}}).Increment();
+  if (poison) TaskFailed(stage, "POISON");
 }
 void Metrics::TaskFailed(const std::string& stage, const std::string& reason) {
   task_failures_.Add({{"stage", stage}, {"reason", SafeLabel(reason)}}).Increment();
@@ -129,6 +145,7 @@ void Metrics::GarbageRemoved(int64_t blobs, int64_t bytes) {
   garbage_blobs_.Add({}).Increment(static_cast<double>(blobs));
   garbage_bytes_.Add({}).Increment(static_cast<double>(bytes));
 }
+void Metrics::GarbageCollected() { garbage_collected_.Add({}).Set(UnixSeconds()); }
 void Metrics::AuthenticationFailed(const std::string& reason) {
   auth_failures_.Add({{"reason", SafeLabel(reason)}}).Increment();
 }

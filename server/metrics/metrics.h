@@ -40,6 +40,8 @@ class Metrics {
   void JobEnded(const std::string& state, double seconds);
   // `outcome`: succeeded, reused, failed, cancelled, released, fenced.
   void TaskEnded(const std::string& stage, const std::string& outcome, double seconds);
+  // The worker vanished. `poison`: once too often, which failed the job.
+  void TaskLost(const std::string& stage, bool poison);
   void TaskFailed(const std::string& stage, const std::string& reason);
   void TensorEncoded(const std::string& format);
   void WeightsProcessed(const std::string& stage, int64_t weights);
@@ -53,6 +55,8 @@ class Metrics {
   void BytesUploaded(int64_t bytes);
   void BytesDownloaded(int64_t bytes);
   void GarbageRemoved(int64_t blobs, int64_t bytes);
+  // A round of collection went through, whether or not it found any.
+  void GarbageCollected();
 
   void AuthenticationFailed(const std::string& reason);
   void ConnectionOpened();
@@ -93,6 +97,7 @@ class Metrics {
   Counters& downloaded_;
   Counters& garbage_blobs_;
   Counters& garbage_bytes_;
+  Gauges& garbage_collected_;
   Counters& auth_failures_;
   Counters& connections_;
   Counters& connections_refused_;

@@ -4,6 +4,7 @@
 
 #include "core/base/status.h"
 #include "server/log/log.h"
+#include "server/scheduler/stages.h"
 
 namespace nashswarm::server {
 namespace {
@@ -63,13 +64,24 @@ void Maintenance::Loop() {
 }
 
 absl::Status Maintenance::ReapOnce() {
-  NS_ASSIGN_OR_RETURN(const std::vector<std::string> jobs, jobs_->ReapExpiredLeases(options_.max_losses));
-  for (const std::string& job : jobs) {
-    Log(LogLevel::kWarning, "lease expired", {{"job", job}});
-    hub_->JobChanged(job);
-  }
-  if (!jobs.empty()) hub_->WorkAvailable();
+  NS_ASSIGN_OR_RETURN(const std::vector<LostTask> lost, jobs_->ReapExpiredLeases(options_.max_losses));
+  NoteLost(lost);
   return absl::OkStatus();
+}
+
+void Maintenance::NoteLost(const std::vector<LostTask>& lost) {
+  for (const LostTask& task : lost) {
+    const std::string stage = StageName(task.key.stage);
+    Log(LogLevel::kWarning, "worker lost", {{"job", task.key.job_id}, {"stage", stage}, {"poison", task.poison}});
+    metrics_->TaskLost(stage, task.poison);
+    if (task.end.job_ended) {
+      const std::string state = v1::Job::State_Name(task.end.job_state);
+      metrics_->JobEnded(state, static_cast<double>(task.end.job_duration_us) / 1e6);
+      Log(LogLevel::kInfo, "job ended", {{"job", task.key.job_id}, {"state", state}});
+    }
+    hub_->JobChanged(task.key.job_id);
+  }
+  if (!lost.empty()) hub_->WorkAvailable();
 }
 
 absl::Status Maintenance::RemoveStagedLeftovers() {
@@ -110,6 +122,7 @@ absl::Status Maintenance::CollectOnce() {
     metrics_->GarbageRemoved(removed, bytes);
     Log(LogLevel::kInfo, "garbage collected", {{"blobs", removed}, {"bytes", bytes}});
   }
+  metrics_->GarbageCollected();
   return absl::OkStatus();
 }
 

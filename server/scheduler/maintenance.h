@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "server/events/event_hub.h"
@@ -39,6 +40,8 @@ class Maintenance {
   // One round each; public for tests.
   absl::Status ReapOnce();
   absl::Status CollectOnce();
+  // Logs and counts what was reaped, and wakes who waits for it.
+  void NoteLost(const std::vector<LostTask>& lost);
 
  private:
   void Loop();

@@ -1,6 +1,7 @@
 #include "server/services/job_service.h"
 
 #include "core/base/status.h"
+#include "google/protobuf/util/time_util.h"
 #include "server/log/log.h"
 #include "server/rpc/status.h"
 #include "server/rpc/trace_context.h"
@@ -13,6 +14,8 @@
 
 namespace nashswarm::server {
 namespace {
+
+using google::protobuf::util::TimeUtil;
 
 grpc::Status Respond(absl::StatusOr<v1::Job> job, v1::Job* response) {
   if (job.ok()) *response = *std::move(job);
@@ -89,9 +92,13 @@ grpc::Status JobService::ListJobs(grpc::ServerContext* call, const v1::ListJobsR
 
 absl::StatusOr<v1::Job> JobService::Cancel(const Caller& caller, const std::string& name) {
   NS_ASSIGN_OR_RETURN(const std::string id, ParseName("jobs", name));
+  NS_ASSIGN_OR_RETURN(const v1::Job before, context_.jobs->GetJob(caller.tenant, id));
   NS_ASSIGN_OR_RETURN(v1::Job job, context_.jobs->CancelJob(caller.tenant, id));
   context_.hub->WakeRunning();  // the worker looks, and kills the engine
   context_.hub->JobChanged(id);
+  if (job.has_end_time() && !before.has_end_time()) {  // a job at work ends with its last task
+    context_.metrics->JobEnded(v1::Job::State_Name(job.state()), static_cast<double>(TimeUtil::DurationToMicroseconds(job.end_time() - job.create_time())) / 1e6);
+  }
   return job;
 }
 

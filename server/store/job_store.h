@@ -177,6 +177,12 @@ struct TaskEnd {
   v1::Job::State job_state = v1::Job::STATE_UNSPECIFIED;
   int64_t job_duration_us = 0;  // from creation, when it ended
 };
+// A task whose worker vanished.
+struct LostTask {
+  TaskKey key;
+  bool poison = false;  // lost too often: it failed its job
+  TaskEnd end;
+};
 struct TaskFailure {
   v1::Error error;
   bool retriable = false;
@@ -311,10 +317,10 @@ class JobStore {
   virtual absl::Status ReleaseTask(const TaskLease& lease) = 0;
   // Tasks whose lease has run out go back to pending (or end with a cancelled job). A worker that vanishes is most likely
   // not the task's fault, so the attempt is given back; but a task that was lost `max_losses` times, or whose engine
-  // crashed as often, fails its job as POISON. Returns the jobs touched.
-  virtual absl::StatusOr<std::vector<std::string>> ReapExpiredLeases(int max_losses) = 0;
+  // crashed as often, fails its job as POISON.
+  virtual absl::StatusOr<std::vector<LostTask>> ReapExpiredLeases(int max_losses) = 0;
   // The same for every lease: at start-up of the only process that uses the store.
-  virtual absl::StatusOr<std::vector<std::string>> ReapEveryLease(int max_losses) = 0;
+  virtual absl::StatusOr<std::vector<LostTask>> ReapEveryLease(int max_losses) = 0;
   // The kept result of an identical task; renews its blobs' grace so that they outlive the FinishTask that names them.
   virtual absl::StatusOr<std::optional<CachedResult>> FindTaskResult(const std::string& cache_key) = 0;
 

@@ -7,9 +7,9 @@ tools=$root/build/tools
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 skip() { echo "SKIPPED manifests: $1"; exit 77; }
-command -v go >/dev/null || skip "there is no Go here"
-(cd "$root/tests/deploy/manifests" && go build -o "$tools/manifests" .) 2>"$work/go.log" ||
-  { grep -q "Forbidden\|dial tcp\|no such host" "$work/go.log" && skip "Go's modules cannot be fetched here"; cat "$work/go.log"; exit 1; }
+source "$root/tests/support/go_modules.sh"
+reason=$(go_modules "$root/tests/deploy/manifests") || skip "$reason"
+(cd "$root/tests/deploy/manifests" && go build -o "$tools/manifests" .) || exit 1
 render() { kubectl kustomize "$1"; }
 if ! command -v kubectl >/dev/null; then
   [[ -x $tools/kustomize ]] || GOBIN=$tools go install sigs.k8s.io/kustomize/kustomize/v5@v5.5.0 2>"$work/go.log" ||

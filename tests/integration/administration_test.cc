@@ -245,6 +245,25 @@ TEST(AdministrationTest, MetricsCountCallsAndWork) {
   }
 }
 
+TEST(AdministrationTest, MetricsCountAJobThatIsCancelledWhileItWaits) {
+  ServerHarness server;
+  server.Start();
+  const std::string started = server.root() + "/started";
+  const nlohmann::json wait = {{"do", "wait"}, {"for", "/never"}, {"started", started}};
+  const v1::Model model = server.Push({server.FakePlan(1, {{"prepare:0", {wait}}})});
+  server.Submit(model.name());  // keeps the one worker busy
+  ASSERT_TRUE(WaitFor([&] { return std::filesystem::exists(started); }));
+  const std::string job = server.Submit(model.name()).name();
+  for (int i = 0; i < 2; ++i) {  // the second finds it cancelled
+    grpc::ClientContext context;
+    v1::Job cancelled;
+    ASSERT_TRUE(server.jobs().CancelJob(&context, Named<v1::CancelJobRequest>(job), &cancelled).ok());
+    EXPECT_EQ(cancelled.state(), v1::Job::CANCELLED);
+  }
+  EXPECT_THAT(HttpGet(server.info()["metrics"].get<std::string>(), "/metrics"),
+              HasSubstr("nashswarm_job_duration_seconds_count{state=\"CANCELLED\"} 1"));
+}
+
 TEST(AdministrationTest, MetricsOfACalibratedJobCountTokensAndQuality) {
   ServerHarness server;
   server.Start();
@@ -253,7 +272,7 @@ TEST(AdministrationTest, MetricsOfACalibratedJobCountTokensAndQuality) {
   spec.mutable_calibration()->set_self(true);
   const v1::Model model = server.Push({server.FakePlan(2, nlohmann::json::object(), /*search_rounds=*/2)});
   ASSERT_EQ(server.WaitForEnd(server.Submit(model.name()).name()).state(), v1::Job::SUCCEEDED);
-  EXPECT_THAT(MetricsAtRest(server), ::testing::Not(HasSubstr("nashswarm_job_mean_kl_count"))) << "nothing was measured";
+  EXPECT_THAT(MetricsAtRest(server), HasSubstr("nashswarm_job_mean_kl_count 0")) << "nothing was measured";
   ASSERT_EQ(server.WaitForEnd(server.Submit(model.name(), spec).name()).state(), v1::Job::SUCCEEDED);
   const std::string text = MetricsAtRest(server);
   for (const char* line :

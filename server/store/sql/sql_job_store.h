@@ -73,16 +73,16 @@ class SqlJobStore : public JobStore {
   absl::StatusOr<std::vector<std::string>> ActiveUploads() override;
   absl::Status ExpireRecords(int64_t upload_age_us, int64_t result_age_us) override;
   absl::StatusOr<StoreStatistics> Statistics() override;
-  absl::StatusOr<std::vector<std::string>> ReapExpiredLeases(int max_losses) override {
+  absl::StatusOr<std::vector<LostTask>> ReapExpiredLeases(int max_losses) override {
     return Reap(/*every=*/false, max_losses);
   }
-  absl::StatusOr<std::vector<std::string>> ReapEveryLease(int max_losses) override {
+  absl::StatusOr<std::vector<LostTask>> ReapEveryLease(int max_losses) override {
     return Reap(/*every=*/true, max_losses);
   }
 
  private:
   explicit SqlJobStore(std::unique_ptr<sql::Database> database) : database_(std::move(database)) {}
-  absl::StatusOr<std::vector<std::string>> Reap(bool every, int max_losses);
+  absl::StatusOr<std::vector<LostTask>> Reap(bool every, int max_losses);
 
   std::unique_ptr<sql::Database> database_;
 };

@@ -176,6 +176,15 @@ v1::Error PoisonError(const TaskKey& key, const std::string& last) {
       "the machine may be short of memory: give the workers more, then retry the job; otherwise report it with the model"));
 }
 
+absl::Status FailAsPoison(Connection& db, const TaskLease& lease) {
+  const TaskKey& key = lease.key;
+  const v1::Error error = PoisonError(key, absl::StrCat("it vanished, ", lease.owner, " the last"));
+  NS_RETURN_IF_ERROR(db.Execute("UPDATE tasks SET state = 'failed', error = ? WHERE job_id = ? AND stage = ? AND shard = ?",
+                                Blob{error.SerializeAsString()}, key.job_id, static_cast<int>(key.stage), key.shard)
+                         .status());
+  return FailJob(db, key.job_id, error);
+}
+
 }  // namespace
 
 absl::StatusOr<TaskEnd> SqlJobStore::FinishTask(const TaskLease& lease, const TaskFinish& finish) {
@@ -271,7 +280,7 @@ absl::Status SqlJobStore::ReleaseTask(const TaskLease& lease) {
   });
 }
 
-absl::StatusOr<std::vector<std::string>> SqlJobStore::Reap(bool every, int max_losses) {
+absl::StatusOr<std::vector<LostTask>> SqlJobStore::Reap(bool every, int max_losses) {
   // Most rounds find nothing: ask without the write lock first.
   const auto lost_leases = [every](Connection& db) -> absl::StatusOr<std::vector<TaskLease>> {
     std::vector<TaskLease> lost;
@@ -287,34 +296,26 @@ absl::StatusOr<std::vector<std::string>> SqlJobStore::Reap(bool every, int max_l
     return lost;
   };
   NS_ASSIGN_OR_RETURN(const std::vector<TaskLease> any, database_->Read(lost_leases));
-  if (any.empty()) return std::vector<std::string>();
+  if (any.empty()) return std::vector<LostTask>();
 
-  return database_->Write([&](Connection& db) -> absl::StatusOr<std::vector<std::string>> {
-    std::vector<std::string> jobs;
+  return database_->Write([&](Connection& db) -> absl::StatusOr<std::vector<LostTask>> {
+    std::vector<LostTask> tasks;
     NS_ASSIGN_OR_RETURN(const std::vector<TaskLease> lost, lost_leases(db));
     for (const TaskLease& lease : lost) {
       const TaskKey& key = lease.key;
       NS_ASSIGN_OR_RETURN(const JobRow job, LoadJobRow(db, key.job_id));
       const bool stopping = !Live(job) || job.cancel_requested;
       NS_RETURN_IF_ERROR(LeaveRunning(db, lease, stopping ? "cancelled" : "pending"));
-      jobs.push_back(key.job_id);
+      LostTask& task = tasks.emplace_back(LostTask{key});
       if (stopping) {
         if (Live(job)) NS_RETURN_IF_ERROR(EndIfCancelled(db, key.job_id));
-        continue;
+      } else {
+        NS_ASSIGN_OR_RETURN(task.poison, CountLoss(db, key, max_losses));
+        NS_RETURN_IF_ERROR(task.poison ? FailAsPoison(db, lease) : GiveAttemptBack(db, key));
       }
-      NS_ASSIGN_OR_RETURN(const bool poison, CountLoss(db, key, max_losses));
-      if (!poison) {
-        NS_RETURN_IF_ERROR(GiveAttemptBack(db, key));
-        continue;
-      }
-      const v1::Error error = PoisonError(key, absl::StrCat("it vanished, ", lease.owner, " the last"));
-      NS_RETURN_IF_ERROR(db.Execute("UPDATE tasks SET state = 'failed', error = ? WHERE job_id = ? AND stage = ? AND "
-                                    "shard = ?",
-                                    Blob{error.SerializeAsString()}, key.job_id, static_cast<int>(key.stage), key.shard)
-                             .status());
-      NS_RETURN_IF_ERROR(FailJob(db, key.job_id, error));
+      NS_ASSIGN_OR_RETURN(task.end, Settled(db, key.job_id, job));
     }
-    return jobs;
+    return tasks;
   });
 }
 

@@ -80,7 +80,11 @@ TEST_P(JobStoreConformanceTest, ExpiredLeaseGoesToAnotherAndTheFirstIsFenced) {
   EXPECT_THAT(Must(store().ReapExpiredLeases(kMaxLosses)), SizeIs(0));
   EXPECT_TRUE(NothingToClaim());
   under_test_.Advance(1);
-  EXPECT_THAT(Must(store().ReapExpiredLeases(kMaxLosses)), ElementsAre(id));
+  const std::vector<LostTask> lost = Must(store().ReapExpiredLeases(kMaxLosses));
+  ASSERT_THAT(lost, SizeIs(1));
+  EXPECT_EQ(lost[0].key.job_id, id);
+  EXPECT_FALSE(lost[0].poison);
+  EXPECT_FALSE(lost[0].end.job_ended);
   const ClaimedTask second = Claim("w1");  // even the same owner: the epoch differs
   EXPECT_GT(second.lease.epoch, first.lease.epoch);
   EXPECT_EQ(second.attempt, 1) << "a lost worker costs no attempt";
@@ -117,7 +121,11 @@ TEST_P(JobStoreConformanceTest, TaskThatTakesItsWorkersDownEndsSomeDay) {
     Claim();
     ++claims;
     under_test_.Advance(kLease);
-    EXPECT_THAT(Must(store().ReapExpiredLeases(kMaxLosses)), SizeIs(1));
+    const std::vector<LostTask> lost = Must(store().ReapExpiredLeases(kMaxLosses));
+    ASSERT_THAT(lost, SizeIs(1));
+    EXPECT_EQ(lost[0].poison, claims == 10);
+    EXPECT_EQ(lost[0].end.job_ended, claims == 10);
+    if (lost[0].end.job_ended) EXPECT_EQ(lost[0].end.job_state, v1::Job::FAILED);
   }
   EXPECT_EQ(claims, 10);
 }
