@@ -22,6 +22,8 @@ struct InputSpec {
   std::string input;
   int layer;  // -1: after the last
   uint64_t width;
+  int expert = -1;            // -1: of no expert
+  bool counts_expert = false;  // it is what the router sends to the expert
 };
 
 // Every input of a player, once, in the order the model computes them: layers, then the head.
@@ -31,12 +33,16 @@ std::vector<InputSpec> InputsOf(const model::Model& model, bool tied_head) {
   for (const model::MappedTensor& tensor : model.tensors) {
     const std::string input = forward::InputOf(tensor.name, tied_head);
     if (input.empty() || !tensor.is_player() || !seen.insert(input).second) continue;
-    (tensor.layer < 0 ? head : layers).push_back({input, tensor.layer, tensor.row_weights});
+    (tensor.layer < 0 ? head : layers)
+        .push_back({input, tensor.layer, tensor.row_weights, tensor.expert, tensor.expert >= 0 && tensor.role != model::Role::kFfnDown});
   }
   std::stable_sort(layers.begin(), layers.end(), [](const InputSpec& a, const InputSpec& b) { return a.layer < b.layer; });
   layers.insert(layers.end(), head.begin(), head.end());
   return layers;
 }
+
+// What the whole feed-forward part of a layer reads.
+std::string LayerInput(int layer) { return absl::StrCat("blk.", layer, ".ffn_in"); }
 
 uint64_t TriangleBytes(uint64_t width) { return width * (width + 1) / 2 * sizeof(float); }
 
@@ -164,17 +170,36 @@ void AddWindowShape(const char* name, absl::Span<const evaluate::Window> windows
   if (!windows.empty()) shapes->push_back({name, checkpoint::DType::kI32, {windows.size(), windows[0].tokens.size()}});
 }
 
-// Runs the calibration text and writes the moments of `inputs` as they become whole, then the token counts.
+// What is taken of an input that no token reached, an expert's: what all tokens bring to the layer, else nothing at all.
+InputMoment Unheard(const InputSpec& spec, const InputMoment& layer_input, uint64_t widest) {
+  if (spec.counts_expert && layer_input.width == spec.width) return layer_input;
+  InputMoment plain{spec.width, spec.width <= widest, {}};
+  plain.values.assign(plain.full ? spec.width * (spec.width + 1) / 2 : spec.width, plain.full ? 0.0f : 1.0f);
+  for (uint64_t r = 0; plain.full && r < spec.width; ++r) plain.values[r * (r + 1) / 2 + r] = 1;
+  return plain;
+}
+
+// Runs the calibration text and writes the moments of `inputs` as they become whole, then the token counts, then by layer
+// those of experts.
 absl::Status WriteMoments(forward::Transformer& transformer, const std::vector<InputSpec>& inputs, uint64_t widest,
                           absl::Span<const evaluate::Window> calibration, int threads, const evaluate::Progress& progress,
                           MomentsWriter* writer) {
   MomentCollector collector(widest, threads);
   LayerRun run(transformer, calibration, progress);
   NS_RETURN_IF_ERROR(run.Embed());
+  std::vector<std::vector<float>> expert_tokens;  // by layer
   size_t next = 0;
   const auto write = [&](int layer) -> absl::Status {
+    InputMoment layer_input;  // of the feed-forward part, when there are experts
+    if (layer >= 0 && transformer.experts() > 0) expert_tokens.emplace_back(transformer.experts());
     for (; next < inputs.size() && inputs[next].layer == layer; ++next) {
-      NS_RETURN_IF_ERROR(writer->Append(collector.Take(inputs[next].input).values));
+      const InputSpec& spec = inputs[next];
+      if (spec.counts_expert) expert_tokens.back()[static_cast<size_t>(spec.expert)] = static_cast<float>(collector.Tokens(spec.input));
+      const bool shared = spec.input == LayerInput(layer);
+      if (spec.expert >= 0 && layer_input.width == 0) layer_input = collector.Take(LayerInput(layer));
+      InputMoment moment = collector.Take(spec.input);
+      if (moment.width == 0 && shared) moment = layer_input;
+      NS_RETURN_IF_ERROR(writer->Append(moment.width > 0 ? moment.values : Unheard(spec, layer_input, widest).values));
     }
     return absl::OkStatus();
   };
@@ -184,7 +209,9 @@ absl::Status WriteMoments(forward::Transformer& transformer, const std::vector<I
   }
   NS_RETURN_IF_ERROR(run.Norm(&collector));
   NS_RETURN_IF_ERROR(write(-1));
-  return writer->Append(CountTokens(calibration, transformer.vocabulary()));
+  NS_RETURN_IF_ERROR(writer->Append(CountTokens(calibration, transformer.vocabulary())));
+  for (const std::vector<float>& tokens : expert_tokens) NS_RETURN_IF_ERROR(writer->Append(tokens));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -218,6 +245,9 @@ absl::Status CollectMoments(forward::Transformer& transformer, const model::Mode
     widths[input.input] = input.width;
   }
   if (runs) shapes.push_back({kTokenCounts, checkpoint::DType::kF32, {transformer.vocabulary()}});
+  for (uint64_t layer = 0; runs && transformer.experts() > 0 && layer < transformer.layers(); ++layer) {
+    shapes.push_back({absl::StrCat(kExpertTokens, layer), checkpoint::DType::kF32, {transformer.experts()}});
+  }
   if (sources.fisher != nullptr) AddFisherShapes(*sources.fisher, &shapes, &widths);
   AddWindowShape(kEvaluationTokens, sources.evaluation, &shapes);
   AddWindowShape(kSearchTokens, sources.search, &shapes);

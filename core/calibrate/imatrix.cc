@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "core/base/checked.h"
 #include "core/base/file.h"
@@ -42,19 +43,22 @@ absl::StatusOr<std::vector<float>> ReadFloats(const MappedFile& file, const chec
   return values;
 }
 
-// A tensor may be stacked (experts); what we compress is not, so one sum and one count.
+// Experts are stacked: a row of sums and a count for each, and an expert that was not used has none. Other tensors have one.
 absl::StatusOr<InputMoment> ReadMoment(const MappedFile& file, const checkpoint::GgufFile& gguf, const GgufTensor& sums,
-                                       const std::string& name, uint64_t width) {
+                                       const std::string& name, const model::MappedTensor& tensor) {
+  const uint64_t width = tensor.row_weights, expert = tensor.expert < 0 ? 0 : static_cast<uint64_t>(tensor.expert);
   NS_ASSIGN_OR_RETURN(const std::vector<float> values, ReadFloats(file, gguf, sums));
-  if (values.size() != width) {
-    return Invalid(file.path(), absl::StrCat("'", sums.name, "' has ", values.size(), " values, the tensor's rows have ", width));
-  }
   const GgufTensor* counts = FindTensor(gguf, name + kCounts);
   if (counts == nullptr) return Invalid(file.path(), absl::StrCat("'", name, kCounts, "' is missing"));
   NS_ASSIGN_OR_RETURN(const std::vector<float> count, ReadFloats(file, gguf, *counts));
-  if (count.size() != 1 || count[0] <= 0) return Invalid(file.path(), absl::StrCat("'", counts->name, "' is no positive count"));
-  InputMoment moment{width, false, values};
-  for (float& value : moment.values) value /= count[0];
+  if (values.size() != width * count.size() || expert >= count.size() || (tensor.expert < 0 && count.size() != 1)) {
+    return Invalid(file.path(), absl::StrCat("'", sums.name, "' has ", values.size(), " values and ", count.size(),
+                                             " counts, the tensor's rows have ", width));
+  }
+  if (tensor.expert < 0 && count[0] <= 0) return Invalid(file.path(), absl::StrCat("'", counts->name, "' is no positive count"));
+  const auto first = values.begin() + static_cast<ptrdiff_t>(expert * width);
+  InputMoment moment{width, false, {first, first + static_cast<ptrdiff_t>(width)}};
+  for (float& value : moment.values) value = count[expert] > 0 ? value / count[expert] : 1;
   return moment;
 }
 
@@ -69,14 +73,14 @@ absl::StatusOr<std::map<std::string, InputMoment>> ReadImatrix(const std::string
   for (const model::MappedTensor& tensor : model.tensors) {
     const std::string input = forward::InputOf(tensor.name, tied_head);
     if (input.empty() || !tensor.is_player() || moments.contains(input)) continue;
-    std::string name = tensor.name;
+    std::string name = model::StackOf(tensor);
     const GgufTensor* sums = FindTensor(*gguf, name + kSums);
     if (sums == nullptr && tensor.role == model::Role::kTokenEmbedding) {  // a tied head goes by either name
       name = "output.weight";
       sums = FindTensor(*gguf, name + kSums);
     }
     if (sums == nullptr) continue;
-    NS_ASSIGN_OR_RETURN(moments[input], ReadMoment(*file, *gguf, *sums, name, tensor.row_weights));
+    NS_ASSIGN_OR_RETURN(moments[input], ReadMoment(*file, *gguf, *sums, name, tensor));
   }
   if (moments.empty()) {
     return MakeError(absl::StatusCode::kInvalidArgument, "IMATRIX_FOREIGN",
@@ -90,18 +94,24 @@ absl::Status WriteImatrix(const std::string& path, const model::Model& model, bo
                           uint64_t tokens, uint64_t context, const std::string& text) {
   std::vector<GgufTensor> tensors;
   std::vector<std::vector<float>> data;
-  const auto add = [&](std::string name, std::vector<float> values) {
-    GgufTensor tensor{std::move(name), {values.size(), 1}, quant::Format::kF32, 0, values.size() * sizeof(float)};
+  const auto add = [&](std::string name, std::vector<float> values, uint64_t rows) {
+    GgufTensor tensor{std::move(name), {values.size() / rows, rows}, quant::Format::kF32, 0, values.size() * sizeof(float)};
     tensors.push_back(std::move(tensor));
     data.push_back(std::move(values));
   };
-  for (const model::MappedTensor& tensor : model.tensors) {
-    const std::string input = forward::InputOf(tensor.name, tied_head);
+  std::vector<float> sums, counts;  // of the stack
+  for (size_t t = 0; t < model.tensors.size(); ++t) {
+    const model::MappedTensor& tensor = model.tensors[t];
+    const std::string input = forward::InputOf(tensor.name, tied_head), stack = model::StackOf(tensor);
     if (input.empty() || !tensor.is_player() || !moments.Has(input)) continue;
-    std::vector<float> sums = moments.Diagonal(input);
-    for (float& value : sums) value *= static_cast<float>(tokens);
-    add(tensor.name + kSums, std::move(sums));
-    add(tensor.name + kCounts, {static_cast<float>(tokens)});
+    const std::vector<float> used = moments.Vector(absl::StrCat(kExpertTokens, tensor.layer));
+    const auto expert = static_cast<size_t>(tensor.expert);
+    counts.push_back(tensor.expert >= 0 && expert < used.size() ? used[expert] : static_cast<float>(tokens));
+    for (const float value : moments.Diagonal(input)) sums.push_back(value * counts.back());
+    if (t + 1 < model.tensors.size() && model::StackOf(model.tensors[t + 1]) == stack) continue;
+    const uint64_t members = counts.size();
+    add(stack + kSums, std::exchange(sums, {}), members);
+    add(stack + kCounts, std::exchange(counts, {}), members);
   }
   const std::vector<checkpoint::GgufMetadata> metadata = {
       {"general.type", GgufValue::String("imatrix")},

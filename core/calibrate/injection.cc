@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/parallel.h"
 #include "core/base/status.h"
 #include "core/calibrate/matrix_loss.h"
@@ -145,10 +146,41 @@ class Injector {
   std::vector<float> hidden_;  // what enters the next layer, unchanged
 };
 
+// An expert that no token reached counts as if half a token had, since others will.
+constexpr double kUnseenTokens = 0.5;
+
+// The experts of a stack, from tensor `first` on.
+size_t StackEnd(const model::Model& model, size_t first) {
+  size_t end = first + 1;
+  while (end < model.tensors.size() && model.tensors[end].expert > 0 &&
+         model::StackOf(model.tensors[end]) == model::StackOf(model.tensors[first])) {
+    ++end;
+  }
+  return end;
+}
+
+// What each expert of a stack puts into the result: the tokens that use it, times the energy of what it gives one of them.
+std::vector<double> RoutedEnergy(const model::Model& model, size_t first, size_t end, const Moments& moments,
+                                 const std::vector<double>& energies) {
+  const std::vector<float> tokens = moments.Vector(absl::StrCat(kExpertTokens, model.tensors[first].layer));
+  const auto of = [&](size_t i) { return i < tokens.size() ? static_cast<double>(tokens[i]) : 1.0; };
+  double seen = 0, mean = 0;
+  for (size_t i = 0; i < end - first; ++i) {
+    seen += of(i);
+    mean += of(i) * energies[i];
+  }
+  std::vector<double> routed;
+  for (size_t i = 0; i < end - first; ++i) {
+    routed.push_back(of(i) > 0 ? of(i) * energies[i] : kUnseenTokens * (seen > 0 ? mean / seen : 1.0));
+  }
+  return routed;
+}
+
 uint64_t LayersToRun(const model::Model& model, uint64_t layers) {
   uint64_t total = 0;
   for (const model::MappedTensor& tensor : model.tensors) {
-    if (tensor.is_player()) total += tensor.layer < 0 ? layers : layers - static_cast<uint64_t>(tensor.layer);
+    if (!tensor.is_player() || tensor.expert > 0) continue;  // a stack of experts runs once
+    total += tensor.layer < 0 ? layers : layers - static_cast<uint64_t>(tensor.layer);
   }
   return total;
 }
@@ -178,12 +210,40 @@ absl::StatusOr<std::vector<LossWeight>> MeasureLossWeights(
     }
     return absl::OkStatus();
   };
+  // The experts of a layer are compressed together: one by one they are too many, and what most of them do is below the noise.
+  // The loss of all goes to each by what its error does to the result: an error counts with the tokens that meet it, and with
+  // the weight the router gives the expert, which is in the moment of its input.
+  const auto measure_stack = [&](size_t first) -> absl::Status {
+    const size_t end = StackEnd(model, first);
+    auto changed = std::make_shared<OverlayWeights>(weights);
+    std::vector<double> energies;
+    for (size_t t = first; t < end; ++t) {
+      const model::MappedTensor& tensor = model.tensors[t];
+      LossWeight& result = by_tensor[t];
+      result.tensor = tensor.name;
+      result.format = FormatToInject(tensor.row_weights);
+      Injected injected = Inject(tensor, Objective::Of(tensor, transformer.tied_head(), &moments), result.format, threads);
+      result.distortion = injected.distortion.relative();
+      result.matrix_distortion = MatrixDistortion(tensor, injected.values, transformer.tied_head(), moments);
+      energies.push_back(injected.distortion.product.energy);
+      changed->Replace(tensor.name, std::move(injected.values));
+    }
+    NS_ASSIGN_OR_RETURN(const double kl, injector.KlOfLayer(static_cast<uint64_t>(model.tensors[first].layer), *changed));
+    const std::vector<double> routed = RoutedEnergy(model, first, end, moments, energies);
+    double errors = 0;
+    for (size_t t = first; t < end; ++t) errors += routed[t - first] * by_tensor[t].distortion;
+    for (size_t t = first; t < end; ++t) {
+      by_tensor[t].kl = errors > 0 ? kl * routed[t - first] * by_tensor[t].distortion / errors : 0;
+    }
+    return absl::OkStatus();
+  };
   for (size_t t = 0; t < model.tensors.size(); ++t) {
     if (model.tensors[t].is_player() && model.tensors[t].layer < 0) NS_RETURN_IF_ERROR(measure(t));
   }
   for (uint64_t layer = 0; layer < transformer.layers(); ++layer) {
     for (size_t t = 0; t < model.tensors.size(); ++t) {
-      if (model.tensors[t].is_player() && model.tensors[t].layer == static_cast<int>(layer)) NS_RETURN_IF_ERROR(measure(t));
+      if (!model.tensors[t].is_player() || model.tensors[t].layer != static_cast<int>(layer) || model.tensors[t].expert > 0) continue;
+      NS_RETURN_IF_ERROR(model.tensors[t].expert == 0 ? measure_stack(t) : measure(t));
     }
     NS_RETURN_IF_ERROR(injector.Advance(layer));
   }

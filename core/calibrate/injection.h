@@ -30,6 +30,8 @@ struct LossWeight {
   double matrix_weight() const { return matrix_distortion > 0 ? kl / matrix_distortion : 0; }
 };
 
+// What experts do is measured by stack: kl of an expert is its share in that of all experts of the layer, by the tokens that
+// use it and the energy of what it gives them.
 // Loss weights of every player of `model`, in its order. A tensor of layer l costs a run of layers l and above only, since
 // what enters layer l does not change. `progress` hears tokens run through
 // the whole model, parts of it counted as parts.

@@ -60,6 +60,7 @@ void MomentCollector::Input(const std::string& input, const float* x, uint64_t t
 
 InputMoment MomentCollector::Take(const std::string& input) {
   const auto it = sums_.find(input);
+  if (it == sums_.end()) return {};
   const Sum& sum = it->second;
   const double scale = 1.0 / static_cast<double>(std::max<uint64_t>(sum.tokens, 1));
   InputMoment moment{sum.width, sum.full, {}};
@@ -73,6 +74,11 @@ InputMoment MomentCollector::Take(const std::string& input) {
   }
   sums_.erase(it);
   return moment;
+}
+
+uint64_t MomentCollector::Tokens(const std::string& input) const {
+  const auto it = sums_.find(input);
+  return it == sums_.end() ? 0 : it->second.tokens;
 }
 
 std::vector<float> Unpack(const InputMoment& moment) {

@@ -30,6 +30,8 @@ inline constexpr char kMomentsFile[] = "moments.safetensors";
 inline constexpr char kTokenCounts[] = "token_counts";
 inline constexpr char kEvaluationTokens[] = "evaluation_tokens";
 inline constexpr char kSearchTokens[] = "search_tokens";
+// F32, [experts], by layer ("expert_tokens/3"): how many calibration tokens used each expert.
+inline constexpr char kExpertTokens[] = "expert_tokens/";
 inline constexpr char kRowsOf[] = "rows/", kTableRowsOf[] = "table_rows/", kTableOf[] = "table/";
 
 // What is kept of one input.
@@ -47,8 +49,9 @@ class MomentCollector : public forward::InputTap {
   MomentCollector(uint64_t max_full_width, int threads) : max_full_width_(max_full_width), threads_(threads) {}
   void Input(const std::string& input, const float* x, uint64_t tokens, uint64_t width) override;
 
-  // The moment of `input` so far, and forgets it. `input` was heard.
+  // The moment of `input` so far, and forgets it; of width 0 when it was not heard.
   InputMoment Take(const std::string& input);
+  uint64_t Tokens(const std::string& input) const;  // heard so far
 
  private:
   struct Sum {

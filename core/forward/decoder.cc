@@ -150,6 +150,7 @@ absl::Status Decoder::Run(LayerCall call, const Weights* instead) {
     return TooLarge(weights_->name());
   }
   NS_ASSIGN_OR_RETURN(call.weights, LayerOf(call.layer, instead));
+  if (router_) call.router = &router_;
   call.rope = RopeOf(call.layer, call.length + (call.cache != nullptr ? call.cache->first : 0));
   if (pass_.Run(call)) return absl::OkStatus();
   return NonFinite(absl::StrCat("layer ", call.layer),

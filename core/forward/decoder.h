@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -29,6 +30,9 @@ class Decoder : public Transformer {
   uint64_t vocabulary() const override { return config_.vocabulary; }
   uint64_t context() const override { return config_.context; }
   bool tied_head() const override { return config_.tied_head; }
+  uint64_t experts() const override { return config_.experts; }
+  uint64_t experts_used() const override { return config_.experts_used; }
+  void SetRouter(ExpertRouter router) override { router_ = std::move(router); }
 
   absl::Status Embed(const Batch& batch, float* hidden) override;
   absl::Status RunLayer(uint64_t layer, uint64_t windows, uint64_t length, float* hidden, InputTap* tap,
@@ -72,6 +76,7 @@ class Decoder : public Transformer {
   ThreadPool pool_;
   LayerPass pass_;
   RopeTable rope_, local_rope_;
+  ExpertRouter router_;                                     // empty: the model's own choice
 
   uint64_t bytes_left_;                                     // of Options::weight_bytes
   std::vector<std::unique_ptr<LayerWeights>> kept_;         // by layer; null when not kept

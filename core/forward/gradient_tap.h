@@ -7,7 +7,8 @@
 
 namespace nashswarm::forward {
 
-// Of tokens [first, first + tokens) of the batch: row t (from data + t * stride) has `width` values.
+// Of tokens [first, first + tokens) of the batch: row t (from data + t * stride) has `width` values. Of an expert: those of
+// the `tokens` tokens that use it, among the ones from `first` on.
 struct TokenRows {
   const float* data;
   uint64_t stride;

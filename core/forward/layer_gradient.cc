@@ -25,7 +25,7 @@ float* Room(std::vector<float>& buffer, uint64_t size) {
 }  // namespace
 
 LayerGradient::LayerGradient(const ModelConfig& config, ThreadPool& pool, LayerPass& pass)
-    : config_(config), pool_(pool), pass_(pass), sines_(pool.threads()), attention_(pool.threads()) {}
+    : config_(config), pool_(pool), pass_(pass), sines_(pool.threads()), attention_(pool.threads()), experts_(config, pool) {}
 
 void LayerGradient::Tell(const LayerGradientCall& call, std::string_view part, const TokenRows& gradients) const {
   call.tap->Output(absl::StrCat("blk.", call.layer, ".", ToAbsl(part), ".weight"), gradients);
@@ -68,7 +68,7 @@ void LayerGradient::RunFirstHalf(const LayerGradientCall& call) {
   forward.windows = call.windows;
   forward.length = call.length;
   forward.hidden = middle_.data();
-  pass_.RunAttention(forward, config_.head_norms ? &raw_ : nullptr);
+  pass_.RunAttention(forward, config_.head_norms || config_.whole_norms ? &raw_ : nullptr);
 }
 
 // The gradient at ffn_down's output, which is the layer's own unless a norm comes between. activated_ has the layer's
@@ -88,7 +88,20 @@ const float* LayerGradient::FfnDownGradient(const LayerGradientCall& call, uint6
   return normed;
 }
 
+void LayerGradient::Experts(const LayerGradientCall& call, uint64_t first, uint64_t rows) {
+  const uint64_t width = config_.width;
+  const float* middle = middle_.data() + first * width;
+  float *normed = Room(normed_, rows * width), *at_input = Room(down_, rows * width);
+  pass_.NormRows(call.weights->ffn_norm, middle, rows, normed);
+  const auto tell = [&](const std::string& part, const float* data, uint64_t stride, uint64_t count, uint64_t columns) {
+    Tell(call, part, {data, stride, first, count, columns});
+  };
+  experts_.Run(*call.weights, normed, call.gradient + first * width, rows, tell, at_input);
+  AddNormDerivative(call.weights->ffn_norm, middle, rows, at_input, call.gradient + first * width);
+}
+
 void LayerGradient::FeedForward(const LayerGradientCall& call, uint64_t first, uint64_t rows) {
+  if (config_.experts > 0) return Experts(call, first, rows);
   const LayerWeights& weights = *call.weights;
   const uint64_t width = config_.width, ffn = config_.ffn, inner = weights.ffn_in.outputs;
   const Activation activation = config_.gelu ? Activation::kGelu : Activation::kSilu;
@@ -180,6 +193,11 @@ void LayerGradient::RotateBack(const LayerGradientCall& call, uint64_t row, int 
     const Norm& norm = head < config_.heads ? call.weights->query_norm : call.weights->key_norm;
     RmsNormDerivative(raw_.data() + at, norm.weight.data(), config_.epsilon, width, qkv_.data() + at);
   }
+  if (!config_.whole_norms) return;
+  const uint64_t at = row * config_.qkv_width(), query = config_.query_width();
+  RmsNormDerivative(raw_.data() + at, call.weights->query_norm.weight.data(), config_.epsilon, query, qkv_.data() + at);
+  RmsNormDerivative(raw_.data() + at + query, call.weights->key_norm.weight.data(), config_.epsilon, config_.kv_width(),
+                    qkv_.data() + at + query);
 }
 
 void LayerGradient::QueryKeyValue(const LayerGradientCall& call) {

@@ -9,6 +9,7 @@
 
 #include "core/base/thread_pool.h"
 #include "core/forward/attention_gradient.h"
+#include "core/forward/expert_gradient.h"
 #include "core/forward/gradient_tap.h"
 #include "core/forward/layer_pass.h"
 #include "core/forward/layer_weights.h"
@@ -41,6 +42,7 @@ class LayerGradient {
   // The steps, in their order. Those of the feed-forward part do rows [first, first + rows).
   void RunFirstHalf(const LayerGradientCall& call);
   void FeedForward(const LayerGradientCall& call, uint64_t first, uint64_t rows);
+  void Experts(const LayerGradientCall& call, uint64_t first, uint64_t rows);
   const float* FfnDownGradient(const LayerGradientCall& call, uint64_t first, uint64_t rows);
   void AttentionOutput(const LayerGradientCall& call);
   void Attend(const LayerGradientCall& call);
@@ -61,6 +63,7 @@ class LayerGradient {
   std::vector<float> normed_, ffn_in_, activated_, down_;  // of one portion of its rows
   std::vector<std::vector<float>> sines_;                  // by thread: of the angles back
   std::vector<AttentionGradient> attention_;               // by thread
+  ExpertGradient experts_;
 };
 
 }  // namespace nashswarm::forward

@@ -45,7 +45,7 @@ Tiling::Tile Tiling::operator[](uint64_t i) const {
 }
 
 LayerPass::LayerPass(const ModelConfig& config, ThreadPool& pool)
-    : config_(config), pool_(pool), ffn_(pool.threads()), attention_(pool.threads()) {}
+    : config_(config), pool_(pool), ffn_(pool.threads()), attention_(pool.threads()), experts_(config, pool) {}
 
 void LayerPass::ForRows(uint64_t rows, const std::function<void(uint64_t row)>& body) {
   pool_.Run(DivideUp(rows, kRowsAtATime), [&](uint64_t i, int) {
@@ -76,12 +76,13 @@ void LayerPass::Tap(const LayerCall& call, const char* input, const std::vector<
 
 bool LayerPass::Run(const LayerCall& call) {
   const uint64_t rows = call.windows * call.length;
-  // The tap hears an input whole, so nothing is done in portions then.
-  const uint64_t portion = call.tap == nullptr ? std::min(rows, kPortionRows) : rows;
+  // A tap hears an input whole, and a router sees all tokens, so nothing is done in portions then.
+  const bool whole = call.tap != nullptr || call.router != nullptr;
+  const uint64_t portion = whole ? rows : std::min(rows, kPortionRows);
   Room(qkv_, rows * config_.qkv_width());
   Room(attended_, rows * config_.query_width());
   Room(normed_, portion * config_.width);
-  Room(activated_, portion * config_.ffn);
+  if (config_.experts == 0) Room(activated_, portion * config_.ffn);
   if (config_.post_norms) Room(added_, portion * config_.width);
 
   for (uint64_t first = 0; first < rows; first += portion) QueryKeyValue(call, first, std::min(portion, rows - first));
@@ -127,6 +128,11 @@ void LayerPass::RotateRow(const LayerCall& call, uint64_t row) {
   const Kernels& kernels = ActiveKernels();
   const uint64_t width = config_.head_width, position = row % call.length + (call.cache != nullptr ? call.cache->first : 0);
   float* query = qkv_.data() + row * config_.qkv_width();
+  if (config_.whole_norms) {
+    float* key = query + config_.query_width();
+    kernels.rms_norm(query, call.weights->query_norm.weight.data(), config_.epsilon, config_.query_width(), query);
+    kernels.rms_norm(key, call.weights->key_norm.weight.data(), config_.epsilon, config_.kv_width(), key);
+  }
   for (uint64_t head = 0; head < config_.heads + config_.kv_heads; ++head) {
     float* x = query + head * width;
     if (config_.head_norms) {
@@ -223,6 +229,10 @@ void LayerPass::FfnTile(const LayerCall& call, const Tiling::Tile& tile, int thr
 
 void LayerPass::FeedForward(const LayerCall& call, uint64_t first, uint64_t rows) {
   NormRows(call.weights->ffn_norm, call.hidden + first * config_.width, rows, normed_.data());
+  if (config_.experts > 0) {
+    experts_.Run({call.layer, call.weights, normed_.data(), rows, call.hidden + first * config_.width, call.tap, call.router});
+    return;
+  }
   Tap(call, "ffn_in", normed_, config_.width);
   const Tiling tiling(rows, config_.ffn, call.windows * call.length);
   pool_.Run(tiling.tiles(), [&](uint64_t i, int thread) {

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "core/base/thread_pool.h"
 #include "core/forward/attention.h"
+#include "core/forward/expert_pass.h"
 #include "core/forward/layer_weights.h"
 #include "core/forward/linear.h"
 #include "core/forward/model_config.h"
@@ -34,6 +35,7 @@ struct LayerCall {
   float* hidden;          // windows * length rows of `width`
   const LayerCache* cache = nullptr;
   InputTap* tap = nullptr;
+  const ExpertRouter* router = nullptr;  // null: the model's own choice
 };
 
 // Runs `tiles` rectangles that cover `rows` x `columns`. Small batches are cut along the columns, large ones along the
@@ -88,6 +90,7 @@ class LayerPass {
   std::vector<float> normed_, activated_, added_;  // of one portion of its rows; of all when there is a tap
   std::vector<std::vector<float>> ffn_;           // by thread: a tile of gate and up
   std::vector<Attention> attention_;              // by thread
+  ExpertPass experts_;
 };
 
 }  // namespace nashswarm::forward

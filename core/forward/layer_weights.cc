@@ -31,6 +31,10 @@ class SlotList {
       Add("attn_q_norm.weight", 1, config.head_width, true, &to->query_norm.weight, 0, 1);
       Add("attn_k_norm.weight", 1, config.head_width, true, &to->key_norm.weight, 0, 1);
     }
+    if (config.whole_norms) {
+      Add("attn_q_norm.weight", 1, config.query_width(), true, &to->query_norm.weight, 0, 1);
+      Add("attn_k_norm.weight", 1, config.kv_width(), true, &to->key_norm.weight, 0, 1);
+    }
     if (config.post_norms) {
       AddNorm("post_attention_norm", config, &to->post_attention_norm);
       AddNorm("post_ffw_norm", config, &to->post_ffn_norm);
@@ -45,6 +49,10 @@ class SlotList {
     }
     SetExtents(config.width, config.query_width(), &to->output);
     AddRows("attn_output", config.width, 0, &to->output);
+    if (config.experts > 0) {
+      AddExperts(config, to);
+      return;
+    }
     SetExtents(config.gated ? 2 * config.ffn : config.ffn, config.width, &to->ffn_in);
     if (config.gated) AddRows("ffn_gate", config.ffn, 0, &to->ffn_in);
     AddRows("ffn_up", config.ffn, config.gated ? config.ffn : 0, &to->ffn_in);
@@ -63,9 +71,28 @@ class SlotList {
     Add(name + ".weight", 1, config.width, true, &to->weight, 0, 1);
     if (config.layer_norm) Add(name + ".bias", 1, config.width, true, &to->bias, 0, 1);
   }
+  void AddExperts(const ModelConfig& config, LayerWeights* to) {
+    SetExtents(config.experts, config.width, &to->router);
+    AddMatrix("ffn_gate_inp", config.experts, 0, &to->router);
+    to->experts.resize(config.experts);
+    for (uint64_t e = 0; e < config.experts; ++e) AddExpert(config, absl::StrCat(".", e), config.expert_ffn, &to->experts[e]);
+    if (config.shared_ffn == 0) return;
+    AddExpert(config, "_shexp", config.shared_ffn, &to->shared);
+    Add("ffn_gate_inp_shexp.weight", 1, config.width, true, &to->shared_gate, 0, 1);
+  }
+  void AddExpert(const ModelConfig& config, const std::string& which, uint64_t ffn, ExpertWeights* to) {
+    SetExtents(2 * ffn, config.width, &to->in);
+    AddMatrix("ffn_gate" + which, ffn, 0, &to->in);
+    AddMatrix("ffn_up" + which, ffn, ffn, &to->in);
+    SetExtents(config.width, ffn, &to->down);
+    AddMatrix("ffn_down" + which, config.width, 0, &to->down);
+  }
+  void AddMatrix(const std::string& name, uint64_t rows, uint64_t first_row, Matrix* to) {
+    Add(name + ".weight", rows, to->inputs, true, &to->weight, first_row, to->outputs);
+  }
   // A bias is a row here, wherever it lies in a column of biases.
   void AddRows(const std::string& name, uint64_t rows, uint64_t first_row, Matrix* to) {
-    Add(name + ".weight", rows, to->inputs, true, &to->weight, first_row, to->outputs);
+    AddMatrix(name, rows, first_row, to);
     slots_.push_back({absl::StrCat(prefix_, name, ".bias"), 1, rows, false, &to->bias, first_row, to->outputs});
   }
   static void SetExtents(uint64_t outputs, uint64_t inputs, Matrix* to) {
@@ -108,8 +135,9 @@ absl::Status CheckLayer(const ModelConfig& config, const Weights& weights, uint6
 }
 
 uint64_t LayerBytes(const ModelConfig& config) {
-  const uint64_t outputs = config.qkv_width() + config.query_width() + (config.gated ? 3 : 2) * config.ffn;
-  return outputs * config.width * sizeof(float);
+  uint64_t ffn = (config.gated ? 3 : 2) * config.ffn;
+  if (config.experts > 0) ffn = config.experts * (1 + 3 * config.expert_ffn) + 3 * config.shared_ffn;
+  return (config.qkv_width() + config.query_width() + ffn) * config.width * sizeof(float);
 }
 
 absl::Status LoadLayer(const ModelConfig& config, const Weights& weights, uint64_t layer, ThreadPool& pool,

@@ -23,12 +23,23 @@ struct Norm {
   std::vector<float> weight, bias;  // bias of layer norms only; empty weight: there is no such norm
 };
 
+// One expert's feed-forward part.
+struct ExpertWeights {
+  Matrix in;        // gate above up
+  Matrix down;
+};
+
 struct LayerWeights {
   Norm attention_norm, ffn_norm, query_norm, key_norm, post_attention_norm, post_ffn_norm;
   Matrix qkv;       // q, k and v one below the other
   Matrix output;
   Matrix ffn_in;    // gate above up, or up alone
   Matrix ffn_down;
+  // With experts, instead of the last two.
+  Matrix router;                       // a row an expert
+  std::vector<ExpertWeights> experts;
+  ExpertWeights shared;
+  std::vector<float> shared_gate;      // `width`
 };
 
 // MODEL_TENSOR_MISSING or MODEL_TENSOR_SHAPE unless `weights` has the tensors of layer `layer`.

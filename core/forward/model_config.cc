@@ -14,6 +14,7 @@ using checkpoint::GgufValue;
 
 // Far beyond any model; keeps lists by layer small whatever a file says.
 constexpr uint64_t kMaxLayers = 1 << 16;
+constexpr uint64_t kMaxExperts = 1 << 12;
 // BLAS counts rows and columns in 32-bit integers.
 constexpr uint64_t kMaxExtent = (uint64_t{1} << 31) - 1;
 
@@ -86,6 +87,7 @@ class Reader {
                           "the file is damaged, or was made for another program");
     }
   }
+  const Weights& weights() const { return weights_; }
   bool ok() const { return status_.ok(); }
   const absl::Status& status() const { return status_; }
 
@@ -108,10 +110,18 @@ bool ChooseArchitecture(const std::string& name, ModelConfig* config) {
     config->gated = false;
     return true;
   }
-  if (name == "llama") return true;
-  if (name == "qwen2" || name == "qwen3") {
+  if (name == "llama") {
+    config->normalize_experts = true;  // of mixtral, which has the same name
+    return true;
+  }
+  if (name == "qwen2" || name == "qwen3" || name == "qwen2moe" || name == "qwen3moe") {
     config->rope_halves = true;
-    config->head_norms = name == "qwen3";
+    config->head_norms = name == "qwen3" || name == "qwen3moe";
+    config->normalize_experts = name == "qwen3moe";
+    return true;
+  }
+  if (name == "olmoe") {
+    config->rope_halves = config->whole_norms = true;
     return true;
   }
   if (name == "gemma3") {
@@ -120,6 +130,30 @@ bool ChooseArchitecture(const std::string& name, ModelConfig* config) {
     return true;
   }
   return false;
+}
+
+bool Flag(const Weights& weights, std::string_view key, bool fallback) {
+  const GgufValue* value = weights.Hyperparameter(key);
+  const bool* flag = value == nullptr ? nullptr : std::get_if<bool>(&value->data);
+  return flag == nullptr ? fallback : *flag;
+}
+
+void ReadExperts(Reader& read, ModelConfig* config) {
+  const std::string& architecture = read.weights().architecture();
+  const bool always = architecture == "qwen2moe" || architecture == "qwen3moe" || architecture == "olmoe";
+  if (!always && read.weights().Hyperparameter("expert_count") == nullptr) return;
+  config->experts = read.Count("expert_count");
+  config->experts_used = read.Count("expert_used_count");
+  if (config->experts > kMaxExperts || config->experts_used > config->experts) {
+    read.Fail("'expert_used_count' is more than 'expert_count', or that is beyond all measure");
+    return;
+  }
+  const bool own_width = architecture == "qwen2moe" || architecture == "qwen3moe";
+  config->expert_ffn = own_width ? read.CountOr("expert_feed_forward_length", std::max<uint64_t>(1, config->ffn / config->experts_used))
+                                 : config->ffn;
+  if (architecture == "qwen2moe") config->shared_ffn = read.CountOr("expert_shared_feed_forward_length", config->ffn);
+  config->normalize_experts = Flag(read.weights(), "expert_weights_norm", config->normalize_experts);
+  config->ffn = std::max(config->experts_used * config->expert_ffn, config->shared_ffn);
 }
 
 void ReadSizes(Reader& read, ModelConfig* config) {
@@ -139,6 +173,7 @@ void ReadSizes(Reader& read, ModelConfig* config) {
       (config->fused_qkv && (config->heads != config->kv_heads || config->head_width * config->heads != config->width))) {
     read.Fail("'attention.head_count' does not divide 'embedding_length'");
   }
+  ReadExperts(read, config);
   // Each factor is below 2^31, so nothing overflows.
   if (2 * config->ffn > kMaxExtent || config->qkv_width() > kMaxExtent) read.Fail("a layer is beyond all measure");
   config->epsilon = static_cast<float>(
@@ -227,7 +262,7 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const Weights& weights) {
   if (!ChooseArchitecture(weights.architecture(), &config)) {
     return MakeError(absl::StatusCode::kInvalidArgument, "ARCHITECTURE_UNKNOWN",
                      absl::StrCat(weights.name(), ": cannot run architecture '", weights.architecture(), "'"),
-                     "gpt2, llama, qwen2, qwen3 and gemma3 can be run");
+                     "gpt2, llama, qwen2, qwen3, gemma3, qwen2moe, qwen3moe and olmoe can be run");
   }
   Reader read(weights);
   ReadSizes(read, &config);

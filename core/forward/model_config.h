@@ -22,7 +22,8 @@ struct RopeScaling {
 };
 
 struct ModelConfig {
-  uint64_t layers = 0, width = 0, heads = 0, kv_heads = 0, head_width = 0, ffn = 0, context = 0, vocabulary = 0;
+  uint64_t layers = 0, width = 0, heads = 0, kv_heads = 0, head_width = 0, context = 0, vocabulary = 0;
+  uint64_t ffn = 0;        // hidden units of a token; with experts the greater of those of its own and of the shared one
   float epsilon = 0;       // of the norms
   float score_scale = 0;   // of attention scores, usually 1 / sqrt(head_width)
   float embedding_scale = 1;
@@ -33,6 +34,7 @@ struct ModelConfig {
   bool gated = true;                 // ffn: activation(gate) * up; otherwise activation(up)
   bool gelu = false;                 // tanh approximation; otherwise SiLU
   bool head_norms = false;           // RMS norm of every head of q and k
+  bool whole_norms = false;          // RMS norm of all heads of q together, and of k
   bool post_norms = false;           // RMS norm of what attention and ffn add to the hidden state
   bool rope_halves = false;          // rotary partners (i, i + d/2); otherwise neighbours
   bool tied_head = false;
@@ -42,6 +44,12 @@ struct ModelConfig {
   RopeScaling rope_scaling;          // of layers that `rope_scaling_everywhere` or without a window
   bool rope_scaling_everywhere = true;
   std::vector<float> rope_divisors;  // one per frequency, or empty
+
+  uint64_t experts = 0;              // of a layer; 0: no mixture, and what follows means nothing
+  uint64_t experts_used = 0;         // of a token
+  uint64_t expert_ffn = 0;           // width of an expert's hidden units
+  uint64_t shared_ffn = 0;           // of the expert that every token uses; 0: there is none
+  bool normalize_experts = false;    // the weights of a token's experts add up to 1
 
   uint64_t window = 0;               // positions a sliding layer sees, its own among them
   std::vector<bool> sliding;         // by layer; empty: every layer, when `window` > 0

@@ -12,6 +12,9 @@
 namespace nashswarm::forward {
 namespace {
 
+// Far beyond any model; a file may say what it likes.
+constexpr uint64_t kMaxExperts = 1 << 12;
+
 absl::Status Missing(const std::string& model, std::string_view tensor) {
   return MakeError(absl::StatusCode::kNotFound, "MODEL_TENSOR_MISSING",
                    absl::StrCat(model, ": has no tensor '", ToAbsl(tensor), "'"));
@@ -88,6 +91,7 @@ class GgufWeights : public Weights {
     }
     for (const checkpoint::GgufTensor& tensor : gguf_.tensors) {
       tensors_[tensor.name] = {WeightShape{tensor.rows(), tensor.row_weights()}, &tensor};
+      if (tensor.dims.size() == 3) AddExperts(tensor);
     }
   }
 
@@ -106,13 +110,13 @@ class GgufWeights : public Weights {
   absl::Status Read(std::string_view tensor, uint64_t first, uint64_t count, float* out) const override {
     const auto it = tensors_.find(ToAbsl(tensor));
     if (it == tensors_.end()) return Missing(name_, tensor);
-    const auto& [shape, stored] = it->second;
+    const auto& [shape, stored, first_row] = it->second;
     if (!HasRows(shape, first, count)) return OutOfRows(name_, tensor, first, count);
     // ParseGguf has checked that all of the tensor's bytes lie in the file, so a row's bytes do not overflow.
-    const uint64_t row_bytes = shape.rows == 0 ? 0 : stored->bytes / shape.rows;
+    const uint64_t row_bytes = shape.rows == 0 ? 0 : stored->bytes / stored->rows();
     const uint8_t* data = file_->bytes().data() + gguf_.data_begin + stored->offset;
     for (uint64_t r = 0; r < count; ++r) {
-      quant::DecodeRow(stored->format, data + (first + r) * row_bytes,
+      quant::DecodeRow(stored->format, data + (first_row + first + r) * row_bytes,
                        absl::MakeSpan(out + r * shape.row_weights, shape.row_weights));
     }
     return absl::OkStatus();
@@ -122,7 +126,18 @@ class GgufWeights : public Weights {
   struct Entry {
     WeightShape shape;
     const checkpoint::GgufTensor* tensor = nullptr;
+    uint64_t first_row = 0;  // of an expert, in the stack
   };
+
+  // Matrices of experts are stacked in one tensor; each has a name of its own here.
+  void AddExperts(const checkpoint::GgufTensor& stack) {
+    const uint64_t rows = stack.dims[1];
+    for (uint64_t e = 0; e < stack.dims[2] && e < kMaxExperts; ++e) {
+      const std::string name = model::NameInStack(stack.name, e);
+      if (name.empty()) return;
+      tensors_[name] = {WeightShape{rows, stack.row_weights()}, &stack, e * rows};
+    }
+  }
 
   std::string name_, architecture_;
   std::shared_ptr<const MappedFile> file_;

@@ -20,7 +20,7 @@ double RoleWeight(model::Role role, bool tied_head) {
 }
 
 double DefaultLossWeight(const model::MappedTensor& tensor, bool tied_head) {
-  return RoleWeight(tensor.role, tied_head) * static_cast<double>(tensor.weights());
+  return RoleWeight(tensor.role, tied_head) * static_cast<double>(tensor.weights()) * tensor.token_share;
 }
 
 }  // namespace nashswarm::game

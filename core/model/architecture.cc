@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/model/mapper.h"
@@ -11,11 +12,16 @@
 namespace nashswarm::model {
 namespace {
 
-constexpr std::string_view kKnown[] = {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma3_text"};
+constexpr std::string_view kKnown[] = {"gpt2",        "llama",   "mistral",   "qwen2",     "qwen3",
+                                       "gemma3_text", "mixtral", "qwen2_moe", "qwen3_moe", "olmoe"};
 
 constexpr std::string_view kRoleNames[] = {
     "token_embedding", "position_embedding", "output",  "query", "key",   "value", "query_key_value",
-    "attention_output", "ffn_gate",          "ffn_up",  "ffn_down", "norm", "bias", "rope_factors"};
+    "attention_output", "ffn_gate",          "ffn_up",  "ffn_down", "router", "norm", "bias",
+    "rope_factors"};
+
+// In GGUF's names of stacks; without it, they are those of one expert.
+constexpr std::string_view kStackEnd = "_exps.weight";
 
 // Row of the checkpoint that becomes stored row `row`.
 uint64_t SourceRow(const MappedTensor& tensor, uint64_t row) {
@@ -48,6 +54,17 @@ void ReadTransposed(const MappedTensor& tensor, uint64_t first, uint64_t count, 
 std::string_view NameOf(Role role) { return kRoleNames[static_cast<int>(role)]; }
 
 absl::Span<const std::string_view> KnownArchitectures() { return kKnown; }
+
+std::string StackOf(const MappedTensor& tensor) {
+  if (tensor.expert < 0) return tensor.name;
+  const std::string end = absl::StrCat(".", tensor.expert, ".weight");
+  return absl::StrCat(tensor.name.substr(0, tensor.name.size() - end.size()), ToAbsl(kStackEnd));
+}
+
+std::string NameInStack(std::string_view stack, uint64_t expert) {
+  if (!absl::EndsWith(ToAbsl(stack), ToAbsl(kStackEnd))) return {};
+  return absl::StrCat(ToAbsl(stack.substr(0, stack.size() - kStackEnd.size())), ".", expert, ".weight");
+}
 
 absl::StatusOr<Model> MapModel(const checkpoint::Checkpoint& checkpoint) {
   const std::string model_type = JsonString(checkpoint.config(), "model_type");

@@ -1,5 +1,6 @@
-// Maps a checkpoint to the roles, names and orientation that GGUF expects: GPT-2 and the LLaMA family (llama, mistral,
-// qwen2, qwen3, gemma3_text). Names and hyperparameter keys: the GGUF specification and llama.cpp's model loader.
+// Maps a checkpoint to the roles, names and orientation that GGUF expects: GPT-2, the LLaMA family (llama, mistral, qwen2,
+// qwen3, gemma3_text) and its members with mixtures of experts (mixtral, qwen2_moe, qwen3_moe, olmoe). Names and
+// hyperparameter keys: the GGUF specification and llama.cpp's model loader.
 #ifndef NASHSWARM_CORE_MODEL_ARCHITECTURE_H_
 #define NASHSWARM_CORE_MODEL_ARCHITECTURE_H_
 
@@ -27,6 +28,7 @@ enum class Role {
   kFfnGate,
   kFfnUp,
   kFfnDown,
+  kRouter,  // a row an expert; its logits choose the experts of a token
   kNorm,
   kBias,
   kRopeFactors,
@@ -40,12 +42,15 @@ enum class Layout {
   kHeadPairs,   // within every head, rotary partners (i, i + d/2) become neighbours (2i, 2i + 1)
 };
 
-// A tensor as it will be stored: `rows` rows of `row_weights` weights (vectors are one row).
+// A tensor as it will be stored: `rows` rows of `row_weights` weights (vectors are one row). A matrix of an expert is one too:
+// GGUF stacks the experts of a layer into one tensor of three dimensions and one format, nsq keeps them apart.
 struct MappedTensor {
-  std::string name;                                    // in GGUF
+  std::string name;                                    // in GGUF; of an expert "blk.0.ffn_up.3.weight"
   const checkpoint::SourceTensor* source = nullptr;    // lives as long as the Checkpoint; null for `constant`
   Role role = Role::kNorm;
   int layer = -1;                                      // -1: outside the layers
+  int expert = -1;                                     // -1: of no expert, or of the shared one
+  double token_share = 1;                              // of tokens that it works on, where all experts are used alike
   Layout layout = Layout::kRows;
   uint64_t head_rows = 0;                              // of kHeadPairs: rows a head has
   uint64_t rows = 0, row_weights = 0;                  // stored, zero padding included
@@ -57,8 +62,15 @@ struct MappedTensor {
   uint64_t weights() const { return rows * row_weights; }
   // Name for people and rules: the checkpoint's, or GGUF's for a constant.
   const std::string& source_name() const { return source != nullptr ? source->name : name; }
-  bool is_player() const { return !vector; }  // vectors are a thousandth of a model and stay exact
+  // Vectors are a thousandth of a model and stay exact, and so do routers: an error there sends tokens to other experts.
+  bool is_player() const { return !vector && role != Role::kRouter; }
 };
+
+// The tensor of a GGUF file that holds a matrix of an expert: "blk.0.ffn_up_exps.weight" for "blk.0.ffn_up.3.weight". Other
+// tensors are held by themselves. The experts of a stack follow one another in Model::tensors.
+std::string StackOf(const MappedTensor& tensor);
+// The name of expert `expert` in such a stack; "" when `stack` is none.
+std::string NameInStack(std::string_view stack, uint64_t expert);
 
 struct Model {
   std::string architecture;                            // as GGUF names it

@@ -1,10 +1,12 @@
 // The LLaMA family: llama, mistral (same tensors, sliding window), qwen2 (biases on q, k and v), qwen3 (norms of the heads
-// of q and k) and gemma3_text (norms before and after, layers with and without a window).
+// of q and k) and gemma3_text (norms before and after, layers with and without a window); with experts (experts.h) mixtral,
+// qwen2_moe, qwen3_moe and olmoe (norms of all of q and k).
 #include <cmath>
 #include <cstring>
 
 #include "core/base/checked.h"
 #include "core/base/status.h"
+#include "core/model/experts.h"
 #include "core/model/mapper.h"
 #include "core/model/rope_config.h"
 
@@ -18,9 +20,12 @@ struct Family {
   std::string_view model_type;    // in config.json
   std::string_view architecture;  // in GGUF
   bool rotate_pairs;              // llama.cpp rotates neighbours for llama, halves for the others
-  bool head_norms;
+  bool head_norms;                // of q and k
   bool gemma;
   WindowRule window;
+  ExpertStyle experts = ExpertStyle::kNone;
+  // Norms of q and k are of all heads together, not of each.
+  bool whole_norms() const { return experts == ExpertStyle::kOlmoe; }
 };
 
 // Far beyond any model. Rotary factors are made for a head before its width is held against the tensors.
@@ -32,13 +37,18 @@ constexpr Family kFamilies[] = {
     {"qwen2", "qwen2", false, false, false, WindowRule::kOnRequest},
     {"qwen3", "qwen3", false, true, false, WindowRule::kOnRequest},
     {"gemma3_text", "gemma3", false, true, true, WindowRule::kPeriodic},
+    {"mixtral", "llama", true, false, false, WindowRule::kEvery, ExpertStyle::kMixtral},
+    {"qwen2_moe", "qwen2moe", false, false, false, WindowRule::kOnRequest, ExpertStyle::kQwen2},
+    {"qwen3_moe", "qwen3moe", false, true, false, WindowRule::kOnRequest, ExpertStyle::kQwen3},
+    {"olmoe", "olmoe", false, true, false, WindowRule::kNone, ExpertStyle::kOlmoe},
 };
 
 struct Dimensions {
   uint64_t layers, width, heads, kv_heads, head_width, ffn, ffn_stored, vocabulary;
+  Experts experts;  // of a family that has them; ffn is then no tensor's extent
 };
 
-Dimensions ReadDimensions(Mapper* map) {
+Dimensions ReadDimensions(const Family& family, Mapper* map) {
   Dimensions size{};
   size.layers = map->Count("num_hidden_layers");
   size.width = map->Count("hidden_size");
@@ -56,7 +66,9 @@ Dimensions ReadDimensions(Mapper* map) {
     map->Fail("CONFIG_INVALID", absl::StrCat("config.json: a head_dim of ", size.head_width, " is beyond all measure"),
               "take config.json from the model's own repository");
   }
-  if (size.ffn_stored != size.ffn) {
+  if (family.experts != ExpertStyle::kNone) {
+    size.experts = ReadExperts(family.experts, size.layers, map);
+  } else if (size.ffn_stored != size.ffn) {
     map->Warn(absl::StrCat("feed-forward width ", size.ffn, " padded with zeros to ", size.ffn_stored,
                            " (exact: outputs unchanged), so that its matrices can be quantized"));
   }
@@ -93,6 +105,7 @@ void PutHyperparameters(const Family& family, const Dimensions& size, Mapper* ma
   map->Put("attention.value_length", GgufValue::U32(size.head_width));
   map->Put("attention.layer_norm_rms_epsilon", GgufValue::F32(map->Real("rms_norm_eps", 1e-6)));
   map->Put("vocab_size", GgufValue::U32(size.vocabulary));
+  if (family.experts != ExpertStyle::kNone) PutExperts(family.experts, size.experts, map);
   PutRope(size.head_width, context, family.gemma, map);
   const uint64_t window = PutSlidingWindow(family.window, size.layers, map);
   if (window > 0 && !family.gemma) {
@@ -155,13 +168,17 @@ void MapLayer(const Family& family, const Dimensions& size, uint64_t l, Mapper* 
   norm("attn_norm", "input_layernorm", size.width);
   MapAttention(family, size, l, map);
   if (family.head_norms) {
-    norm("attn_q_norm", "self_attn.q_norm", size.head_width);
-    norm("attn_k_norm", "self_attn.k_norm", size.head_width);
+    norm("attn_q_norm", "self_attn.q_norm", family.whole_norms() ? size.heads * size.head_width : size.head_width);
+    norm("attn_k_norm", "self_attn.k_norm", family.whole_norms() ? size.kv_heads * size.head_width : size.head_width);
   }
   // Gemma's name for the norm before the feed-forward part is the others' for the norm after attention.
   if (family.gemma) norm("post_attention_norm", "post_attention_layernorm", size.width);
   norm("ffn_norm", family.gemma ? "pre_feedforward_layernorm" : "post_attention_layernorm", size.width);
-  MapFeedForward(size, l, map);
+  if (family.experts != ExpertStyle::kNone) {
+    MapExperts(family.experts, size.experts, size.width, l, map);
+  } else {
+    MapFeedForward(size, l, map);
+  }
   if (family.gemma) norm("post_ffw_norm", "post_feedforward_layernorm", size.width);
 }
 
@@ -185,7 +202,7 @@ absl::StatusOr<Model> MapLlama(const checkpoint::Checkpoint& checkpoint, std::st
   while (found->model_type != model_type) ++found;
   const Family& family = *found;
   Mapper map(checkpoint, std::string(family.architecture));
-  const Dimensions size = ReadDimensions(&map);
+  const Dimensions size = ReadDimensions(family, &map);
   CheckChoices(family, &map);
   if (map.ok()) PutHyperparameters(family, size, &map);
 

@@ -92,7 +92,9 @@ void Mapper::Add(std::string name, const std::string& source, Role role, int lay
   } else {
     expected = {shape.rows, shape.row_weights};
   }
-  if (tensor->shape != expected) {
+  // The gate of a shared expert is a matrix of one row there.
+  const bool one_row = vector && shape.rows == 1 && tensor->shape == std::vector<uint64_t>{1, shape.row_weights};
+  if (tensor->shape != expected && !one_row) {
     return Fail("MODEL_TENSOR_SHAPE",
                 absl::StrCat(tensor->file, ": tensor '", source, "' has shape [", absl::StrJoin(tensor->shape, ", "),
                              "], config.json asks for [", absl::StrJoin(expected, ", "), "]"),
@@ -103,6 +105,8 @@ void Mapper::Add(std::string name, const std::string& source, Role role, int lay
   mapped.source = tensor;
   mapped.role = role;
   mapped.layer = layer;
+  mapped.expert = shape.expert;
+  mapped.token_share = shape.token_share;
   mapped.layout = shape.layout;
   mapped.head_rows = shape.head_rows;
   mapped.source_rows = shape.rows;

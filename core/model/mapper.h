@@ -34,6 +34,8 @@ class Mapper {
     Layout layout = Layout::kRows;
     uint64_t head_rows = 0;
     float plus = 0;                                   // added to every weight
+    int expert = -1;                                  // whose matrix it is
+    double token_share = 1;
   };
   bool Has(const std::string& source) const { return checkpoint_.Find(source) != nullptr; }
   void Matrix(std::string name, const std::string& source, Role role, int layer, Shape shape);

@@ -44,9 +44,11 @@ std::vector<checkpoint::GgufTensor> GgufTensors(const Prepared& prepared, const 
   std::vector<checkpoint::GgufTensor> tensors;
   for (size_t t = 0; t < prepared.tensors.size(); ++t) {
     const PreparedTensor& tensor = prepared.tensors[t];
-    checkpoint::GgufTensor entry{tensor.name, {tensor.row_weights, tensor.rows}, *quant::FormatByName(assembled[t].format), 0,
-                                 assembled[t].bytes};
+    if (tensor.place > 0) continue;
+    checkpoint::GgufTensor entry{tensor.stack, {tensor.row_weights, tensor.rows}, *quant::FormatByName(assembled[t].format), 0,
+                                 tensor.stack_size * assembled[t].bytes};
     if (tensor.vector) entry.dims = {tensor.weights()};
+    if (tensor.stack != tensor.name) entry.dims.push_back(tensor.stack_size);
     tensors.push_back(std::move(entry));
   }
   return tensors;

@@ -56,7 +56,7 @@ absl::StatusOr<std::vector<float>> CandidateEvaluator::EncodeBlocks(size_t tenso
     }
     return absl::OkStatus();
   }));
-  slots_[tensor].bytes = AlignUp(prepared.rows * row_bytes, checkpoint::kGgufAlignment);
+  slots_[tensor].bytes = prepared.AlignedBytes(format);
   return decoded;
 }
 
@@ -91,9 +91,10 @@ absl::Status CandidateEvaluator::EncodeTensors(const std::vector<Choice>& choice
     const size_t t = changed[i];
     slots_[t].encoded = true;
     slots_[t].choice = choices[t];
-    if (prepared_.tensors[t].vector) {
-      slots_[t].bytes = prepared_.tensors[t].weights() * quant::InfoOf(choices[t].format).block_bytes;
-      if (prepared_.format == "gguf") slots_[t].bytes = AlignUp(slots_[t].bytes, checkpoint::kGgufAlignment);
+    if (!sources_[t]->is_player()) {
+      slots_[t].bytes = prepared_.format == "gguf"
+                            ? prepared_.tensors[t].AlignedBytes(choices[t].format)
+                            : prepared_.tensors[t].weights() * quant::InfoOf(choices[t].format).block_bytes;
       return absl::OkStatus();
     }
     NS_ASSIGN_OR_RETURN(decoded[i], EncodeTensor(t, choices[t], 1));

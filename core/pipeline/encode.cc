@@ -78,7 +78,7 @@ absl::StatusOr<Json> Encode(const Task& task) {
     AppendChunks(t, tensor.rows, tensor.row_weights, &chunks);
     target.chunk_count = chunks.size() - target.first_chunk;
     target.chunks_left = target.chunk_count;
-    offset = AlignUp(offset + tensor.rows * target.row_bytes, checkpoint::kGgufAlignment);
+    offset += tensor.AlignedBytes(target.format);
     weights += tensor.weights();
   }
 

@@ -69,14 +69,22 @@ class Writer {
       return absl::OkStatus();
     }));
     for (size_t c = 0; c < chunks_.size(); ++c) of_tensors[chunks_[c].tensor] += of_chunks[c];  // in order
+    size_t last = 0;  // of the stack that tensor t is in
+    size_t of_stack = 0;
     for (size_t t = 0; t < tensors_.size(); ++t) {
       const model::MappedTensor& tensor = tensors_[t];
-      const size_t f = Choose(tensor, of_tensors[t]);
+      if (t == 0 || t > last) {
+        last = LastOfStack(t);
+        of_stack = 0;
+        for (size_t s = t; s <= last; ++s) of_stack = std::max(of_stack, Choose(tensors_[s], of_tensors[s]));
+      }
+      const size_t f = of_stack;
       WrittenGguf::Tensor entry{tensor.name, tensor.source_name(), kCandidates[f], tensor.weights(),
                                 *quant::EncodedBytes(kCandidates[f], tensor.rows, tensor.row_weights),
                                 tensor.vector ? 0 : of_tensors[t].relative(f)};
       offsets_.push_back(data_bytes_);
-      data_bytes_ += AlignUp(entry.bytes, checkpoint::kGgufAlignment);
+      data_bytes_ += entry.bytes;
+      if (t == last) data_bytes_ = AlignUp(data_bytes_, checkpoint::kGgufAlignment);
       if (entry.relative_error > written_.greatest_relative_error) {
         written_.greatest_relative_error = entry.relative_error;
         written_.worst = entry.name;
@@ -107,10 +115,13 @@ class Writer {
   std::vector<checkpoint::GgufTensor> Entries() const {
     std::vector<checkpoint::GgufTensor> entries;
     for (size_t t = 0; t < tensors_.size(); ++t) {
-      checkpoint::GgufTensor entry{tensors_[t].name, {tensors_[t].row_weights, tensors_[t].rows}, written_.tensors[t].format, 0,
-                                   written_.tensors[t].bytes};
+      const size_t members = LastOfStack(t) - t + 1;
+      checkpoint::GgufTensor entry{model::StackOf(tensors_[t]), {tensors_[t].row_weights, tensors_[t].rows},
+                                   written_.tensors[t].format, 0, members * written_.tensors[t].bytes};
       if (tensors_[t].vector) entry.dims = {tensors_[t].weights()};
+      if (tensors_[t].expert >= 0) entry.dims.push_back(members);
       entries.push_back(std::move(entry));
+      t += members - 1;
     }
     return entries;
   }
@@ -118,6 +129,13 @@ class Writer {
   WrittenGguf& written() { return written_; }
 
  private:
+  // Experts of a layer share a tensor of the file; others are alone in theirs.
+  size_t LastOfStack(size_t first) const {
+    size_t last = first;
+    while (last + 1 < tensors_.size() && model::StackOf(tensors_[last + 1]) == model::StackOf(tensors_[first])) ++last;
+    return last;
+  }
+
   std::vector<float> Read(const Chunk& chunk) const {
     std::vector<float> values(chunk.rows * tensors_[chunk.tensor].row_weights);
     model::ReadRows(tensors_[chunk.tensor], chunk.first, chunk.rows, values.data());

@@ -38,8 +38,8 @@ std::vector<PreparedTensor> NsqTensors(const model::Model& model) {
   for (const model::MappedTensor& tensor : model.tensors) {
     if (tensor.source == nullptr) continue;  // made for GGUF
     PreparedTensor prepared{tensor.name, tensor.source_name(), std::string(model::NameOf(tensor.role)), tensor.source_rows,
-                            tensor.source_row_weights, tensor.vector, {}};
-    if (tensor.vector) prepared.formats = {FormatOf(artifact::PlainDtype(tensor.source->dtype, PlainValues(*tensor.source)))};
+                            tensor.source_row_weights, tensor.vector, {}, tensor.name};
+    if (!tensor.is_player()) prepared.formats = {FormatOf(artifact::PlainDtype(tensor.source->dtype, PlainValues(*tensor.source)))};
     tensors.push_back(std::move(prepared));
   }
   return tensors;

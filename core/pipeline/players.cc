@@ -35,12 +35,12 @@ std::vector<double> LossWeights(const Prepared& prepared, const model::Model& mo
   return weights;
 }
 
-void AddFormats(const Json& curve, bool aligned, game::Player* player, std::vector<Choice>* choices) {
+void AddFormats(const Json& curve, bool gguf, const PreparedTensor& tensor, game::Player* player, std::vector<Choice>* choices) {
   for (const Json& point : curve) {
-    const uint64_t bytes = point.at("bytes");
+    const quant::Format format = *quant::FormatByName(point.at("format").get<std::string>());
     // A GGUF file aligns every tensor, and the alignment is part of its price.
-    player->strategies.push_back({aligned ? AlignUp(bytes, checkpoint::kGgufAlignment) : bytes, point.at("distortion")});
-    choices->push_back({*quant::FormatByName(point.at("format").get<std::string>()), 0});
+    player->strategies.push_back({gguf ? tensor.AlignedBytes(format) : point.at("bytes").get<uint64_t>(), point.at("distortion")});
+    choices->push_back({format, 0});
   }
 }
 
@@ -80,6 +80,37 @@ std::vector<Choice> Players::ChoicesOf(const game::Plan& plan) const {
   return chosen;
 }
 
+std::vector<game::Player> Players::Coalitions() const {
+  std::vector<game::Player> together;
+  for (size_t first = 0; first < players.size(); ++first) {
+    if (coalition[first] == 0) continue;
+    game::Player player = players[first];
+    if (coalition[first] > 1) {
+      player.loss_weight = 1;
+      for (size_t s = 0; s < player.strategies.size(); ++s) {
+        player.strategies[s] = {};
+        for (size_t t = first; t < first + coalition[first]; ++t) {
+          player.strategies[s].bytes += players[t].strategies[s].bytes;
+          player.strategies[s].distortion += players[t].loss_weight * players[t].strategies[s].distortion;
+        }
+      }
+    }
+    together.push_back(std::move(player));
+  }
+  return together;
+}
+
+absl::StatusOr<game::Plan> Players::Solve(uint64_t budget, uint64_t exact_work) const {
+  NS_ASSIGN_OR_RETURN(game::Plan plan, game::Solve(Coalitions(), budget, exact_work));
+  std::vector<int> by_tensor;
+  size_t next = 0;
+  for (const size_t members : coalition) {
+    if (members > 0) by_tensor.insert(by_tensor.end(), members, plan.choice[next++]);
+  }
+  plan.choice = std::move(by_tensor);
+  return plan;
+}
+
 Json PlanTensors(const Players& players, const game::Plan& plan) {
   Json tensors = Json::array();
   for (size_t t = 0; t < players.players.size(); ++t) {
@@ -99,6 +130,7 @@ absl::StatusOr<Players> ReadPlayers(const Prepared& prepared, const model::Model
   Players out;
   out.players.resize(prepared.tensors.size());
   out.choices.resize(prepared.tensors.size());
+  for (const PreparedTensor& tensor : prepared.tensors) out.coalition.push_back(tensor.place > 0 ? 0 : tensor.stack_size);
   const std::vector<double> loss_weights = LossWeights(prepared, model, calibration);
   for (size_t shard = 0; shard < prepared.shards.size(); ++shard) {
     const std::string file = absl::StrCat("curves-", shard, ".json");
@@ -112,7 +144,7 @@ absl::StatusOr<Players> ReadPlayers(const Prepared& prepared, const model::Model
       if (prepared.tensors[t].is_coded()) {
         AddStepStrategies(StepPoints(entry.at("curve")), &player, &out.choices[t]);
       } else {
-        AddFormats(entry.at("curve"), prepared.format == "gguf", &player, &out.choices[t]);
+        AddFormats(entry.at("curve"), prepared.format == "gguf", prepared.tensors[t], &player, &out.choices[t]);
       }
     }
   }

@@ -16,7 +16,17 @@ namespace nashswarm::pipeline {
 struct Players {
   std::vector<game::Player> players;          // one a tensor, in the order of the artifact
   std::vector<std::vector<Choice>> choices;   // what each strategy is
+  // How many tensors, from this one on, play as one, and 0 for those after the first of such a coalition: experts that share a
+  // tensor of a GGUF file. Their strategies are the same ones.
+  std::vector<size_t> coalition;
+
   std::vector<Choice> ChoicesOf(const game::Plan& plan) const;
+  // game::Solve among the coalitions; the plan has a choice for every tensor.
+  absl::StatusOr<game::Plan> Solve(uint64_t budget, uint64_t exact_work = game::kExactWork) const;
+  uint64_t SmallestBytes() const { return game::SmallestBytes(Coalitions()); }
+
+ private:
+  std::vector<game::Player> Coalitions() const;
 };
 
 // Reads curves-<shard>.json of every shard. Loss weights: measured ones, else the role's.

@@ -122,6 +122,7 @@ void CutIntoShards(Prepared* prepared) {
   uint64_t weights = 0;
   for (size_t t = 0; t < prepared->tensors.size(); ++t) {
     weights += prepared->tensors[t].weights();
+    if (!prepared->tensors[t].ends_stack()) continue;  // no alignment within one
     if (weights >= least || t + 1 == prepared->tensors.size()) {
       prepared->shards.push_back({first, t + 1});
       first = t + 1;
@@ -134,11 +135,36 @@ void CutIntoShards(Prepared* prepared) {
 uint64_t HeaderBytes(const std::vector<checkpoint::GgufMetadata>& metadata, const Prepared& prepared) {
   std::vector<checkpoint::GgufTensor> tensors;
   for (const PreparedTensor& tensor : prepared.tensors) {
-    checkpoint::GgufTensor entry{tensor.name, {}, Format::kF32, 0, 0};
-    entry.dims.assign(tensor.vector ? 1 : 2, 1);
+    if (tensor.place > 0) continue;
+    checkpoint::GgufTensor entry{tensor.stack, {}, Format::kF32, 0, 0};
+    entry.dims.assign(tensor.vector ? 1 : tensor.stack != tensor.name ? 3 : 2, 1);
     tensors.push_back(std::move(entry));
   }
   return checkpoint::SerializeGgufHeader(metadata, &tensors).size();
+}
+
+// Who shares a tensor of the file with whom.
+void FindStacks(const model::Model& model, Prepared* prepared) {
+  size_t first = 0;
+  for (size_t t = 0; t < prepared->tensors.size(); ++t) {
+    prepared->tensors[t].stack = model::StackOf(model.tensors[t]);
+    if (prepared->tensors[t].stack != prepared->tensors[first].stack) first = t;
+    prepared->tensors[t].place = t - first;
+    for (size_t s = first; s <= t; ++s) prepared->tensors[s].stack_size = t - first + 1;
+  }
+}
+
+// A stack has one format; rules may give its experts others.
+absl::Status CheckStacks(const Prepared& prepared) {
+  for (size_t t = 1; t < prepared.tensors.size(); ++t) {
+    const PreparedTensor &tensor = prepared.tensors[t], &before = prepared.tensors[t - 1];
+    if (tensor.place == 0 || tensor.formats == before.formats) continue;
+    return MakeError(absl::StatusCode::kInvalidArgument, "RULE_INVALID",
+                     absl::StrCat("rules give '", tensor.source, "' another format than '", before.source,
+                                  "', and GGUF stores the experts of a layer in one tensor of one format"),
+                     "name all experts of the layer in one pattern, or use --format nsq");
+  }
+  return absl::OkStatus();
 }
 
 // Tensors, and what the file takes beside them.
@@ -148,7 +174,9 @@ absl::Status PrepareGguf(const Task& task, const OpenModel& open, Prepared* prep
     prepared->tensors.push_back({tensor.name, tensor.source_name(), std::string(model::NameOf(tensor.role)), tensor.rows,
                                  tensor.row_weights, tensor.vector, FormatsFor(tensor)});
   }
+  FindStacks(open.model, prepared);
   NS_RETURN_IF_ERROR(ApplyRules(task.spec.rules, open.model, prepared));
+  NS_RETURN_IF_ERROR(CheckStacks(*prepared));
   WarnOfNarrowRows(prepared);
   prepared->header_bytes = HeaderBytes(metadata, *prepared);
   return absl::OkStatus();

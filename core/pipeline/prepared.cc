@@ -1,6 +1,7 @@
 #include "core/pipeline/prepared.h"
 
 #include "absl/strings/str_format.h"
+#include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/model/vocabulary.h"
@@ -45,6 +46,12 @@ absl::StatusOr<std::vector<checkpoint::GgufMetadata>> ArtifactMetadata(const Ope
   return metadata;
 }
 
+uint64_t PreparedTensor::AlignedBytes(quant::Format format) const {
+  const uint64_t bytes = *quant::EncodedBytes(format, rows, row_weights);
+  if (!ends_stack()) return bytes;
+  return AlignUp(stack_size * bytes, checkpoint::kGgufAlignment) - (stack_size - 1) * bytes;
+}
+
 Json ToJson(const Prepared& prepared) {
   Json tensors = Json::array();
   for (const PreparedTensor& tensor : prepared.tensors) {
@@ -52,7 +59,8 @@ Json ToJson(const Prepared& prepared) {
     for (const quant::Format format : tensor.formats) formats.push_back(quant::InfoOf(format).name);
     tensors.push_back({{"name", tensor.name}, {"source", tensor.source}, {"role", tensor.role},
                        {"rows", tensor.rows}, {"row_weights", tensor.row_weights}, {"vector", tensor.vector},
-                       {"formats", std::move(formats)}});
+                       {"formats", std::move(formats)}, {"stack", tensor.stack}, {"place", tensor.place},
+                       {"stack_size", tensor.stack_size}});
   }
   return {{"format", prepared.format},
           {"architecture", prepared.architecture},
@@ -77,7 +85,8 @@ absl::StatusOr<Prepared> ReadPrepared(const std::string& in_dir) {
   prepared.warnings = json.at("warnings").get<std::vector<std::string>>();
   for (const Json& entry : json.at("tensors")) {
     PreparedTensor tensor{entry.at("name"), entry.at("source"), entry.at("role"), entry.at("rows"),
-                          entry.at("row_weights"), entry.at("vector"), {}};
+                          entry.at("row_weights"), entry.at("vector"), {}, entry.at("stack"), entry.at("place"),
+                          entry.at("stack_size")};
     for (const Json& name : entry.at("formats")) tensor.formats.push_back(*quant::FormatByName(name.get<std::string>()));
     prepared.tensors.push_back(std::move(tensor));
   }

@@ -27,8 +27,15 @@ struct PreparedTensor {
   uint64_t rows = 0, row_weights = 0;
   bool vector = false;
   std::vector<quant::Format> formats;   // the strategies allowed; one alone leaves no choice. Empty: a step of nsq's
+  // Of GGUF: the tensor of the file that holds it, and its place there. Experts of a layer share one, of one format, and are
+  // neighbours in Prepared::tensors; others are alone in theirs.
+  std::string stack;
+  uint64_t place = 0, stack_size = 1;
+  bool ends_stack() const { return place + 1 == stack_size; }
   bool is_coded() const { return formats.empty(); }  // as integers of a step, in nsq
   uint64_t weights() const { return rows * row_weights; }
+  // What it takes of a GGUF file: every tensor of the file is aligned, which the last of a stack pays for.
+  uint64_t AlignedBytes(quant::Format format) const;
 };
 
 // What a player plays: a block format, or a step of an nsq stream.

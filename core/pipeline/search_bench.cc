@@ -81,14 +81,14 @@ std::string SearchBench::TextUsed() const {
                          evaluate::TokensOf(windows_));
 }
 
-std::vector<game::Player> SearchBench::PlayersWith(const std::vector<double>& weights) const {
-  std::vector<game::Player> players = players_.players;
-  for (size_t t = 0; t < players.size(); ++t) players[t].loss_weight = weights[t];
+Players SearchBench::PlayersWith(const std::vector<double>& weights) const {
+  Players players = players_;
+  for (size_t t = 0; t < players.players.size(); ++t) players.players[t].loss_weight = weights[t];
   return players;
 }
 
 absl::StatusOr<game::Plan> SearchBench::Solve(const std::vector<double>& weights) const {
-  return game::Solve(PlayersWith(weights), budget_);
+  return PlayersWith(weights).Solve(budget_);
 }
 
 std::vector<Choice> SearchBench::ChoicesOf(const game::Plan& plan, double step_factor) const {
@@ -140,11 +140,11 @@ absl::StatusOr<SearchBench::Harms> SearchBench::MeasureHarms(const Json& plan) {
 }
 
 // At the sizes of SOLVE's, with these players.
-absl::StatusOr<Json> SearchBench::FrontierOf(const std::vector<game::Player>& players) const {
+absl::StatusOr<Json> SearchBench::FrontierOf(const Players& players) const {
   Json frontier = Json::array();
   for (const Json& point : solved_.at("frontier")) {
-    NS_ASSIGN_OR_RETURN(const game::Plan plan, game::Solve(players, point.at("bytes").get<uint64_t>() - prepared_.header_bytes,
-                                                         game::kExactWorkOfMany));
+    NS_ASSIGN_OR_RETURN(const game::Plan plan, players.Solve(point.at("bytes").get<uint64_t>() - prepared_.header_bytes,
+                                                        game::kExactWorkOfMany));
     const uint64_t bytes = plan.bytes + prepared_.header_bytes;
     if (!frontier.empty() && frontier.back().at("bytes") == bytes) continue;
     frontier.push_back({{"bytes", bytes}, {"loss", plan.loss}});
@@ -153,7 +153,7 @@ absl::StatusOr<Json> SearchBench::FrontierOf(const std::vector<game::Player>& pl
 }
 
 absl::StatusOr<Json> SearchBench::PlanOf(const Measured& measured) const {
-  Players players{PlayersWith(measured.weights), players_.choices};
+  const Players players = PlayersWith(measured.weights);
   Json tensors = PlanTensors(players, measured.plan);
   bool coded = false;
   uint64_t bytes = 0;
@@ -184,7 +184,7 @@ absl::StatusOr<Json> SearchBench::PlanOf(const Measured& measured) const {
   plan["summary"] = Summarize(plan.at("file_bytes"), plan.at("target_bytes"), prepared_.parameters, measured.plan);
   plan["path"] = std::move(path);
   if (measured.weights != LossWeightsIn(solved_)) {
-    NS_ASSIGN_OR_RETURN(plan["frontier"], FrontierOf(players.players));
+    NS_ASSIGN_OR_RETURN(plan["frontier"], FrontierOf(players));
   }
   plan["tensors"] = std::move(tensors);
   return plan;

@@ -69,8 +69,8 @@ class SearchBench {
 
  private:
   SearchBench(const Task& task, Prepared prepared, OpenModel open);
-  absl::StatusOr<Json> FrontierOf(const std::vector<game::Player>& players) const;
-  std::vector<game::Player> PlayersWith(const std::vector<double>& weights) const;
+  absl::StatusOr<Json> FrontierOf(const Players& players) const;
+  Players PlayersWith(const std::vector<double>& weights) const;
   std::vector<Choice> ChoicesOf(const game::Plan& plan, double step_factor) const;
 
   const Task& task_;

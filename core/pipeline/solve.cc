@@ -58,19 +58,19 @@ std::string Summarize(const game::Plan& plan, uint64_t file_bytes, uint64_t targ
 }
 
 // The equilibrium at sizes from the smallest to the largest, evenly spaced on a logarithmic scale.
-absl::StatusOr<std::vector<FrontierPoint>> Frontier(absl::Span<const game::Player> players, uint64_t header_bytes) {
+absl::StatusOr<std::vector<FrontierPoint>> Frontier(const Players& players, uint64_t header_bytes) {
   constexpr int kPoints = 48;
   uint64_t largest = 0;
-  for (const game::Player& player : players) {
+  for (const game::Player& player : players.players) {
     uint64_t most = 0;
     for (const game::Strategy& strategy : player.strategies) most = std::max(most, strategy.bytes);
     largest += most;
   }
-  const double low = static_cast<double>(game::SmallestBytes(players)), high = static_cast<double>(largest);
+  const double low = static_cast<double>(players.SmallestBytes()), high = static_cast<double>(largest);
   std::vector<FrontierPoint> frontier;
   for (int i = 0; i < kPoints; ++i) {
     const double bytes = low * std::pow(high / low, static_cast<double>(i) / (kPoints - 1));
-    NS_ASSIGN_OR_RETURN(const game::Plan plan, game::Solve(players, static_cast<uint64_t>(std::ceil(bytes)), game::kExactWorkOfMany));
+    NS_ASSIGN_OR_RETURN(const game::Plan plan, players.Solve(static_cast<uint64_t>(std::ceil(bytes)), game::kExactWorkOfMany));
     if (!frontier.empty() && plan.bytes + header_bytes == frontier.back().bytes) continue;
     frontier.push_back({plan.bytes + header_bytes, plan.loss});
   }
@@ -102,7 +102,7 @@ absl::StatusOr<QualityOutcome> SolveForQuality(const Task& task, const OpenModel
   };
   const double tolerated = by_perplexity ? std::log1p(task.spec.quality) : task.spec.quality;
   return FindSmallestPassing(frontier, tolerated, by_perplexity, [&](uint64_t bytes) {
-    return game::Solve(players.players, bytes - prepared.header_bytes);
+    return players.Solve(bytes - prepared.header_bytes);
   }, measure);
 }
 
@@ -113,7 +113,7 @@ absl::StatusOr<Json> SolvePlan(const Task& task) {
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
   NS_ASSIGN_OR_RETURN(const Calibrated calibrated, ReadCalibrated(task));
   NS_ASSIGN_OR_RETURN(const Players players, ReadPlayers(prepared, open.model, calibrated.calibration, task.in_dir));
-  NS_ASSIGN_OR_RETURN(const std::vector<FrontierPoint> frontier, Frontier(players.players, prepared.header_bytes));
+  NS_ASSIGN_OR_RETURN(const std::vector<FrontierPoint> frontier, Frontier(players, prepared.header_bytes));
 
   QualityOutcome outcome;
   std::string summary;
@@ -126,8 +126,8 @@ absl::StatusOr<Json> SolvePlan(const Task& task) {
                               task.spec.TargetText(), OptimumText(outcome.plan));
   } else {
     target = task.spec.TargetBytes(prepared.parameters);
-    NS_RETURN_IF_ERROR(CheckFeasible(prepared, target, prepared.header_bytes + game::SmallestBytes(players.players)));
-    NS_ASSIGN_OR_RETURN(outcome.plan, game::Solve(players.players, target - prepared.header_bytes));
+    NS_RETURN_IF_ERROR(CheckFeasible(prepared, target, prepared.header_bytes + players.SmallestBytes()));
+    NS_ASSIGN_OR_RETURN(outcome.plan, players.Solve(target - prepared.header_bytes));
     summary = Summarize(outcome.plan, prepared.header_bytes + outcome.plan.bytes, target, prepared.parameters);
   }
   const game::Plan& plan = outcome.plan;

@@ -67,6 +67,7 @@ class MemoryWeights : public Weights {
 struct TinyOptions {
   uint32_t layers = 2, width = 48, heads = 4, kv_heads = 2, head_width = 16, ffn = 80, vocabulary = 97, context = 600;
   bool biases = false, tied = false;
+  uint32_t experts = 0, experts_used = 2, expert_ffn = 22;  // experts of "llama"; the architectures of experts have 5
 };
 
 // Weights are large enough that every part of the model shows in the logits.
@@ -77,6 +78,15 @@ inline std::shared_ptr<MemoryWeights> TinyModel(const std::string& architecture,
   if (gpt2) {
     o.kv_heads = o.heads;
     o.head_width = o.width / o.heads;
+  }
+  const bool olmoe = architecture == "olmoe";
+  if (olmoe || architecture == "qwen2moe" || architecture == "qwen3moe") o.experts = 5;
+  if (o.experts > 0) {
+    w->Count("expert_count", o.experts);
+    w->Count("expert_used_count", o.experts_used);
+    if (architecture == "llama" || olmoe) o.expert_ffn = o.ffn;
+    else w->Count("expert_feed_forward_length", o.expert_ffn);
+    if (architecture == "qwen2moe") w->Count("expert_shared_feed_forward_length", o.ffn);
   }
   w->Count("block_count", o.layers);
   w->Count("context_length", o.context);
@@ -120,14 +130,27 @@ inline std::shared_ptr<MemoryWeights> TinyModel(const std::string& architecture,
       matrix(b + "attn_q", query, o.width, bias || architecture == "qwen2");
       matrix(b + "attn_k", kv, o.width, bias || architecture == "qwen2");
       matrix(b + "attn_v", kv, o.width, bias || architecture == "qwen2");
-      matrix(b + "ffn_gate", o.ffn, o.width, bias);
     }
     matrix(b + "attn_output", o.width, query, bias);
-    matrix(b + "ffn_up", o.ffn, o.width, bias);
-    matrix(b + "ffn_down", o.width, o.ffn, bias);
-    if (architecture == "qwen3" || gemma) {
+    const auto feed_forward = [&](const std::string& which, uint32_t ffn, bool with_bias) {
+      if (!gpt2) matrix(b + "ffn_gate" + which, ffn, o.width, with_bias);
+      matrix(b + "ffn_up" + which, ffn, o.width, with_bias);
+      matrix(b + "ffn_down" + which, o.width, ffn, with_bias);
+    };
+    if (o.experts == 0) feed_forward("", o.ffn, bias);
+    for (uint32_t e = 0; e < o.experts; ++e) feed_forward("." + std::to_string(e), o.expert_ffn, false);
+    if (o.experts > 0) matrix(b + "ffn_gate_inp", o.experts, o.width, false);
+    if (architecture == "qwen2moe") {
+      feed_forward("_shexp", o.ffn, false);
+      matrix(b + "ffn_gate_inp_shexp", 1, o.width, false);
+    }
+    if (architecture == "qwen3" || architecture == "qwen3moe" || gemma) {
       norm(b + "attn_q_norm", o.head_width);
       norm(b + "attn_k_norm", o.head_width);
+    }
+    if (olmoe) {
+      norm(b + "attn_q_norm", query);
+      norm(b + "attn_k_norm", kv);
     }
     if (gemma) {
       norm(b + "post_attention_norm", o.width);

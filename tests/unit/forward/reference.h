@@ -3,6 +3,7 @@
 #ifndef NASHSWARM_TESTS_UNIT_FORWARD_REFERENCE_H_
 #define NASHSWARM_TESTS_UNIT_FORWARD_REFERENCE_H_
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <string>
@@ -132,7 +133,8 @@ class Reference {
   }
 
   void NormHeads(const std::string& name, Vector& x) const {
-    if (!Is("qwen3") && !Is("gemma3")) return;
+    if (Is("olmoe")) x = Norm(name, x);
+    if (!Is("qwen3") && !Is("qwen3moe") && !Is("gemma3")) return;
     for (size_t h = 0; h < x.size(); h += head_) {
       const Vector normed = Norm(name, Vector(x.begin() + h, x.begin() + h + head_));
       std::copy(normed.begin(), normed.end(), x.begin() + h);
@@ -190,7 +192,38 @@ class Reference {
     return out;
   }
 
+  // The experts of a token, the best first, and their weights.
+  std::vector<std::pair<int, double>> Route(const std::string& b, const Vector& x) const {
+    Vector p = Linear(b + "ffn_gate_inp", x);
+    double total = 0, chosen = 0;
+    for (double& logit : p) total += logit = std::exp(logit);
+    std::vector<std::pair<int, double>> best;
+    for (size_t e = 0; e < p.size(); ++e) best.emplace_back(static_cast<int>(e), p[e] / total);
+    std::stable_sort(best.begin(), best.end(), [](const auto& a, const auto& c) { return a.second > c.second; });
+    best.resize(Whole("expert_used_count", 0));
+    for (const auto& [expert, weight] : best) chosen += weight;
+    const auto it = w_.hyperparameters.find("expert_weights_norm");
+    const bool norm = it != w_.hyperparameters.end() ? std::get<bool>(it->second.data) : Is("llama") || Is("qwen3moe");
+    for (auto& [expert, weight] : best) weight /= norm ? chosen : 1;
+    return best;
+  }
+
+  Vector Experts(const std::string& b, const Vector& x) const {
+    Vector sum(width_);
+    const auto add = [&](const std::string& which, double weight) {
+      Vector up = Linear(b + "ffn_up" + which, x);
+      const Vector gate = Linear(b + "ffn_gate" + which, x);
+      for (size_t i = 0; i < up.size(); ++i) up[i] *= gate[i] / (1 + std::exp(-gate[i]));
+      const Vector down = Linear(b + "ffn_down" + which, up);
+      for (int i = 0; i < width_; ++i) sum[i] += weight * down[i];
+    };
+    for (const auto& [expert, weight] : Route(b, x)) add("." + std::to_string(expert), weight);
+    if (Is("qwen2moe")) add("_shexp", 1 / (1 + std::exp(-Linear(b + "ffn_gate_inp_shexp", x)[0])));
+    return sum;
+  }
+
   Vector FeedForward(const std::string& b, const Vector& x) const {
+    if (Whole("expert_count", 0) > 0) return Experts(b, x);
     const auto gelu = [](double u) {
       return 0.5 * u * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (u + 0.044715 * u * u * u)));
     };

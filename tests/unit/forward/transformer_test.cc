@@ -57,6 +57,16 @@ TEST(TransformerTest, LlamaWithBiasesAndTiedHead) { ExpectAsReference(TinyModel(
 TEST(TransformerTest, LlamaOfOneHead) { ExpectAsReference(TinyModel("llama", {.heads = 1, .kv_heads = 1})); }
 TEST(TransformerTest, Qwen2) { ExpectAsReference(TinyModel("qwen2", {.tied = true})); }
 TEST(TransformerTest, Qwen3) { ExpectAsReference(TinyModel("qwen3")); }
+TEST(TransformerTest, LlamaWithExperts) { ExpectAsReference(TinyModel("llama", {.experts = 8})); }
+TEST(TransformerTest, LlamaWithOneExpertOfOne) { ExpectAsReference(TinyModel("llama", {.experts = 1, .experts_used = 1})); }
+TEST(TransformerTest, Qwen2WithExperts) { ExpectAsReference(TinyModel("qwen2moe", {.experts_used = 3})); }
+TEST(TransformerTest, Qwen3WithExperts) { ExpectAsReference(TinyModel("qwen3moe", {.tied = true})); }
+TEST(TransformerTest, Olmoe) { ExpectAsReference(TinyModel("olmoe")); }
+TEST(TransformerTest, ExpertsWhoseWeightsAreSaidToBeNormalized) {
+  auto weights = TinyModel("olmoe");
+  weights->hyperparameters["expert_weights_norm"] = checkpoint::GgufValue::Bool(true);
+  ExpectAsReference(weights);
+}
 TEST(TransformerTest, Gemma3) { ExpectAsReference(TinyModel("gemma3", {.layers = 5})); }
 
 TEST(TransformerTest, Gemma3HasFiveLocalLayersToAGlobalOne) {
@@ -275,6 +285,11 @@ TEST(TransformerTest, InputOfNamesWhatALinearLayerReads) {
   EXPECT_EQ(InputOf("blk.3.ffn_gate.weight", true), "blk.3.ffn_in");
   EXPECT_EQ(InputOf("blk.3.ffn_up.weight", true), "blk.3.ffn_in");
   EXPECT_EQ(InputOf("blk.3.ffn_down.weight", true), "blk.3.ffn_down_in");
+  EXPECT_EQ(InputOf("blk.3.ffn_gate.17.weight", true), "blk.3.ffn_in.17");
+  EXPECT_EQ(InputOf("blk.3.ffn_down.0.weight", true), "blk.3.ffn_down_in.0");
+  EXPECT_EQ(InputOf("blk.3.ffn_up_shexp.weight", true), "blk.3.ffn_in");
+  EXPECT_EQ(InputOf("blk.3.ffn_down_shexp.weight", true), "blk.3.ffn_down_shexp_in");
+  EXPECT_EQ(InputOf("blk.3.ffn_gate_inp.weight", true), "");
   EXPECT_EQ(InputOf("output.weight", false), "head_in");
   EXPECT_EQ(InputOf("token_embd.weight", true), "head_in");
   for (const char* none : {"token_embd.weight", "blk.0.attn_norm.weight", "blk.0.attn_q.bias", "output_norm.weight", "",
