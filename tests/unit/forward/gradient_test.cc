@@ -44,7 +44,7 @@ class Checker {
     for (const auto& [tensor, rows] : gradients_.outputs) {
       const uint64_t outputs = weights_->tensors.at(tensor).shape.rows;
       const bool of_expert = Gradients::OfExpert(tensor);
-      if (!of_expert) ASSERT_EQ(rows.size(), batch_.tokens.size() * outputs) << tensor;
+      if (!of_expert) { ASSERT_EQ(rows.size(), batch_.tokens.size() * outputs) << tensor; }
       const std::string bias = tensor.substr(0, tensor.size() - 6) + "bias";
       std::vector<double> at_bias(outputs);
       for (size_t i = 0; i < rows.size(); ++i) at_bias[i % outputs] += rows[i];

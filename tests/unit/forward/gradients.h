@@ -27,7 +27,7 @@ struct Gradients : GradientTap {
   static bool OfExpert(const std::string& tensor) { return std::count(tensor.begin(), tensor.end(), '.') == 4; }
 
   static void Append(const TokenRows& rows, std::vector<float>* to, bool of_expert = false) {
-    if (!of_expert) EXPECT_EQ(to->size(), rows.first * rows.width);  // in order
+    if (!of_expert) { EXPECT_EQ(to->size(), rows.first * rows.width); }  // in order
     for (uint64_t t = 0; t < rows.tokens; ++t) {
       to->insert(to->end(), rows.data + t * rows.stride, rows.data + t * rows.stride + rows.width);
     }
