@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include "absl/strings/str_join.h"
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
@@ -214,6 +215,10 @@ absl::StatusOr<Calibration> Calibrate(const Subject& subject, const Request& req
                               material.search};
   NS_RETURN_IF_ERROR(CollectMoments(*transformer, *subject.model, sources, request.threads, moments_path, step("input moments")));
   NS_ASSIGN_OR_RETURN(const std::unique_ptr<Moments> moments, Moments::Open(moments_path));
+  for (uint64_t layer = 0; !material.calibration.empty() && transformer->experts() > 0 && layer < transformer->layers(); ++layer) {
+    const std::vector<float> tokens = moments->Vector(absl::StrCat(kExpertTokens, layer));
+    calibration.expert_tokens.emplace_back(tokens.begin(), tokens.end());
+  }
   if (!material.evaluation.empty()) {
     NS_ASSIGN_OR_RETURN(calibration.references,
                         MeasureReferences(*transformer, subject.weights, *subject.model, subject.source_weight_bytes,
@@ -226,6 +231,23 @@ absl::StatusOr<Calibration> Calibrate(const Subject& subject, const Request& req
                                            step("loss weights")));
   }
   return calibration;
+}
+
+std::string UnusedExperts(const Calibration& calibration) {
+  uint64_t unused = 0, all = 0;
+  std::string where;
+  for (size_t layer = 0; layer < calibration.expert_tokens.size(); ++layer) {
+    std::vector<size_t> experts;
+    for (size_t e = 0; e < calibration.expert_tokens[layer].size(); ++e) {
+      if (calibration.expert_tokens[layer][e] == 0) experts.push_back(e);
+    }
+    all += calibration.expert_tokens[layer].size();
+    unused += experts.size();
+    if (!experts.empty()) absl::StrAppend(&where, where.empty() ? "" : "; ", "layer ", layer, ": ", absl::StrJoin(experts, ", "));
+  }
+  if (unused == 0) return "";
+  return absl::StrCat("no calibration token used ", unused, " of ", all, " experts (", where,
+                      "): they are compressed as if all inputs of their layers were theirs; calibrate on more text, or on other text");
 }
 
 namespace {

@@ -63,7 +63,12 @@ struct Calibration {
   std::vector<TextUsed> texts;
   std::vector<LossWeight> loss_weights;       // empty when none were measured
   std::vector<Reference> references;          // the checkpoint first; empty without held-out text
+  // Of a mixture of experts that text was run through: by layer, how many calibration tokens used each expert.
+  std::vector<std::vector<uint64_t>> expert_tokens;
 };
+
+// In words, which experts the text never reached; "" when it reached all.
+std::string UnusedExperts(const Calibration& calibration);
 
 // What is going on ("moments", ...) and how far it all is, in tokens run through the whole model.
 using Progress = std::function<absl::Status(const std::string& step, uint64_t done, uint64_t total)>;

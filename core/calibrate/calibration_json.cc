@@ -39,7 +39,8 @@ Json ToJson(const Calibration& calibration) {
   for (const Reference& reference : calibration.references) {
     references.push_back({{"name", reference.name}, {"bytes", reference.bytes}, {"score", ToJson(reference.score)}});
   }
-  return {{"texts", std::move(texts)}, {"loss_weights", std::move(weights)}, {"references", std::move(references)}};
+  return {{"texts", std::move(texts)}, {"loss_weights", std::move(weights)}, {"references", std::move(references)},
+          {"expert_tokens", calibration.expert_tokens}};
 }
 
 absl::StatusOr<Calibration> ReadCalibration(const std::string& path) {
@@ -54,6 +55,7 @@ absl::StatusOr<Calibration> ReadCalibration(const std::string& path) {
     calibration.loss_weights.push_back({weight.at("tensor"), *quant::FormatByName(weight.at("format").get<std::string>()),
                                         weight.at("distortion"), weight.at("kl"), weight.at("matrix_distortion")});
   }
+  calibration.expert_tokens = json.at("expert_tokens").get<std::vector<std::vector<uint64_t>>>();
   for (const Json& reference : json.at("references")) {
     calibration.references.push_back({reference.at("name"), reference.at("bytes"), ScoreOf(reference.at("score"))});
   }

@@ -109,6 +109,33 @@ std::optional<report::SearchReport> SearchOf(const Json& plan, const Prepared& p
   return out;
 }
 
+// How much of the calibration text each expert saw, and the bits it got.
+std::optional<report::ExpertsReport> Experts(const ReportInputs& inputs) {
+  const auto& by_layer = inputs.calibration.expert_tokens;
+  if (by_layer.empty()) return std::nullopt;
+  report::ExpertsReport experts;
+  for (size_t layer = 0; layer < by_layer.size(); ++layer) {
+    experts.layers.push_back({static_cast<int>(layer), by_layer[layer], std::vector<double>(by_layer[layer].size())});
+  }
+  std::map<std::string, size_t> places;
+  for (size_t t = 0; t < inputs.prepared.tensors.size(); ++t) places[inputs.prepared.tensors[t].name] = t;
+  std::vector<std::vector<double>> weights(by_layer.size());
+  for (size_t layer = 0; layer < by_layer.size(); ++layer) weights[layer].resize(by_layer[layer].size());
+  for (const model::MappedTensor& tensor : inputs.open.model.tensors) {
+    const auto place = places.find(tensor.name);
+    if (tensor.expert < 0 || place == places.end()) continue;
+    const auto layer = static_cast<size_t>(tensor.layer), expert = static_cast<size_t>(tensor.expert);
+    const double count = static_cast<double>(inputs.prepared.tensors[place->second].weights());
+    experts.layers.at(layer).bits.at(expert) += count * inputs.assembled.tensors[place->second].bits_per_weight;
+    weights[layer][expert] += count;
+    experts.used = static_cast<int>(std::lrint(tensor.token_share * static_cast<double>(by_layer[layer].size())));
+  }
+  for (size_t layer = 0; layer < by_layer.size(); ++layer) {
+    for (size_t e = 0; e < by_layer[layer].size(); ++e) experts.layers[layer].bits[e] /= std::max(1.0, weights[layer][e]);
+  }
+  return experts;
+}
+
 std::string ModelName(const ReportInputs& inputs) {
   const std::string name = BaseName(JsonString(inputs.open.checkpoint->config(), "_name_or_path"));
   return name.empty() ? inputs.prepared.architecture : name;
@@ -148,7 +175,8 @@ report::Report BuildReport(const ReportInputs& inputs) {
     report.texts.push_back({text.purpose, text.source, text.sha256, text.bytes, text.tokens, text.context, text.note});
   }
   report.costs = Costs(inputs.task.history);
-  report.warnings = inputs.prepared.warnings;
+  report.warnings = inputs.summary.at("warnings").get<std::vector<std::string>>();
+  report.experts = Experts(inputs);
   return report;
 }
 

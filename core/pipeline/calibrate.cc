@@ -55,6 +55,7 @@ absl::StatusOr<Json> Calibrate(const Task& task) {
   for (const calibrate::TextUsed& text : calibration.texts) {
     if (!text.note.empty() && text.purpose == "calibration") task.observer->Log("info", text.note);
   }
+  if (const std::string unused = calibrate::UnusedExperts(calibration); !unused.empty()) task.observer->Log("warning", unused);
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, calibrate::kCalibrationFile),
                                       calibrate::ToJson(calibration).dump(1)));
   return Json{{"texts", calibration.texts.size()}, {"loss_weights", calibration.loss_weights.size()}};

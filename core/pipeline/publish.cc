@@ -33,6 +33,12 @@ Json ManifestTensors(const Prepared& prepared, const std::vector<AssembledTensor
   return out;
 }
 
+std::vector<std::string> Warnings(const Prepared& prepared, const calibrate::Calibration& calibration) {
+  std::vector<std::string> warnings = prepared.warnings;
+  if (const std::string unused = calibrate::UnusedExperts(calibration); !unused.empty()) warnings.push_back(unused);
+  return warnings;
+}
+
 // Over the matrices; vectors are exact, or as good as.
 double RelativeError(const Prepared& prepared, const std::vector<AssembledTensor>& tensors) {
   AssembledTensor total;
@@ -74,7 +80,7 @@ absl::StatusOr<Json> Publish(const Task& task) {
                   {"ratio_source", 1 - bytes / static_cast<double>(prepared.source_weight_bytes)},
                   {"relative_error", RelativeError(prepared, assembled.tensors)},
                   {"parameters", prepared.parameters},
-                  {"warnings", prepared.warnings},
+                  {"warnings", Warnings(prepared, calibrated.calibration)},
                   {"plan_summary", plan.at("summary")}};
   if (evaluation) summary["quality"] = QualityJson(*evaluation, calibrated.calibration);
   if (task.spec.is_nsq()) NS_RETURN_IF_ERROR(artifact::CopyCompanions(task.model_dir, summary.at("bits_per_weight"), artifact_dir));

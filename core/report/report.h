@@ -90,6 +90,18 @@ struct SearchReport {
   std::vector<SearchVariant> ablation;
 };
 
+// The experts of a layer.
+struct ExpertLayer {
+  int layer = 0;
+  std::vector<uint64_t> tokens;  // of the calibration text, that used each
+  std::vector<double> bits;      // per weight, of each
+};
+
+struct ExpertsReport {
+  int used = 0;                  // by a token, in a layer
+  std::vector<ExpertLayer> layers;
+};
+
 struct PriceStep {
   double price = 0;              // loss per byte
   uint64_t bytes = 0;            // of the file at this price
@@ -124,6 +136,7 @@ struct Report {
   std::vector<FrontierPoint> frontier;   // by size, ascending
   std::vector<Trial> trials;             // in the order they were measured
   std::optional<SearchReport> search;    // absent when there was none
+  std::optional<ExpertsReport> experts;  // of a mixture of experts that was calibrated
   std::vector<PriceStep> price_path;     // of the chosen plan, in order
   std::vector<TensorRow> tensors;        // in file order
   std::vector<TextUsed> texts;

@@ -24,6 +24,7 @@ std::string ToHtml(const Report& report) {
   body += HeadlineHtml(report);
   body += FrontierHtml(report);
   body += BitMapHtml(report);
+  body += ExpertsHtml(report);
   body += PricePathHtml(report);
   body += ErrorsHtml(report);
   body += TrialsHtml(report);

@@ -93,6 +93,19 @@ void Fields(V& v, T& search) requires std::is_same_v<std::remove_const_t<T>, Sea
 }
 
 template <typename V, typename T>
+void Fields(V& v, T& layer) requires std::is_same_v<std::remove_const_t<T>, ExpertLayer> {
+  v("layer", layer.layer);
+  v("tokens", layer.tokens);
+  v("bits_per_weight", layer.bits);
+}
+
+template <typename V, typename T>
+void Fields(V& v, T& experts) requires std::is_same_v<std::remove_const_t<T>, ExpertsReport> {
+  v("used", experts.used);
+  v("layers", experts.layers);
+}
+
+template <typename V, typename T>
 void Fields(V& v, T& step) requires std::is_same_v<std::remove_const_t<T>, PriceStep> {
   v("price", step.price);
   v("bytes", step.bytes);
@@ -134,6 +147,7 @@ void Fields(V& v, T& report) requires std::is_same_v<std::remove_const_t<T>, Rep
   v("frontier", report.frontier);
   v("trials", report.trials);
   v("search", report.search);
+  v("experts", report.experts);
   v("price_path", report.price_path);
   v("tensors", report.tensors);
   v("texts", report.texts);
