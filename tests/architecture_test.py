@@ -20,7 +20,6 @@ ALLOWED = {
     "core/calibrate": ["core/base", "core/blas", "core/quant", "core/feedback", "core/nsq", "core/checkpoint", "core/model",
                        "core/tokenizer", "core/forward", "core/evaluate"],
     "core/game": ["core/base", "core/quant", "core/checkpoint", "core/model"],
-    "core/game/routing": ["core/base"],
     "core/artifact": ["core/base", "core/quant", "core/coding", "core/nsq", "core/checkpoint", "core/model", "core/game"],
     "core/report": ["core/base"],
     "core/pipeline": ["core/base", "core/quant", "core/coding", "core/nsq", "core/checkpoint", "core/model", "core/tokenizer", "core/forward",
