@@ -1,0 +1,213 @@
+#include "core/routing/profile.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/base/status.h"
+
+namespace nashswarm::routing {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+}  // namespace
+
+Profile::Profile(const Game& game)
+    : game_(game), choices_(game.ids().size()), loads_(game.experts()), prices_(2 * game.experts()),
+      float_prices_(2 * game.experts()), chosen_worth_(game.group()), other_worth_(game.group()) {
+  for (size_t at = 0; at < choices_.size(); ++at) choices_[at] = 2 * game.ids()[at];
+  for (size_t token = 0; token < game.tokens(); ++token) {
+    for (size_t slot = 0; slot < game.top_k(); ++slot) choices_[game.At(token, slot)] |= 1;
+  }
+  Recount();
+}
+
+absl::Status Profile::Choose(absl::Span<const uint16_t> chosen) {
+  if (chosen.size() != game_.tokens() * game_.top_k()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "ROUTING_SHAPE",
+                     absl::StrCat(chosen.size(), " choices for ", game_.tokens(), " tokens x ", game_.top_k()));
+  }
+  std::vector<int32_t> choices(choices_.size());
+  for (size_t at = 0; at < choices.size(); ++at) choices[at] = 2 * game_.ids()[at];
+  for (size_t token = 0; token < game_.tokens(); ++token) {
+    for (size_t k = 0; k < game_.top_k(); ++k) {
+      const int32_t wanted = 2 * int32_t{chosen[token * game_.top_k() + k]};
+      size_t slot = 0;  // a second choice of one expert finds it odd
+      while (slot < game_.group() && choices[game_.At(token, slot)] != wanted) ++slot;
+      if (slot == game_.group()) {
+        return MakeError(absl::StatusCode::kInvalidArgument, "ROUTING_CHOICE",
+                         absl::StrCat("token ", token, " chose expert ", wanted / 2, " twice or outside of its group"));
+      }
+      choices[game_.At(token, slot)] |= 1;
+    }
+  }
+  choices_ = std::move(choices);
+  Recount();
+  return absl::OkStatus();
+}
+
+void Profile::Recount() {
+  std::fill(loads_.begin(), loads_.end(), 0);
+  const bool agreeing = !game_.neighbours().empty();
+  if (agreeing) agreeing_.assign(game_.blocks() * game_.experts() * kLanes, 0);
+  cosine_sum_ = 0;
+  for (size_t token = 0; token < game_.tokens(); ++token) {
+    for (size_t slot = 0; slot < game_.group(); ++slot) {
+      const size_t at = game_.At(token, slot);
+      if ((choices_[at] & 1) == 0) continue;
+      const auto expert = static_cast<size_t>(choices_[at] >> 1);
+      ++loads_[expert];
+      if (agreeing) Agree(token, expert, 1);
+      if (!game_.cosines().empty()) cosine_sum_ += game_.cosines()[at];
+    }
+  }
+  for (size_t expert = 0; expert < game_.experts(); ++expert) SetPrices(expert);
+}
+
+void Profile::SetPrices(size_t expert) {
+  prices_[2 * expert] = game_.cost(loads_[expert] + 1);
+  prices_[2 * expert + 1] = game_.cost(loads_[expert]);
+  float_prices_[2 * expert] = static_cast<float>(prices_[2 * expert]);
+  float_prices_[2 * expert + 1] = static_cast<float>(prices_[2 * expert + 1]);
+}
+
+void Profile::Agree(size_t token, size_t expert, int32_t by) {
+  const Neighbours& neighbours = game_.neighbours();
+  for (uint32_t n = neighbours.start[token]; n < neighbours.start[token + 1]; ++n) {
+    const size_t other = neighbours.of[n];
+    agreeing_[(other / kLanes * game_.experts() + expert) * kLanes + other % kLanes] += by;
+  }
+}
+
+uint32_t Profile::Differing(size_t block) const {
+  const size_t at = block * game_.group() * kLanes;
+  const BlockView view = {
+      .group = game_.group(),
+      .values = &game_.values()[at],
+      .choices = &choices_[at],
+      .prices = float_prices_.data(),
+      .agreeing = agreeing_.empty() ? nullptr : &agreeing_[block * game_.experts() * kLanes],
+      .agreement = static_cast<float>(game_.agreement()),
+  };
+  return ActiveKernels().differ(view, static_cast<float>(game_.least_gain() - game_.rounding()));
+}
+
+void Profile::Weigh(size_t token) {
+  for (size_t slot = 0; slot < game_.group(); ++slot) {
+    const size_t at = game_.At(token, slot);
+    const int32_t choice = choices_[at];
+    double worth = static_cast<double>(game_.values()[at]) - prices_[static_cast<size_t>(choice)];
+    if (!agreeing_.empty()) {
+      const size_t place = token / kLanes * game_.experts() + static_cast<size_t>(choice >> 1);
+      worth += game_.agreement() * agreeing_[place * kLanes + token % kLanes];
+    }
+    const bool chosen = (choice & 1) != 0;
+    chosen_worth_[slot] = chosen ? worth : kInfinity;
+    other_worth_[slot] = chosen ? -kInfinity : worth;
+  }
+}
+
+// Of equally good ones the slot nearest to the token comes in, and the farthest goes.
+Profile::Exchange Profile::BestExchange() const {
+  size_t out = 0, in = 0;
+  for (size_t slot = 1; slot < game_.group(); ++slot) {
+    out = chosen_worth_[slot] <= chosen_worth_[out] ? slot : out;
+    in = other_worth_[slot] > other_worth_[in] ? slot : in;
+  }
+  return {out, in, other_worth_[in] - chosen_worth_[out]};
+}
+
+void Profile::Apply(size_t token, size_t out, size_t in) {
+  const size_t at_out = game_.At(token, out), at_in = game_.At(token, in);
+  const auto left = static_cast<size_t>(choices_[at_out] >> 1), joined = static_cast<size_t>(choices_[at_in] >> 1);
+  choices_[at_out] &= ~1;
+  choices_[at_in] |= 1;
+  --loads_[left];
+  ++loads_[joined];
+  SetPrices(left);
+  SetPrices(joined);
+  if (!agreeing_.empty()) {
+    Agree(token, left, -1);
+    Agree(token, joined, 1);
+  }
+  if (!game_.cosines().empty()) {
+    cosine_sum_ += static_cast<double>(game_.cosines()[at_in]) - static_cast<double>(game_.cosines()[at_out]);
+  }
+}
+
+double Profile::Move(size_t token) {
+  Weigh(token);
+  double gain = 0;
+  for (;;) {
+    const Exchange best = BestExchange();
+    if (!(best.gain > game_.least_gain())) return gain;
+    Apply(token, best.out, best.in);
+    gain += best.gain;
+    // To leave what was joined would free as much as joining cost, and the other way round.
+    other_worth_[best.out] = chosen_worth_[best.out];
+    chosen_worth_[best.in] = other_worth_[best.in];
+    chosen_worth_[best.out] = kInfinity;
+    other_worth_[best.in] = -kInfinity;
+  }
+}
+
+double Profile::Regret(size_t token) {
+  Weigh(token);
+  double gain = 0;
+  for (;;) {
+    const Exchange best = BestExchange();
+    if (!(best.gain > 0)) return gain;
+    gain += best.gain;
+    // Neither is looked at again: what came in stays in the best response, what went stays out.
+    chosen_worth_[best.out] = kInfinity;
+    other_worth_[best.in] = -kInfinity;
+  }
+}
+
+double Profile::Potential() const {
+  double values = 0, congestion = 0;
+  for (size_t at = 0; at < choices_.size(); ++at) {
+    if (choices_[at] & 1) values += static_cast<double>(game_.values()[at]);
+  }
+  std::vector<double> upto(1, 0.0);  // cost(1) + .. + cost(n)
+  upto.reserve(game_.tokens() + 1);
+  for (size_t n = 1; n <= game_.tokens(); ++n) upto.push_back(upto.back() + game_.cost(n));
+  for (const uint32_t load : loads_) congestion += upto[load];
+  return values - congestion + game_.agreement() * static_cast<double>(Agreements());
+}
+
+int64_t Profile::Agreements() const {
+  if (agreeing_.empty()) return 0;
+  int64_t twice = 0;  // each of a pair counts it
+  for (size_t token = 0; token < game_.tokens(); ++token) {
+    for (size_t slot = 0; slot < game_.group(); ++slot) {
+      const int32_t choice = choices_[game_.At(token, slot)];
+      if ((choice & 1) == 0) continue;
+      const size_t place = token / kLanes * game_.experts() + static_cast<size_t>(choice >> 1);
+      twice += agreeing_[place * kLanes + token % kLanes];
+    }
+  }
+  return twice / 2;
+}
+
+double Profile::LoadVariation() const {
+  const double mean = static_cast<double>(game_.tokens() * game_.top_k()) / static_cast<double>(game_.experts());
+  double squares = 0;
+  for (const uint32_t load : loads_) squares += (load - mean) * (load - mean);
+  return std::sqrt(squares / static_cast<double>(game_.experts())) / mean;
+}
+
+std::vector<uint16_t> Profile::Chosen() const {
+  std::vector<uint16_t> chosen;
+  chosen.reserve(game_.tokens() * game_.top_k());
+  for (size_t token = 0; token < game_.tokens(); ++token) {
+    for (size_t slot = 0; slot < game_.group(); ++slot) {
+      const int32_t choice = choices_[game_.At(token, slot)];
+      if (choice & 1) chosen.push_back(static_cast<uint16_t>(choice >> 1));
+    }
+  }
+  return chosen;
+}
+
+}  // namespace nashswarm::routing

@@ -1,0 +1,81 @@
+#include "core/routing/routing.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "core/base/status.h"
+#include "core/routing/game.h"
+#include "core/routing/profile.h"
+
+namespace nashswarm::routing {
+namespace {
+
+struct Round {
+  int64_t moves = 0;
+  double gain = 0;
+};
+
+// One turn of every token, against the loads as the tokens before it left them.
+Round PlayRound(const Game& game, Profile& profile) {
+  Round round;
+  for (size_t block = 0; block < game.blocks(); ++block) {
+    for (uint32_t bits = profile.Differing(block); bits != 0; bits &= bits - 1) {
+      const double gain = profile.Move(block * kLanes + static_cast<size_t>(std::countr_zero(bits)));
+      round.moves += gain > 0 ? 1 : 0;
+      round.gain += gain;
+    }
+  }
+  return round;
+}
+
+double MeanCosine(const Game& game, const Profile& profile) {
+  return profile.CosineSum() / static_cast<double>(game.tokens() * game.top_k());
+}
+
+void NoteRound(const Game& game, const Profile& profile, double potential, Result& result) {
+  result.potential.push_back(potential);
+  if (!game.cosines().empty()) result.cohesion.push_back(MeanCosine(game, profile));
+}
+
+}  // namespace
+
+absl::StatusOr<Result> Route(const Batch& batch, const Options& options) {
+  NS_ASSIGN_OR_RETURN(const Game game, Game::Make(batch, options));
+  Profile profile(game);
+  Result result;
+  double potential = profile.Potential();
+  NoteRound(game, profile, potential, result);
+  while (!result.ended && result.rounds < options.max_rounds) {
+    const Round round = PlayRound(game, profile);
+    ++result.rounds;
+    result.moves.push_back(round.moves);
+    result.ended = round.moves == 0;
+    potential += round.gain;
+    NoteRound(game, profile, potential, result);
+  }
+  for (size_t token = 0; token < game.tokens(); ++token) result.max_gain = std::max(result.max_gain, profile.Regret(token));
+  result.nash = result.max_gain <= static_cast<double>(game.top_k()) * game.least_gain();
+  result.chosen = profile.Chosen();
+  result.loads = profile.loads();
+  result.load_variation = profile.LoadVariation();
+  return result;
+}
+
+absl::StatusOr<Evaluation> Evaluate(const Batch& batch, const Options& options, absl::Span<const uint16_t> chosen) {
+  NS_ASSIGN_OR_RETURN(const Game game, Game::Make(batch, options));
+  Profile profile(game);
+  NS_RETURN_IF_ERROR(profile.Choose(chosen));
+  Evaluation evaluation;
+  evaluation.potential = profile.Potential();
+  for (size_t token = 0; token < game.tokens(); ++token) {
+    const double gain = profile.Regret(token);
+    evaluation.max_gain = std::max(evaluation.max_gain, gain);
+    evaluation.mean_gain += gain / static_cast<double>(game.tokens());
+  }
+  evaluation.cohesion = MeanCosine(game, profile);
+  evaluation.loads = profile.loads();
+  evaluation.load_variation = profile.LoadVariation();
+  return evaluation;
+}
+
+}  // namespace nashswarm::routing
