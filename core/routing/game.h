@@ -26,6 +26,7 @@ class Game {
   size_t group() const { return group_; }
   size_t blocks() const { return (tokens_ + kLanes - 1) / kLanes; }
   double least_gain() const { return least_gain_; }
+  size_t BlockTokens(size_t block) const { return tokens_ - block * kLanes < kLanes ? tokens_ - block * kLanes : kLanes; }
   size_t At(size_t token, size_t slot) const { return (token / kLanes * group_ + slot) * kLanes + token % kLanes; }
 
   // [blocks x group x 16]; the last block's lanes past the last token hold experts too.

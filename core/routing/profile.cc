@@ -13,9 +13,16 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
+void Prices::Set(size_t expert, double join, double stay) {
+  exact_[2 * expert] = join;
+  exact_[2 * expert + 1] = stay;
+  rounded_[2 * expert] = static_cast<float>(join);
+  rounded_[2 * expert + 1] = static_cast<float>(stay);
+}
+
 Profile::Profile(const Game& game)
-    : game_(game), choices_(game.ids().size()), loads_(game.experts()), prices_(2 * game.experts()),
-      float_prices_(2 * game.experts()), chosen_worth_(game.group()), other_worth_(game.group()) {
+    : game_(game), choices_(game.ids().size()), loads_(game.experts()), prices_(game.experts()),
+      chosen_worth_(game.group()), other_worth_(game.group()) {
   for (size_t at = 0; at < choices_.size(); ++at) choices_[at] = 2 * game.ids()[at];
   for (size_t token = 0; token < game.tokens(); ++token) {
     for (size_t slot = 0; slot < game.top_k(); ++slot) choices_[game.At(token, slot)] |= 1;
@@ -66,10 +73,7 @@ void Profile::Recount() {
 }
 
 void Profile::SetPrices(size_t expert) {
-  prices_[2 * expert] = game_.cost(loads_[expert] + 1);
-  prices_[2 * expert + 1] = game_.cost(loads_[expert]);
-  float_prices_[2 * expert] = static_cast<float>(prices_[2 * expert]);
-  float_prices_[2 * expert + 1] = static_cast<float>(prices_[2 * expert + 1]);
+  prices_.Set(expert, game_.cost(loads_[expert] + 1), game_.cost(loads_[expert]));
 }
 
 void Profile::Agree(size_t token, size_t expert, int32_t by) {
@@ -80,29 +84,32 @@ void Profile::Agree(size_t token, size_t expert, int32_t by) {
   }
 }
 
-uint32_t Profile::Differing(size_t block) const {
+uint32_t Profile::Differing(size_t block, const Prices& prices) const {
   const size_t at = block * game_.group() * kLanes;
   const BlockView view = {
       .group = game_.group(),
       .values = &game_.values()[at],
       .choices = &choices_[at],
-      .prices = float_prices_.data(),
+      .prices = prices.rounded(),
       .agreeing = agreeing_.empty() ? nullptr : &agreeing_[block * game_.experts() * kLanes],
       .agreement = static_cast<float>(game_.agreement()),
   };
   return ActiveKernels().differ(view, static_cast<float>(game_.least_gain() - game_.rounding()));
 }
 
-void Profile::Weigh(size_t token) {
+double Profile::Worth(size_t token, size_t slot, const Prices& prices) const {
+  const size_t at = game_.At(token, slot);
+  const int32_t choice = choices_[at];
+  const double worth = static_cast<double>(game_.values()[at]) - prices[choice];
+  if (agreeing_.empty()) return worth;
+  const size_t place = token / kLanes * game_.experts() + static_cast<size_t>(choice >> 1);
+  return worth + game_.agreement() * agreeing_[place * kLanes + token % kLanes];
+}
+
+void Profile::Weigh(size_t token, const Prices& prices) {
   for (size_t slot = 0; slot < game_.group(); ++slot) {
-    const size_t at = game_.At(token, slot);
-    const int32_t choice = choices_[at];
-    double worth = static_cast<double>(game_.values()[at]) - prices_[static_cast<size_t>(choice)];
-    if (!agreeing_.empty()) {
-      const size_t place = token / kLanes * game_.experts() + static_cast<size_t>(choice >> 1);
-      worth += game_.agreement() * agreeing_[place * kLanes + token % kLanes];
-    }
-    const bool chosen = (choice & 1) != 0;
+    const double worth = Worth(token, slot, prices);
+    const bool chosen = (choices_[game_.At(token, slot)] & 1) != 0;
     chosen_worth_[slot] = chosen ? worth : kInfinity;
     other_worth_[slot] = chosen ? -kInfinity : worth;
   }
@@ -136,24 +143,47 @@ void Profile::Apply(size_t token, size_t out, size_t in) {
   }
 }
 
+// To leave what was joined frees as much as joining cost, and the other way round: their worth stays.
+void Profile::Swap(size_t out, size_t in) {
+  other_worth_[out] = chosen_worth_[out];
+  chosen_worth_[in] = other_worth_[in];
+  chosen_worth_[out] = kInfinity;
+  other_worth_[in] = -kInfinity;
+}
+
 double Profile::Move(size_t token) {
-  Weigh(token);
+  Weigh(token, prices_);
   double gain = 0;
   for (;;) {
     const Exchange best = BestExchange();
     if (!(best.gain > game_.least_gain())) return gain;
     Apply(token, best.out, best.in);
+    Swap(best.out, best.in);
     gain += best.gain;
-    // To leave what was joined would free as much as joining cost, and the other way round.
-    other_worth_[best.out] = chosen_worth_[best.out];
-    chosen_worth_[best.in] = other_worth_[best.in];
-    chosen_worth_[best.out] = kInfinity;
-    other_worth_[best.in] = -kInfinity;
   }
 }
 
+double Profile::MoveToward(size_t token, const Prices& prices) {
+  Weigh(token, prices);
+  double gain = 0;
+  for (;;) {
+    const Exchange best = BestExchange();
+    if (!(best.gain > game_.least_gain())) return gain;
+    const double truly = Worth(token, best.in, prices_) - Worth(token, best.out, prices_);
+    if (!(truly > game_.least_gain())) return gain;
+    Apply(token, best.out, best.in);
+    Swap(best.out, best.in);
+    gain += truly;
+  }
+}
+
+void Profile::CountChoices(size_t block, std::vector<double>& counts) const {
+  const size_t from = block * game_.group() * kLanes, to = from + game_.group() * kLanes;
+  for (size_t at = from; at < to; ++at) counts[static_cast<size_t>(choices_[at] >> 1)] += choices_[at] & 1;
+}
+
 double Profile::Regret(size_t token) {
-  Weigh(token);
+  Weigh(token, prices_);
   double gain = 0;
   for (;;) {
     const Exchange best = BestExchange();

@@ -12,6 +12,19 @@
 
 namespace nashswarm::routing {
 
+// What experts cost, by the index of BlockView::choices; in doubles and, for the kernels, the same in floats.
+class Prices {
+ public:
+  explicit Prices(size_t experts) : exact_(2 * experts), rounded_(2 * experts) {}
+  void Set(size_t expert, double join, double stay);
+  double operator[](int32_t choice) const { return exact_[static_cast<size_t>(choice)]; }
+  const float* rounded() const { return rounded_.data(); }
+
+ private:
+  std::vector<double> exact_;
+  std::vector<float> rounded_;
+};
+
 // Refers to the game, which must outlive it. The utilities are in doubles; only Differing compares in floats.
 class Profile {
  public:
@@ -20,14 +33,21 @@ class Profile {
   // Another choice, [tokens x top_k]. INVALID_ARGUMENT / ROUTING_SHAPE, ROUTING_CHOICE; the profile is then unchanged.
   absl::Status Choose(absl::Span<const uint16_t> chosen);
 
-  // Bit l: the best response of token 16 * block + l to the others differs from its choice, as far as floats can tell: it
-  // may be set where the difference is less than Game::rounding, and is never unset where there is one.
-  uint32_t Differing(size_t block) const;
+  // What the loads make of the experts' costs.
+  const Prices& prices() const { return prices_; }
+
+  // Bit l: the best response of token 16 * block + l at `prices` differs from its choice, as far as floats can tell: it may
+  // be set where the gain is less than Game::rounding from the least gain, and is never unset where there is one.
+  uint32_t Differing(size_t block, const Prices& prices) const;
 
   // Changes the token's set to its best response: exchanges the least of its experts for the best of the others while that
   // gains more than the game's least gain. What an expert is worth to the token does not depend on the rest of its set, so
   // that this ends with the top_k best. Returns the gain, 0 when it stays.
   double Move(size_t token);
+  // The same at other prices, as far as each exchange gains more than the least gain at the true ones too.
+  double MoveToward(size_t token, const Prices& prices);
+  // Adds one for each expert of each token of the block.
+  void CountChoices(size_t block, std::vector<double>& counts) const;
 
   // What the token would gain by its best response, 0 or more. Independent of Differing.
   double Regret(size_t token);
@@ -47,17 +67,18 @@ class Profile {
   };
   void Recount();  // loads, prices, agreement and cosines, from choices_
   void SetPrices(size_t expert);
-  void Weigh(size_t token);
+  double Worth(size_t token, size_t slot, const Prices& prices) const;
+  void Weigh(size_t token, const Prices& prices);
   Exchange BestExchange() const;
   void Apply(size_t token, size_t out, size_t in);
+  void Swap(size_t out, size_t in);
   void Agree(size_t token, size_t expert, int32_t by);
 
   const Game& game_;
-  std::vector<int32_t> choices_;      // see BlockView; of lanes past the last token nothing is chosen
-  std::vector<int32_t> agreeing_;     // [blocks x experts x 16], see BlockView; empty without neighbours
-  std::vector<uint32_t> loads_;       // [experts]
-  std::vector<double> prices_;        // [2 * experts]
-  std::vector<float> float_prices_;   // the same
+  std::vector<int32_t> choices_;   // see BlockView; of lanes past the last token nothing is chosen
+  std::vector<int32_t> agreeing_;  // [blocks x experts x 16], see BlockView; empty without neighbours
+  std::vector<uint32_t> loads_;    // [experts]
+  Prices prices_;
   double cosine_sum_ = 0;
 
   // Of the token that is looked at, by slot: what the slot is worth, when chosen and when not; infinite otherwise.
