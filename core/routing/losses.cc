@@ -47,8 +47,7 @@ absl::StatusOr<LossTerms> ComputeLossTerms(const Batch& batch, const Options& op
   const double pairs = static_cast<double>(game.neighbours().of.size()) / 2;
   if (pairs > 0) terms.alignment = static_cast<double>(profile.Agreements()) / (static_cast<double>(game.top_k()) * pairs);
   terms.cohesion = profile.CosineSum() / static_cast<double>(game.tokens() * game.top_k());
-  for (size_t token = 0; token < game.tokens(); ++token) terms.nash += profile.Regret(token);
-  terms.nash /= static_cast<double>(game.tokens());
+  terms.nash = profile.AllGains().mean;
   return terms;
 }
 

@@ -10,6 +10,9 @@ namespace nashswarm::routing {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// By whether a slot is chosen: makes its worth one that is never the least of the chosen, never the greatest of the others.
+// Added, not branched on, because no processor foresees which slots are chosen.
+constexpr double kToChosen[2] = {kInfinity, 0}, kToOther[2] = {0, -kInfinity};
 
 }  // namespace
 
@@ -99,30 +102,35 @@ uint32_t Profile::Differing(size_t block, const Prices& prices) const {
 
 double Profile::Worth(size_t token, size_t slot, const Prices& prices) const {
   const size_t at = game_.At(token, slot);
-  const int32_t choice = choices_[at];
-  const double worth = static_cast<double>(game_.values()[at]) - prices[choice];
-  if (agreeing_.empty()) return worth;
-  const size_t place = token / kLanes * game_.experts() + static_cast<size_t>(choice >> 1);
-  return worth + game_.agreement() * agreeing_[place * kLanes + token % kLanes];
+  const double worth = static_cast<double>(game_.values()[at]) - prices[choices_[at]];
+  return agreeing_.empty() ? worth : worth + game_.agreement() * Agreeing(token, static_cast<size_t>(choices_[at] >> 1));
 }
 
 void Profile::Weigh(size_t token, const Prices& prices) {
+  const int32_t* choices = &choices_[game_.At(token, 0)];
+  const float* values = &game_.values()[game_.At(token, 0)];
+  const bool agreeing = !agreeing_.empty();
   for (size_t slot = 0; slot < game_.group(); ++slot) {
-    const double worth = Worth(token, slot, prices);
-    const bool chosen = (choices_[game_.At(token, slot)] & 1) != 0;
-    chosen_worth_[slot] = chosen ? worth : kInfinity;
-    other_worth_[slot] = chosen ? -kInfinity : worth;
+    const int32_t choice = choices[slot * kLanes];
+    double worth = static_cast<double>(values[slot * kLanes]) - prices[choice];
+    if (agreeing) worth += game_.agreement() * Agreeing(token, static_cast<size_t>(choice >> 1));
+    chosen_worth_[slot] = worth + kToChosen[choice & 1];
+    other_worth_[slot] = worth + kToOther[choice & 1];
   }
 }
 
 // Of equally good ones the slot nearest to the token comes in, and the farthest goes.
 Profile::Exchange Profile::BestExchange() const {
   size_t out = 0, in = 0;
+  double least = chosen_worth_[0], greatest = other_worth_[0];
   for (size_t slot = 1; slot < game_.group(); ++slot) {
-    out = chosen_worth_[slot] <= chosen_worth_[out] ? slot : out;
-    in = other_worth_[slot] > other_worth_[in] ? slot : in;
+    const double chosen = chosen_worth_[slot], other = other_worth_[slot];
+    out = chosen <= least ? slot : out;
+    in = other > greatest ? slot : in;
+    least = std::min(least, chosen);
+    greatest = std::max(greatest, other);
   }
-  return {out, in, other_worth_[in] - chosen_worth_[out]};
+  return {out, in, greatest - least};
 }
 
 void Profile::Apply(size_t token, size_t out, size_t in) {
@@ -141,6 +149,10 @@ void Profile::Apply(size_t token, size_t out, size_t in) {
   if (!game_.cosines().empty()) {
     cosine_sum_ += static_cast<double>(game_.cosines()[at_in]) - static_cast<double>(game_.cosines()[at_out]);
   }
+}
+
+int32_t Profile::Agreeing(size_t token, size_t expert) const {
+  return agreeing_[(token / kLanes * game_.experts() + expert) * kLanes + token % kLanes];
 }
 
 // To leave what was joined frees as much as joining cost, and the other way round: their worth stays.
@@ -182,6 +194,39 @@ void Profile::CountChoices(size_t block, std::vector<double>& counts) const {
   for (size_t at = from; at < to; ++at) counts[static_cast<size_t>(choices_[at] >> 1)] += choices_[at] & 1;
 }
 
+Profile::Gains Profile::AllGains() {
+  Gains gains;
+  for (size_t block = 0; block < game_.blocks(); ++block) AddGains(block, gains);
+  gains.mean /= static_cast<double>(game_.tokens());
+  return gains;
+}
+
+// Most tokens gain nothing where the game has ended, which shows without sorting.
+void Profile::AddGains(size_t block, Gains& gains) {
+  double least[kLanes], greatest[kLanes];
+  std::fill_n(least, kLanes, kInfinity);
+  std::fill_n(greatest, kLanes, -kInfinity);
+  for (size_t slot = 0; slot < game_.group(); ++slot) {
+    const size_t at = (block * game_.group() + slot) * kLanes;
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      const int32_t choice = choices_[at + lane];
+      double worth = static_cast<double>(game_.values()[at + lane]) - prices_[choice];
+      if (!agreeing_.empty()) {
+        worth += game_.agreement() * Agreeing(block * kLanes + lane, static_cast<size_t>(choice >> 1));
+      }
+      least[lane] = std::min(least[lane], worth + kToChosen[choice & 1]);
+      greatest[lane] = std::max(greatest[lane], worth + kToOther[choice & 1]);
+    }
+  }
+  for (size_t lane = 0; lane < game_.BlockTokens(block); ++lane) {
+    if (!(greatest[lane] > least[lane])) continue;
+    const double gain = Regret(block * kLanes + lane);
+    gains.greatest = std::max(gains.greatest, gain);
+    gains.mean += gain;
+  }
+}
+
+// The sum of the best exchanges that gain.
 double Profile::Regret(size_t token) {
   Weigh(token, prices_);
   double gain = 0;
@@ -213,9 +258,7 @@ int64_t Profile::Agreements() const {
   for (size_t token = 0; token < game_.tokens(); ++token) {
     for (size_t slot = 0; slot < game_.group(); ++slot) {
       const int32_t choice = choices_[game_.At(token, slot)];
-      if ((choice & 1) == 0) continue;
-      const size_t place = token / kLanes * game_.experts() + static_cast<size_t>(choice >> 1);
-      twice += agreeing_[place * kLanes + token % kLanes];
+      if (choice & 1) twice += Agreeing(token, static_cast<size_t>(choice >> 1));
     }
   }
   return twice / 2;

@@ -49,8 +49,11 @@ class Profile {
   // Adds one for each expert of each token of the block.
   void CountChoices(size_t block, std::vector<double>& counts) const;
 
-  // What the token would gain by its best response, 0 or more. Independent of Differing.
-  double Regret(size_t token);
+  // What the tokens would gain by their best responses, each alone; 0 or more. Independent of Differing.
+  struct Gains {
+    double greatest = 0, mean = 0;
+  };
+  Gains AllGains();
 
   double Potential() const;
   double CosineSum() const { return cosine_sum_; }  // over all tokens and their experts; 0 without centres
@@ -67,6 +70,9 @@ class Profile {
   };
   void Recount();  // loads, prices, agreement and cosines, from choices_
   void SetPrices(size_t expert);
+  void AddGains(size_t block, Gains& gains);
+  double Regret(size_t token);
+  int32_t Agreeing(size_t token, size_t expert) const;
   double Worth(size_t token, size_t slot, const Prices& prices) const;
   void Weigh(size_t token, const Prices& prices);
   Exchange BestExchange() const;

@@ -73,7 +73,7 @@ absl::StatusOr<Result> Route(const Batch& batch, const Options& options) {
     potential += round.gain;
     NoteRound(game, profile, potential, result);
   }
-  for (size_t token = 0; token < game.tokens(); ++token) result.max_gain = std::max(result.max_gain, profile.Regret(token));
+  result.max_gain = profile.AllGains().greatest;
   result.nash = result.max_gain <= static_cast<double>(game.top_k()) * game.least_gain();
   result.chosen = profile.Chosen();
   result.loads = profile.loads();
@@ -87,11 +87,9 @@ absl::StatusOr<Evaluation> Evaluate(const Batch& batch, const Options& options, 
   NS_RETURN_IF_ERROR(profile.Choose(chosen));
   Evaluation evaluation;
   evaluation.potential = profile.Potential();
-  for (size_t token = 0; token < game.tokens(); ++token) {
-    const double gain = profile.Regret(token);
-    evaluation.max_gain = std::max(evaluation.max_gain, gain);
-    evaluation.mean_gain += gain / static_cast<double>(game.tokens());
-  }
+  const Profile::Gains gains = profile.AllGains();
+  evaluation.max_gain = gains.greatest;
+  evaluation.mean_gain = gains.mean;
   evaluation.cohesion = MeanCosine(game, profile);
   evaluation.loads = profile.loads();
   evaluation.load_variation = profile.LoadVariation();
