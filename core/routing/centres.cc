@@ -28,7 +28,7 @@ absl::StatusOr<Centres> Centres::Make(absl::Span<const float> rows, size_t exper
   }
   std::vector<float> products(exact.size(), 0.0f);
   if (greatest > 0) {
-    std::transform(exact.begin(), exact.end(), products.begin(), [&](double p) { return static_cast<float>(p / greatest); });
+    for (size_t at = 0; at < exact.size(); ++at) products[at] = static_cast<float>(exact[at] / greatest);
   }
   return Centres(experts, std::move(products));
 }

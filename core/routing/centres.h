@@ -1,5 +1,5 @@
-// The experts' centres, the rows of a layer's router, as far as routing needs them: their products with one another. Made
-// once for a layer and used for all of its batches.
+// The experts' centres, the rows of a layer's router, as far as routing needs them: their products with one another.
+// Made once for a layer and used for all of its batches.
 #ifndef NASHSWARM_CORE_ROUTING_CENTRES_H_
 #define NASHSWARM_CORE_ROUTING_CENTRES_H_
 

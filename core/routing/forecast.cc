@@ -5,9 +5,10 @@
 namespace nashswarm::routing {
 namespace {
 
-// Steps of kStep / (kStart + blocks). With kStep = 1 the forecast would be the mean of all samples, and the first ones, made
-// at the wrong prices, would count for ever; with more it forgets them, and is noisier. Of the pairs tried on 2048 tokens,
-// 64 experts, these and others from 2 to 4 and 10 to 30 leave about the same moves to the rounds that follow.
+// Steps of kStep / (kStart + blocks). With kStep = 1 the forecast would be the mean of all samples, and the first
+// ones, made at the wrong prices, would count for ever; with more it forgets them, and is noisier. Of the pairs tried
+// on 2048 tokens, 64 experts, these and others from 2 to 4 and 10 to 30 leave about the same moves to the rounds that
+// follow.
 constexpr double kStep = 2, kStart = 10;
 
 }  // namespace

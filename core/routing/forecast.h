@@ -11,8 +11,8 @@
 namespace nashswarm::routing {
 
 // Stochastic approximation (H. Robbins, S. Monro, "A stochastic approximation method", 1951) of the loads that bring
-// themselves about: each block of tokens that chose at the prices of the forecast is a sample of what all would choose, and
-// moves the forecast towards it by steps that fall as 1 / blocks. Refers to the game.
+// themselves about: each block of tokens that chose at the prices of the forecast is a sample of what all would
+// choose, and moves the forecast towards it by steps that fall as 1 / blocks. Refers to the game.
 class Forecast {
  public:
   // Begins with `loads` [experts].

@@ -16,12 +16,14 @@ absl::Status Invalid(std::string_view reason, std::string_view message) {
 absl::Status CheckShape(const Batch& batch) {
   const auto bad = [](std::string_view message) { return Invalid("ROUTING_SHAPE", message); };
   if (batch.tokens < 1 || batch.tokens > kMaxTokens) return bad(absl::StrCat("a batch of ", batch.tokens, " tokens"));
-  if (batch.experts < 1 || batch.experts > kMaxExperts) return bad(absl::StrCat("a layer of ", batch.experts, " experts"));
+  if (batch.experts < 1 || batch.experts > kMaxExperts) {
+    return bad(absl::StrCat("a layer of ", batch.experts, " experts"));
+  }
   if (batch.top_k < 1 || batch.top_k > batch.experts) {
     return bad(absl::StrCat("each token chooses ", batch.top_k, " of ", batch.experts, " experts"));
   }
   if (CheckedMul(batch.tokens, batch.experts) != batch.logits.size()) {
-    return bad(absl::StrCat(batch.logits.size(), " logits for ", batch.tokens, " tokens x ", batch.experts, " experts"));
+    return bad(absl::StrCat(batch.logits.size(), " logits for ", batch.tokens, " tokens x ", batch.experts));
   }
   if (!batch.cached.empty() && batch.cached.size() != batch.experts) {
     return bad(absl::StrCat("cached: ", batch.cached.size(), " bytes for ", batch.experts, " experts"));
@@ -41,7 +43,9 @@ absl::Status CheckOptions(const Options& options) {
   if (!(options.least_gain > 0 && options.least_gain <= kMaxWeight)) {
     return Invalid("ROUTING_OPTIONS", absl::StrCat("a least gain of ", options.least_gain));
   }
-  if (options.max_rounds < 1) return Invalid("ROUTING_OPTIONS", absl::StrCat("at most ", options.max_rounds, " rounds"));
+  if (options.max_rounds < 1) {
+    return Invalid("ROUTING_OPTIONS", absl::StrCat("at most ", options.max_rounds, " rounds"));
+  }
   return absl::OkStatus();
 }
 
@@ -97,7 +101,9 @@ void Game::FillGroups(const Batch& batch) {
 void Game::FillValues(const Batch& batch, const Weights& weights) {
   const bool bonus = weights.cache_bonus > 0 && !batch.cached.empty(), cohesion = weights.cohesion > 0;
   std::vector<float> bonuses(experts_, 0.0f);
-  for (size_t e = 0; bonus && e < experts_; ++e) bonuses[e] = batch.cached[e] ? static_cast<float>(weights.cache_bonus) : 0;
+  for (size_t e = 0; bonus && e < experts_; ++e) {
+    if (batch.cached[e]) bonuses[e] = static_cast<float>(weights.cache_bonus);
+  }
   const auto factor = static_cast<float>(weights.cohesion);
   float greatest = 0;
   for (size_t at = 0; at < values_.size(); ++at) {

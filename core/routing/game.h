@@ -1,5 +1,5 @@
-// The routing game of one batch, prepared: each token's local group with what its experts are worth, the costs of loads, the
-// neighbours. Nothing in it changes during play; what the tokens chose is in a Profile (profile.h).
+// The routing game of one batch, prepared: each token's local group with what its experts are worth, the costs of
+// loads, the neighbours. Nothing in it changes during play; what the tokens chose is in a Profile (profile.h).
 #ifndef NASHSWARM_CORE_ROUTING_GAME_H_
 #define NASHSWARM_CORE_ROUTING_GAME_H_
 
@@ -26,7 +26,8 @@ class Game {
   size_t group() const { return group_; }
   size_t blocks() const { return (tokens_ + kLanes - 1) / kLanes; }
   double least_gain() const { return least_gain_; }
-  size_t BlockTokens(size_t block) const { return tokens_ - block * kLanes < kLanes ? tokens_ - block * kLanes : kLanes; }
+  // How many of the block's lanes hold tokens.
+  size_t BlockTokens(size_t block) const { return block + 1 < blocks() ? kLanes : tokens_ - block * kLanes; }
   size_t At(size_t token, size_t slot) const { return (token / kLanes * group_ + slot) * kLanes + token % kLanes; }
 
   // [blocks x group x 16]; the last block's lanes past the last token hold experts too.

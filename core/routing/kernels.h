@@ -38,17 +38,17 @@ struct Kernels {
   // Neither NaN nor infinite, all of them.
   bool (*finite)(const float* x, size_t n);
   // The `keep` greatest of `count` numbers, the greatest first and of equal ones the lower index first, for 16 lanes:
-  // number c of lane l is rows[c * stride + l]; its place and it go to ids and values [keep x 16]. NaN and minus infinity
-  // are never among them; where too few are left, the id is -1. keep <= count.
+  // number c of lane l is rows[c * stride + l]; its place and it go to ids and values [keep x 16]. NaN and minus
+  // infinity are never among them; where too few are left, the id is -1. keep <= count.
   void (*greatest)(const float* rows, size_t stride, size_t count, size_t keep, float* values, int32_t* ids);
-  // cosines [group x 16]: of the angle between each slot's centre and the sum of all the centres of the lane's slots, from
-  // products [experts x experts] of the centres; 0 where either has no length. sums: scratch, [group x 16].
+  // cosines [group x 16]: of the angle between each slot's centre and the sum of all the centres of the lane's slots,
+  // from products [experts x experts] of the centres; 0 where either has no length. sums: scratch, [group x 16].
   void (*cosines)(const float* products, size_t experts, const int32_t* ids, size_t group, float* sums, float* cosines);
   // Bit l: lane l has a slot that is not chosen and worth more by `margin` than the least slot that is chosen, that is:
   // its best response is another set. What a slot is worth: values - prices + agreement * agreeing.
   uint32_t (*differ)(const BlockView& block, float margin);
-  // products [count x kNeighbourBlock]: row i holds sum over w of x[w * kNeighbourBlock + i] * x[w * kNeighbourBlock + j],
-  // for x [width x kNeighbourBlock], j over all 128.
+  // products [count x kNeighbourBlock]: row i holds sum over w of x[w * kNeighbourBlock + i] * x[w * kNeighbourBlock
+  // + j], for x [width x kNeighbourBlock], j over all 128.
   void (*token_products)(const float* x, size_t width, size_t count, float* products);
   // Sum of a[i] * b[i] in doubles.
   double (*dot)(const float* a, const float* b, size_t n);

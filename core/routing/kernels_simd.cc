@@ -1,4 +1,5 @@
-// The vector twin of kernels_scalar.cc, compiled once per instruction set; see kernels.h for why results agree to the bit.
+// The vector twin of kernels_scalar.cc, compiled once per instruction set; see kernels.h for why results agree to the
+// bit.
 #include <cmath>
 #include <limits>
 
@@ -47,8 +48,8 @@ bool Finite(const float* x, size_t n) {
   return true;
 }
 
-// Puts x, number c of its lane, into the sorted slots 0..last, of which the last falls out. From the end, so that it stops
-// at the first slot that no lane's x belongs before.
+// Puts x, number c of its lane, into the sorted slots 0..last, of which the last falls out. From the end, so that it
+// stops at the first slot that no lane's x belongs before.
 HWY_INLINE void Insert(V x, VI c, size_t last, float* values, int32_t* ids) {
   V value = Get(values + last * kLanes);
   VI id = Get(ids + last * kLanes);

@@ -38,14 +38,16 @@ void AddLoadTerms(const Batch& batch, const Weights& weights, const std::vector<
 
 }  // namespace
 
-absl::StatusOr<LossTerms> ComputeLossTerms(const Batch& batch, const Options& options, absl::Span<const uint16_t> chosen) {
+absl::StatusOr<LossTerms> ComputeLossTerms(const Batch& batch, const Options& options,
+                                           absl::Span<const uint16_t> chosen) {
   NS_ASSIGN_OR_RETURN(const Game game, Game::Make(batch, options, /*with_neighbours=*/true));
   Profile profile(game);
   if (!chosen.empty()) NS_RETURN_IF_ERROR(profile.Choose(chosen));
   LossTerms terms;
   AddLoadTerms(batch, options.weights, profile.loads(), terms);
   const double pairs = static_cast<double>(game.neighbours().of.size()) / 2;
-  if (pairs > 0) terms.alignment = static_cast<double>(profile.Agreements()) / (static_cast<double>(game.top_k()) * pairs);
+  const double common = static_cast<double>(profile.Agreements()) / static_cast<double>(game.top_k());
+  if (pairs > 0) terms.alignment = common / pairs;
   terms.cohesion = profile.CosineSum() / static_cast<double>(game.tokens() * game.top_k());
   terms.nash = profile.AllGains().mean;
   return terms;

@@ -13,16 +13,16 @@ namespace nashswarm::routing {
 
 // Of a routing S: the model's own, or one that is given.
 struct LossTerms {
-  // experts * sum over j of f_j * P_j; f_j: share of all tokens * top_k choices that fell on expert j, P_j: mean over the
-  // tokens of the softmax of their logits at j. No unit, above 0 and at most experts; 1 when either is uniform.
+  // experts * sum over j of f_j * P_j; f_j: share of all tokens * top_k choices that fell on expert j, P_j: mean over
+  // the tokens of the softmax of their logits at j. No unit, above 0 and at most experts; 1 when either is uniform.
   // (W. Fedus, B. Zoph, N. Shazeer, "Switch Transformers", 2021, section 2.2, for top_k = 1.)
   double balance = 0;
   // Share of the choices that fell on experts that are cached. No unit, 0..1.
   double cached = 0;
   // sum over j of max(0, load(j) - threshold), load and threshold in equal shares. 0..experts.
   double separation = 0;
-  // Over all pairs of neighbours, the share of the experts of one that the other chose too: common / (top_k * pairs). No
-  // unit, 0..1; 0 without pairs. Neighbours are those of neighbours.h, whatever the weight of alignment.
+  // Over all pairs of neighbours, the share of the experts of one that the other chose too: common / (top_k * pairs).
+  // No unit, 0..1; 0 without pairs. Neighbours are those of neighbours.h, whatever the weight of alignment.
   double alignment = 0;
   // Mean cosine of a chosen expert's centre and the mean centre of the token's local group. -1..1; 0 without centres.
   double cohesion = 0;

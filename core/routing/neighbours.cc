@@ -68,7 +68,8 @@ Neighbours FindNeighbours(absl::Span<const float> logits, size_t tokens, size_t 
     for (size_t i = 0; i < count; ++i) {
       for (size_t word = 0; word < std::size(names[i]); ++word) {
         for (uint64_t bits = names[i][word]; bits != 0; bits &= bits - 1) {
-          neighbours.of.push_back(static_cast<uint32_t>(first + word * 64 + static_cast<size_t>(std::countr_zero(bits))));
+          const size_t bit = word * 64 + static_cast<size_t>(std::countr_zero(bits));
+          neighbours.of.push_back(static_cast<uint32_t>(first + bit));
         }
       }
       neighbours.start.push_back(static_cast<uint32_t>(neighbours.of.size()));

@@ -17,10 +17,10 @@ struct Neighbours {
   bool empty() const { return start.empty(); }
 };
 
-// Each token names, of the block of 128 consecutive tokens it is in, the 7 whose logits have the greatest inner product with
-// its own, each token's mean logit taken off; of equal ones the lower index; fewer in a last block of fewer than 8. Two
-// tokens are neighbours when either names the other. logits [tokens x experts], finite. Products that overflow to NaN
-// make no neighbours.
+// Each token names, of the block of 128 consecutive tokens it is in, the 7 whose logits have the greatest inner
+// product with its own, each token's mean logit taken off; of equal ones the lower index; fewer in a last block of
+// fewer than 8. Two tokens are neighbours when either names the other. logits [tokens x experts], finite. Products
+// that overflow to NaN make no neighbours.
 Neighbours FindNeighbours(absl::Span<const float> logits, size_t tokens, size_t experts);
 
 }  // namespace nashswarm::routing

@@ -10,8 +10,8 @@ namespace nashswarm::routing {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-// By whether a slot is chosen: makes its worth one that is never the least of the chosen, never the greatest of the others.
-// Added, not branched on, because no processor foresees which slots are chosen.
+// By whether a slot is chosen: makes its worth one that is never the least of the chosen, never the greatest of the
+// others. Added, not branched on, because no processor foresees which slots are chosen.
 constexpr double kToChosen[2] = {kInfinity, 0}, kToOther[2] = {0, -kInfinity};
 
 }  // namespace
@@ -103,7 +103,8 @@ uint32_t Profile::Differing(size_t block, const Prices& prices) const {
 double Profile::Worth(size_t token, size_t slot, const Prices& prices) const {
   const size_t at = game_.At(token, slot);
   const double worth = static_cast<double>(game_.values()[at]) - prices[choices_[at]];
-  return agreeing_.empty() ? worth : worth + game_.agreement() * Agreeing(token, static_cast<size_t>(choices_[at] >> 1));
+  if (agreeing_.empty()) return worth;
+  return worth + game_.agreement() * Agreeing(token, static_cast<size_t>(choices_[at] >> 1));
 }
 
 void Profile::Weigh(size_t token, const Prices& prices) {

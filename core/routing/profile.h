@@ -36,13 +36,14 @@ class Profile {
   // What the loads make of the experts' costs.
   const Prices& prices() const { return prices_; }
 
-  // Bit l: the best response of token 16 * block + l at `prices` differs from its choice, as far as floats can tell: it may
-  // be set where the gain is less than Game::rounding from the least gain, and is never unset where there is one.
+  // Bit l: the best response of token 16 * block + l at `prices` differs from its choice, as far as floats can tell:
+  // it may be set where the gain is less than Game::rounding from the least gain, and is never unset where there is
+  // one.
   uint32_t Differing(size_t block, const Prices& prices) const;
 
-  // Changes the token's set to its best response: exchanges the least of its experts for the best of the others while that
-  // gains more than the game's least gain. What an expert is worth to the token does not depend on the rest of its set, so
-  // that this ends with the top_k best. Returns the gain, 0 when it stays.
+  // Changes the token's set to its best response: exchanges the least of its experts for the best of the others while
+  // that gains more than the game's least gain. What an expert is worth to the token does not depend on the rest of
+  // its set, so that this ends with the top_k best. Returns the gain, 0 when it stays.
   double Move(size_t token);
   // The same at other prices, as far as each exchange gains more than the least gain at the true ones too.
   double MoveToward(size_t token, const Prices& prices);

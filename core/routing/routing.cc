@@ -31,9 +31,9 @@ Round PlayRound(const Game& game, Profile& profile) {
   return round;
 }
 
-// The first round. At the loads of the model's own routing the first tokens would flee experts that are only full because the
-// last ones have not moved yet, and come back in later rounds. So the tokens take their turns at the prices of the loads
-// that are to be expected when all have moved, which are learnt on the way.
+// The first round. At the loads of the model's own routing the first tokens would flee experts that are only full
+// because the last ones have not moved yet, and come back in later rounds. So the tokens take their turns at the
+// prices of the loads that are to be expected when all have moved, which are learnt on the way.
 Round PlayFirstRound(const Game& game, Profile& profile) {
   Round round;
   Forecast forecast(game, profile.loads());

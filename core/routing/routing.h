@@ -1,30 +1,31 @@
 // Routing the tokens of a batch to the experts of one mixture-of-experts layer, as a congestion game.
 //
-// A token's strategy S is a set of top_k different experts of its local group, the experts that are nearest to it: those of
-// its greatest router logits. What it gains by S, in logits, is the sum over j of S of
+// A token's strategy S is a set of top_k different experts of its local group, the experts that are nearest to it:
+// those of its greatest router logits. What it gains by S, in logits, is the sum over j of S of
 //
 //   similarity[i][j]                                the router's own logit of token i and expert j
-//   - alpha * load(j)                               load(j) = n_j * experts / (tokens * top_k): the n_j tokens that chose j,
-//   - separation * max(0, load(j) - threshold)        itself among them, relative to an equal share
+//   - alpha * load(j)                               load(j) = n_j * experts / (tokens * top_k): the n_j tokens that
+//   - separation * max(0, load(j) - threshold)      chose j, itself among them, relative to an equal share
 //   + alignment * agreeing(i, j) / 7                agreeing: how many of the token's neighbours (neighbours.h) chose j
 //   + cohesion * cos(c_j, mean of c over the group) c_j: the router's row of expert j
 //   + cache_bonus * cached_j                        1 when the expert's weights are in memory now
 //
-// Separation, alignment and cohesion are the three rules of a flock (C. Reynolds, "Flocks, herds, and schools", SIGGRAPH
-// 1987), the 7 neighbours those of starlings (M. Ballerini et al., PNAS 105, 2008).
+// Separation, alignment and cohesion are the three rules of a flock (C. Reynolds, "Flocks, herds, and schools",
+// SIGGRAPH 1987), the 7 neighbours those of starlings (M. Ballerini et al., PNAS 105, 2008).
 //
-// It is an exact potential game (D. Monderer, L. Shapley, "Potential games", Games and Economic Behavior 14, 1996): when one
-// token alone changes its set, its gain changes by exactly as much as
+// It is an exact potential game (D. Monderer, L. Shapley, "Potential games", Games and Economic Behavior 14, 1996):
+// when one token alone changes its set, its gain changes by exactly as much as
 //
 //   sum over i and j of S_i of the terms that no other token changes (similarity, cohesion, cache)
 //   - sum over j of cost(1) + cost(2) + .. + cost(n_j), cost(n) = alpha * load + separation * max(0, load - threshold)
 //   + alignment / 7 * sum over pairs of neighbours of how many experts both chose
 //
-// The middle is R. Rosenthal's potential of a congestion game (Int. J. Game Theory 2, 1973): the cost of an expert is the same
-// for all who choose it. What an expert is worth differs from token to token (I. Milchtaich, "Congestion games with player-
-// specific payoff functions", Games and Economic Behavior 13, 1996, where costs may differ too and there need be no
-// potential); here that part does not depend on the load. The last term needs neighbours that are neighbours of each other
-// with one weight. So every path of moves that each raise the mover's gain ends, at a pure Nash equilibrium.
+// The middle is R. Rosenthal's potential of a congestion game (Int. J. Game Theory 2, 1973): the cost of an expert is
+// the same for all who choose it. What an expert is worth differs from token to token (I. Milchtaich, "Congestion
+// games with player-specific payoff functions", Games and Economic Behavior 13, 1996, where costs may differ too and
+// there need be no potential); here that part does not depend on the load. The last term needs neighbours that are
+// neighbours of each other with one weight. So every path of moves that each raise the mover's gain ends, at a pure
+// Nash equilibrium.
 //
 // Deterministic, to the bit on every instruction set; runs in the calling thread. Thread-safe.
 #ifndef NASHSWARM_CORE_ROUTING_ROUTING_H_
@@ -67,8 +68,8 @@ struct Options {
   Weights weights;
   size_t group = 7;       // experts of a local group; 2 * top_k when that is more, and never more than there are
   int max_rounds = 50;    // turns of every token, at least 1
-  // A token exchanges one expert for another only when it gains more than this, logits; above 0, or else rounding errors
-  // pass for gains.
+  // A token exchanges one expert for another only when it gains more than this, logits; above 0, or else rounding
+  // errors pass for gains.
   double least_gain = 1e-5;
 };
 
@@ -77,7 +78,7 @@ struct Result {
   int rounds = 0;                 // the last, in which no token moved, counts
   std::vector<int64_t> moves;     // of each round: tokens that changed their set
   std::vector<double> potential;  // before the first round and after each, logits
-  std::vector<double> cohesion;   // likewise: mean cosine of a chosen expert's centre and its group's; empty without centres
+  std::vector<double> cohesion;   // likewise: mean cosine of a chosen expert's centre and its group's, or empty
   std::vector<uint32_t> loads;    // [experts]: tokens that chose it
   double load_variation = 0;      // standard deviation of the loads / their mean
   double max_gain = 0;            // what the token that gains most by changing its set alone would gain, logits
@@ -85,13 +86,13 @@ struct Result {
   bool nash = false;              // max_gain <= top_k * least_gain: no exchange of one expert is worth least_gain
 };
 
-// Begins with the model's own top_k (of equal logits the lower expert, as torch.topk does on the CPU) and lets the tokens, in
-// rounds, change to their best response until none does or the rounds are used up (no error: ended == false). With all
-// weights zero the chosen experts are the model's own.
+// Begins with the model's own top_k (of equal logits the lower expert, as torch.topk does on the CPU) and lets the
+// tokens, in rounds, change to their best response until none does or the rounds are used up (no error: ended ==
+// false). With all weights zero the chosen experts are the model's own.
 //
-// The tokens of a block of 16 are compared with their best responses at once, a SIMD lane each; those that differ then move
-// one after another, each against the loads as they are by then and only if it gains, so that the potential rises with
-// every move.
+// The tokens of a block of 16 are compared with their best responses at once, a SIMD lane each; those that differ
+// then move one after another, each against the loads as they are by then and only if it gains, so that the potential
+// rises with every move.
 //
 // INVALID_ARGUMENT with
 //   ROUTING_SHAPE      sizes that do not fit one another or the limits, or cohesion without centres
@@ -109,8 +110,8 @@ struct Evaluation {
   double load_variation = 0;
 };
 
-// chosen [tokens x top_k], in any order. Errors as of Route, and INVALID_ARGUMENT / ROUTING_CHOICE when a token chose an
-// expert twice or one that is not of its local group.
+// chosen [tokens x top_k], in any order. Errors as of Route, and INVALID_ARGUMENT / ROUTING_CHOICE when a token chose
+// an expert twice or one that is not of its local group.
 absl::StatusOr<Evaluation> Evaluate(const Batch& batch, const Options& options, absl::Span<const uint16_t> chosen);
 
 }  // namespace nashswarm::routing

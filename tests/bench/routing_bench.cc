@@ -1,6 +1,7 @@
-// Speed of routing batches of 2048 tokens with all the rounds of the game, in million token decisions per second of one core
-// (a decision: one token of one call, however many rounds it takes), with and without alignment and cohesion, on random
-// logits with experts of very unequal favour; the rounds it takes, what it does to the loads, and each instruction set.
+// Speed of routing batches of 2048 tokens with all the rounds of the game, in million token decisions per second of
+// one core (a decision: one token of one call, however many rounds it takes), with and without alignment and
+// cohesion, on random logits with experts of very unequal favour; the rounds it takes, what it does to the loads, and
+// each instruction set.
 //
 //   routing_bench [TOKENS EXPERTS TOP_K]       default 2048 64 8
 //
@@ -98,9 +99,9 @@ void Measure(const char* name, std::vector<routing::Batch> batches, const routin
   }
   const double count = static_cast<double>(batches.size());
   const double millions = 1e-6 * count * static_cast<double>(batches[0].tokens);
-  std::printf("  %-28s %6.2f (%6.2f)  rounds %5.1f, at most %2d  moves/token %5.2f  load variation %5.3f  gain %.0e %s\n", name,
-              millions / seconds.wall, millions / seconds.processor, rounds / count, most, moves / (1e6 * millions),
-              variation / count, gain, nash ? "Nash" : "not Nash");
+  std::printf("  %-17s %6.2f (%6.2f)  rounds %5.1f, at most %2d  moves/token %5.2f", name, millions / seconds.wall,
+              millions / seconds.processor, rounds / count, most, moves / (1e6 * millions));
+  std::printf("  load variation %5.3f  gain %.0e %s\n", variation / count, gain, nash ? "Nash" : "not Nash");
   std::fflush(stdout);
 }
 
@@ -121,7 +122,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: %s [TOKENS EXPERTS TOP_K]\n", argv[0]);
     return 2;
   }
-  const auto number = [&](int i, size_t otherwise) { return argc == 4 ? static_cast<size_t>(std::atoi(argv[i])) : otherwise; };
+  const auto number = [&](int i, size_t otherwise) {
+    return argc == 4 ? static_cast<size_t>(std::atoi(argv[i])) : otherwise;
+  };
   const size_t tokens = number(1, 2048), experts = number(2, 64), top_k = number(3, 8);
   if (experts < 1 || experts > routing::kMaxExperts) {
     std::fprintf(stderr, "routing_bench: from 1 to %zu experts\n", routing::kMaxExperts);
@@ -136,8 +139,8 @@ int main(int argc, char** argv) {
   for (const auto& l : logits) batches.push_back({tokens, experts, top_k, l, nullptr, cached});
   std::vector<routing::Batch> with_centres = batches;
   for (auto& batch : with_centres) batch.centres = &centres;
-  std::printf("%zu tokens, %zu experts, %zu of them each: million decisions per second of the clock (of processor time)\n", tokens,
-              experts, top_k);
+  std::printf("%zu tokens, %zu experts, %zu each: million decisions per second of the clock (of processor time)\n",
+              tokens, experts, top_k);
   const int64_t targets = routing::KernelTargets();
   for (int bit = 0; bit < 63; ++bit) {
     if ((targets & (int64_t{1} << bit)) == 0) continue;

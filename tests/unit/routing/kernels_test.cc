@@ -52,7 +52,8 @@ Selection Select(const Kernels& kernels, const std::vector<float>& rows, size_t 
 }
 
 TEST_F(RoutingKernelsTest, TheGreatestAreSelectedAlikeAndStably) {
-  for (const auto& [count, keep] : std::vector<std::pair<size_t, size_t>>{{1, 1}, {5, 5}, {64, 16}, {128, 7}, {40, 39}}) {
+  using Sizes = std::vector<std::pair<size_t, size_t>>;
+  for (const auto& [count, keep] : Sizes{{1, 1}, {5, 5}, {64, 16}, {128, 7}, {40, 39}}) {
     for (const bool odd : {false, true}) {
       std::vector<float> rows = RandomLogits(count, 24, 1);
       for (float& x : rows) x = odd ? std::round(x) : x;
@@ -153,7 +154,8 @@ TEST_F(RoutingKernelsTest, TheSameLanesDiffer) {
       choices[at] = static_cast<int32_t>(2 * (random() % kExperts)) + (chosen ? 1 : 0);
       values[at] += chosen ? 1.5f : 0;
     }
-    const BlockView block{kGroup, values.data(), choices.data(), prices.data(), trial % 2 ? agreeing.data() : nullptr, 0.1f};
+    const int32_t* agree = trial % 2 ? agreeing.data() : nullptr;
+    const BlockView block{kGroup, values.data(), choices.data(), prices.data(), agree, 0.1f};
     const uint32_t plain = ScalarKernels().differ(block, 1e-5f);
     any |= plain;
     all &= plain;

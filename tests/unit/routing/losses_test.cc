@@ -85,7 +85,8 @@ TEST(RoutingLosses, AlignmentIsMeasuredWhateverItsWeight) {
 TEST(RoutingLosses, TheTotalAddsWhatIsUnwantedAndTakesOffWhatIsWanted) {
   const LossTerms terms{.balance = 1, .cached = 2, .separation = 3, .alignment = 4, .cohesion = 5, .nash = 6};
   EXPECT_EQ(LossLambdas{}.Total(7, terms), 7);
-  const LossLambdas lambdas{.balance = 1, .cached = 10, .separation = 100, .alignment = 1000, .cohesion = 1e4, .nash = 1e5};
+  const LossLambdas lambdas{
+      .balance = 1, .cached = 10, .separation = 100, .alignment = 1000, .cohesion = 1e4, .nash = 1e5};
   EXPECT_EQ(lambdas.Total(7, terms), 7 + 1 - 20 + 300 - 4000 - 5e4 + 6e5);
 }
 

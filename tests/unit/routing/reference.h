@@ -52,7 +52,7 @@ struct Reference {
   void FindNeighbours() {
     std::vector<std::set<size_t>> sets(batch.tokens);
     for (size_t i = 0; i < batch.tokens; ++i) {
-      std::vector<std::pair<double, size_t>> others;  // the product's negative, so that sorting brings the greatest first
+      std::vector<std::pair<double, size_t>> others;  // negative products: sorting brings the greatest first
       for (size_t j = i / 128 * 128; j < std::min(batch.tokens, (i / 128 + 1) * 128); ++j) {
         if (j == i) continue;
         double product = 0, mean_i = 0, mean_j = 0;
@@ -186,7 +186,8 @@ struct FullGame {
         centres(*Centres::Make(rows, experts, 12)) {
     for (size_t j = 0; j < experts; ++j) cached.push_back(j % 3 == 1);
     batch = {tokens, experts, top_k, logits, &centres, cached};
-    options.weights = {.alpha = 0.7, .separation = 0.4, .threshold = 1.1, .alignment = 0.9, .cohesion = 0.6, .cache_bonus = 0.3};
+    options.weights = {
+        .alpha = 0.7, .separation = 0.4, .threshold = 1.1, .alignment = 0.9, .cohesion = 0.6, .cache_bonus = 0.3};
   }
   FullGame(const FullGame&) = delete;
   Reference reference() const { return Reference(batch, options, rows); }
