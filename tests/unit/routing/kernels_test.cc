@@ -165,5 +165,27 @@ TEST_F(RoutingKernelsTest, TheSameLanesDiffer) {
   EXPECT_EQ(all, 0u);
 }
 
+// Slots of equal worth, as floats round it: a kernel that fuses the multiplication with the addition finds them unequal.
+TEST_F(RoutingKernelsTest, NothingIsFused) {
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal;
+  const std::vector<float> prices(4, 0.0f);
+  std::vector<float> values(2 * kLanes);
+  std::vector<int32_t> choices(2 * kLanes), agreeing(2 * kLanes);
+  for (int trial = 0; trial < 100; ++trial) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      choices[lane] = 0 + 1;           // expert 0, chosen, on which no neighbour agrees
+      choices[kLanes + lane] = 2 + 0;  // expert 1, not chosen
+      agreeing[kLanes + lane] = 1 + static_cast<int32_t>(random() % 9);
+      values[kLanes + lane] = normal(random);
+      const float product = 0.1f * static_cast<float>(agreeing[kLanes + lane]);
+      values[lane] = values[kLanes + lane] + product;
+    }
+    const BlockView block{2, values.data(), choices.data(), prices.data(), agreeing.data(), 0.1f};
+    ASSERT_EQ(ScalarKernels().differ(block, 0), 0u);
+    OnEveryTarget([&] { EXPECT_EQ(SimdKernels().differ(block, 0), 0u); });
+  }
+}
+
 }  // namespace
 }  // namespace nashswarm::routing

@@ -178,6 +178,22 @@ TEST(Routing, CohesionDrawsTokensToTheirGroupsCentre) {
   }
 }
 
+// Five blocks of 16 tokens, two experts. The first two blocks make the forecast take expert 0 for the fuller one, so that
+// the one token that gains by going there does not go in the first round.
+TEST(Routing, AFirstRoundWithoutMovesIsNotTheEnd) {
+  std::vector<float> logits;
+  for (size_t i = 0; i < 80; ++i) {
+    const bool first = i < 32;
+    logits.push_back(first ? 100.0f : 0.0f);
+    logits.push_back(first ? 0.0f : i == 40 ? 0.01f : 100.0f);
+  }
+  const auto result = Route({80, 2, 1, logits}, {.weights = {.alpha = 1}});
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result->moves, (std::vector<int64_t>{0, 1, 0}));
+  EXPECT_EQ(result->chosen[40], 0);
+  EXPECT_TRUE(result->nash);
+}
+
 // On one core a batch must not take long: the first round's forecast is for that.
 TEST(Routing, EndsInFewRounds) {
   int rounds = 0;
