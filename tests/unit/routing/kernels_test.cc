@@ -20,7 +20,7 @@ class RoutingKernelsTest : public ::testing::Test {
 
   // Runs `check` with each instruction set of this machine.
   void OnEveryTarget(const std::function<void()>& check) {
-    const int64_t targets = KernelTargets();
+    const int64_t targets = KernelTargets();  // of which UseKernelTarget leaves one
     int tried = 0;
     for (int bit = 0; bit < 63; ++bit) {
       if ((targets & (int64_t{1} << bit)) == 0) continue;
@@ -29,6 +29,7 @@ class RoutingKernelsTest : public ::testing::Test {
       SCOPED_TRACE(std::string(SimdKernels().name));
       check();
     }
+    UseKernelTarget(0);
     EXPECT_GT(tried, 0);
   }
 };
