@@ -34,7 +34,7 @@ demo: build      ## compress the bundled checkpoint through a real server and sh
 	@deploy/demo.sh
 
 bench: build     ## measure encoding, memory and transfer; print tables
-	@cmake --build --preset release -j $(JOBS) --target quant_bench nsq_bench coding_bench
+	@cmake --build --preset release -j $(JOBS) --target quant_bench nsq_bench coding_bench routing_bench
 	@tests/bench/run.sh
 
 crash: configure ## kill and stop processes at random, longer than the tests do; CRASH_SECONDS=600 for still longer

@@ -12,6 +12,7 @@ ALLOWED = {
     "core/coding": ["core/base"],
     "core/feedback": ["core/base", "core/blas", "core/quant"],
     "core/nsq": ["core/base", "core/coding", "core/feedback"],
+    "core/routing": ["core/base"],
     "core/checkpoint": ["core/base", "core/quant"],
     "core/model": ["core/base", "core/quant", "core/checkpoint"],
     "core/tokenizer": ["core/base", "core/checkpoint", "core/model"],
