@@ -125,7 +125,7 @@ TEST_P(JobStoreConformanceTest, TaskThatTakesItsWorkersDownEndsSomeDay) {
     ASSERT_THAT(lost, SizeIs(1));
     EXPECT_EQ(lost[0].poison, claims == 10);
     EXPECT_EQ(lost[0].end.job_ended, claims == 10);
-    if (lost[0].end.job_ended) EXPECT_EQ(lost[0].end.job_state, v1::Job::FAILED);
+    if (lost[0].end.job_ended) { EXPECT_EQ(lost[0].end.job_state, v1::Job::FAILED); }
   }
   EXPECT_EQ(claims, 10);
 }
