@@ -37,12 +37,12 @@ bool MayBe(size_t f, const model::MappedTensor& tensor) {
   if (!quant::FitsRow(kCandidates[f], tensor.row_weights)) return false;
   if (kCandidates[f] == Format::kF32) return true;
   if (kCandidates[f] == Format::kBF16) return tensor.source != nullptr && tensor.source->dtype == checkpoint::DType::kBF16;
-  return !tensor.vector;
+  return tensor.is_player();
 }
 
 // The first of the candidates that does; the last always does.
 size_t Choose(const model::MappedTensor& tensor, const Loss& loss) {
-  if (tensor.vector) return std::size(kCandidates) - 1;
+  if (!tensor.is_player()) return std::size(kCandidates) - 1;
   for (size_t f = 0; f + 1 < std::size(kCandidates); ++f) {
     const bool overflows = (kCandidates[f] == Format::kF16 && loss.most > kMostF16) ||
                            (kCandidates[f] == Format::kQ8_0 && loss.most > kMostQ8);
@@ -81,7 +81,7 @@ class Writer {
       const size_t f = of_stack;
       WrittenGguf::Tensor entry{tensor.name, tensor.source_name(), kCandidates[f], tensor.weights(),
                                 *quant::EncodedBytes(kCandidates[f], tensor.rows, tensor.row_weights),
-                                tensor.vector ? 0 : of_tensors[t].relative(f)};
+                                tensor.is_player() ? of_tensors[t].relative(f) : 0};
       offsets_.push_back(data_bytes_);
       data_bytes_ += entry.bytes;
       if (t == last) data_bytes_ = AlignUp(data_bytes_, checkpoint::kGgufAlignment);
@@ -155,7 +155,7 @@ class Writer {
       }
       loss.most = std::max(loss.most, std::abs(value));
     }
-    if (tensor.vector) return loss;
+    if (!tensor.is_player()) return loss;
     std::vector<uint8_t> encoded(width * sizeof(float));
     std::vector<float> decoded(width);
     for (size_t f = 0; f < std::size(kCandidates); ++f) {

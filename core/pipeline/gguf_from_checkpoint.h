@@ -29,7 +29,7 @@ struct WrittenGguf {
   std::vector<std::string> warnings;  // about the tokenizer, as for any GGUF of this checkpoint
 };
 
-// Writes `path`, whole or not at all, over a file that is there. Vectors are F32. A matrix is Q8_0 where its rows divide by 32
+// Writes `path`, whole or not at all, over a file that is there. Vectors and routers are F32; experts of a layer share a type. A matrix is Q8_0 where its rows divide by 32
 // and it loses at most kNegligibleError; else F16; where that would overflow or lose more, BF16 of a BF16 checkpoint and F32 of
 // any other. The same bytes at any number of threads (0: every core). `progress` hears weights, read twice; one call at a time.
 // Errors: those of OpenAndMap and ArtifactMetadata, INVALID_ARGUMENT / NON_FINITE_WEIGHTS, and those of writing. Needs as much

@@ -14,7 +14,8 @@ namespace {
 
 // What the engine's core/model knows. The server may not link it, and the engine has the last word anyway: it refuses
 // what it does not know when an upload is completed.
-constexpr const char* kArchitectures[] = {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma3_text"};
+constexpr const char* kArchitectures[] = {"gpt2",        "llama",   "mistral",   "qwen2",     "qwen3",
+                                           "gemma3_text", "mixtral", "qwen2_moe", "qwen3_moe", "olmoe"};
 
 }  // namespace
 

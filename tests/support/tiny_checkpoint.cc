@@ -91,7 +91,12 @@ TinyCheckpoint TinyLlama(const std::string& model_type, bool tied) {
                 {"num_attention_heads", 4}, {"num_key_value_heads", 2}, {"intermediate_size", kFfn},
                 {"vocab_size", kVocabulary}, {"max_position_embeddings", 32}, {"rms_norm_eps", 1e-5},
                 {"rope_theta", 10000.0}, {"hidden_act", "silu"}, {"tie_word_embeddings", tied}};
-  const bool gemma = model_type == "gemma3_text";
+  const bool gemma = model_type == "gemma3_text", mixtral = model_type == "mixtral", olmoe = model_type == "olmoe";
+  const bool experts = mixtral || olmoe || model_type == "qwen2_moe" || model_type == "qwen3_moe";
+  if (experts) {
+    out.config.update({{mixtral ? "num_local_experts" : "num_experts", 4}, {"num_experts_per_tok", 2}, {"moe_intermediate_size", kFfn},
+                       {"shared_expert_intermediate_size", kWidth}, {"norm_topk_prob", model_type == "qwen3_moe"}});
+  }
   if (gemma) {
     out.config.update({{"hidden_activation", "gelu_pytorch_tanh"}, {"head_dim", 16}, {"query_pre_attn_scalar", 16},
                        {"sliding_window", 8}, {"rope_local_base_freq", 10000.0}});
@@ -108,7 +113,11 @@ TinyCheckpoint TinyLlama(const std::string& model_type, bool tied) {
     out.Add(layer + "self_attn.k_proj.weight", {kKv, kWidth});
     out.Add(layer + "self_attn.v_proj.weight", {kKv, kWidth});
     out.Add(layer + "self_attn.o_proj.weight", {kWidth, kWidth});
-    if (model_type == "qwen3" || gemma) {
+    if (olmoe) {
+      out.Add(layer + "self_attn.q_norm.weight", {kWidth});
+      out.Add(layer + "self_attn.k_norm.weight", {kKv});
+    }
+    if (model_type == "qwen3" || model_type == "qwen3_moe" || gemma) {
       out.Add(layer + "self_attn.q_norm.weight", {16});
       out.Add(layer + "self_attn.k_norm.weight", {16});
     }
@@ -116,11 +125,26 @@ TinyCheckpoint TinyLlama(const std::string& model_type, bool tied) {
       out.Add(layer + "pre_feedforward_layernorm.weight", {kWidth});
       out.Add(layer + "post_feedforward_layernorm.weight", {kWidth});
     }
-    if (model_type == "qwen2") {
+    if (model_type == "qwen2" || model_type == "qwen2_moe") {
       out.Add(layer + "self_attn.q_proj.bias", {kWidth});
       out.Add(layer + "self_attn.k_proj.bias", {kKv});
       out.Add(layer + "self_attn.v_proj.bias", {kKv});
     }
+    const std::string mlp = layer + (mixtral ? "block_sparse_moe." : "mlp.");
+    if (experts) out.Add(mlp + "gate.weight", {4, kWidth});
+    for (int e = 0; experts && e < 4; ++e) {
+      const std::string expert = mlp + "experts." + std::to_string(e) + ".";
+      out.Add(expert + (mixtral ? "w1" : "gate_proj") + ".weight", {kFfn, kWidth});
+      out.Add(expert + (mixtral ? "w3" : "up_proj") + ".weight", {kFfn, kWidth});
+      out.Add(expert + (mixtral ? "w2" : "down_proj") + ".weight", {kWidth, kFfn});
+    }
+    if (model_type == "qwen2_moe") {
+      out.Add(mlp + "shared_expert_gate.weight", {1, kWidth});
+      out.Add(mlp + "shared_expert.gate_proj.weight", {kWidth, kWidth});
+      out.Add(mlp + "shared_expert.up_proj.weight", {kWidth, kWidth});
+      out.Add(mlp + "shared_expert.down_proj.weight", {kWidth, kWidth});
+    }
+    if (experts) continue;
     out.Add(layer + "mlp.gate_proj.weight", {kFfn, kWidth});
     out.Add(layer + "mlp.up_proj.weight", {kFfn, kWidth});
     out.Add(layer + "mlp.down_proj.weight", {kWidth, kFfn});

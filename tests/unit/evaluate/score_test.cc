@@ -18,6 +18,9 @@ class TableModel : public forward::Transformer {
   uint64_t vocabulary() const override { return table_[0].size(); }
   uint64_t context() const override { return 8; }
   bool tied_head() const override { return true; }
+  uint64_t experts() const override { return 0; }
+  uint64_t experts_used() const override { return 0; }
+  void SetRouter(forward::ExpertRouter) override {}
   absl::Status Embed(const forward::Batch& batch, float* hidden) override {
     largest_batch = std::max(largest_batch, batch.windows);
     for (size_t i = 0; i < batch.tokens.size(); ++i) hidden[i] = static_cast<float>(batch.tokens[i]);

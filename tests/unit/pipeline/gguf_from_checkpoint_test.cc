@@ -88,13 +88,35 @@ void ExpectTheModel(const Gguf& gguf) {
 }
 
 TEST(GgufFromCheckpointTest, LosesNothingThatMatters) {
-  for (const TinyCheckpoint& checkpoint : {TinyGpt2(), TinyLlama("llama", false), TinyLlama("gemma3_text", true)}) {
+  for (const TinyCheckpoint& checkpoint : {TinyGpt2(), TinyLlama("llama", false), TinyLlama("gemma3_text", true), TinyLlama("mixtral", true),
+                                           TinyLlama("qwen2_moe", false), TinyLlama("qwen3_moe", false), TinyLlama("olmoe", false)}) {
     const Gguf gguf = Write(checkpoint);
     ExpectTheModel(gguf);
   }
   const Gguf gguf = Write(TinyLlama("llama", false));
   EXPECT_EQ(gguf.FormatOf("model.layers.0.mlp.down_proj.weight"), Format::kQ8_0);
   EXPECT_EQ(gguf.FormatOf("model.norm.weight"), Format::kF32);
+}
+
+TEST(GgufFromCheckpointTest, ExpertsOfALayerAreOneTensorOfOneType) {
+  TinyCheckpoint checkpoint = TinyLlama("mixtral", false);
+  const std::string spiky = "model.layers.0.block_sparse_moe.experts.2.w3.weight";
+  std::vector<float>& values = checkpoint.tensors.at(spiky).values;
+  for (size_t i = 0; i < values.size(); ++i) values[i] = i % 32 == 0 ? 6.0f : 0.18f * std::sin(static_cast<float>(i));
+  const Gguf gguf = Write(checkpoint);
+  ExpectTheModel(gguf);
+  for (int e = 0; e < 4; ++e) {
+    EXPECT_EQ(gguf.FormatOf("model.layers.0.block_sparse_moe.experts." + std::to_string(e) + ".w3.weight"), Format::kF16) << e;
+  }
+  EXPECT_EQ(gguf.FormatOf("model.layers.0.block_sparse_moe.gate.weight"), Format::kF32);
+  const auto open = artifact::Open(gguf.path());
+  NS_ASSERT_OK(open.status());
+  int stacks = 0;
+  for (const checkpoint::GgufTensor& tensor : open->gguf.tensors) {
+    if (tensor.name == "blk.1.ffn_down_exps.weight") { EXPECT_EQ(tensor.dims, (std::vector<uint64_t>{96, 64, 4})); }
+    stacks += tensor.dims.size() == 3 ? 1 : 0;
+  }
+  EXPECT_EQ(stacks, 6);
 }
 
 // One weight of every block far above the others: rounded to 1/127 of it, a block loses (6/127)^2/12 of (36 + 31 * 0.13^2)/32,

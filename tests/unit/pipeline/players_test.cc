@@ -64,5 +64,20 @@ TEST(PlayersTest, ChoicesOfAPlanAreItsStrategies) {
   EXPECT_EQ(chosen[1].step, 0.5);
 }
 
+// Two tensors of one stack, and one alone: by itself the first would take the small strategy, and the second the large one.
+TEST(PlayersTest, ACoalitionPlaysOneStrategy) {
+  Players players;
+  players.players = {{"a", 1, {{100, 0.2}, {200, 0.1}}}, {"b", 10, {{100, 0.2}, {200, 0.1}}}, {"c", 3, {{100, 0.2}, {200, 0.1}}}};
+  players.coalition = {2, 0, 1};
+  EXPECT_EQ(players.SmallestBytes(), 300u);
+  const auto enough = players.Solve(500);
+  ASSERT_TRUE(enough.ok()) << enough.status();
+  EXPECT_EQ(enough->choice, (std::vector<int>{1, 1, 0}));
+  EXPECT_EQ(enough->bytes, 500u);
+  EXPECT_NEAR(enough->loss, 11 * 0.1 + 3 * 0.2, 1e-12);
+  const auto little = players.Solve(400);
+  EXPECT_EQ(little->choice, (std::vector<int>{0, 0, 1})) << "there is no room for both of the stack";
+}
+
 }  // namespace
 }  // namespace nashswarm::pipeline
