@@ -77,7 +77,7 @@ TEST(ExpertsTest, GgufStacksThemAndKeepsToTheTarget) {
   }
 }
 
-TEST(ExpertsTest, NsqKeepsThemApartAndRoutersExact) {
+TEST(ExpertsTest, NsqKeepsThemApartAndRoutersPlain) {
   Spec spec = BitsPerWeight(5);
   spec.format = "nsq";
   for (const char* type : kTypes) {
@@ -91,7 +91,7 @@ TEST(ExpertsTest, NsqKeepsThemApartAndRoutersExact) {
     NS_ASSERT_OK(after.status());
     const auto weights = forward::WeightsOf(*after->checkpoint, after->model);
     for (const model::MappedTensor& tensor : before->model.tensors) {
-      EXPECT_LE(ErrorOf(*weights, tensor), tensor.is_player() ? 0.03 : 0.0) << type << " " << tensor.name;
+      EXPECT_LE(ErrorOf(*weights, tensor), tensor.is_player() ? 0.03 : 1e-7) << type << " " << tensor.name;
     }
   }
 }

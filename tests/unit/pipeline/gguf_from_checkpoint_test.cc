@@ -75,7 +75,7 @@ void ExpectTheModel(const Gguf& gguf) {
     EXPECT_EQ(entry.weights, tensor.weights());
     std::vector<float> want(tensor.weights()), got(tensor.weights());
     model::ReadRows(tensor, 0, tensor.rows, want.data());
-    NS_ASSERT_OK(weights->Read(tensor.name, 0, tensor.rows, got.data()));
+    NS_ASSERT_OK(weights->Read(tensor.name, 0, tensor.vector ? 1 : tensor.rows, got.data()));
     const double error = RelativeError(want, got);
     EXPECT_NEAR(entry.relative_error, error, 1e-4 * error + 1e-12) << tensor.name;
     EXPECT_LE(error, kNegligibleError) << tensor.name;
