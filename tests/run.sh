@@ -18,8 +18,10 @@ fuzz=$!
 deploy/install-packages.sh stores >"$log/stores.log" 2>&1 || { echo "the S3 server was not installed:"; cat "$log/stores.log"; }
 
 echo "== unit and integration tests"
-if ctest --test-dir build/release --output-on-failure -j "$(nproc)" >"$log/ctest.log" 2>&1; then
+# What fails is run once more: the machine may be busy with other things. Such tests are named, and are to be mended.
+if ctest --test-dir build/release --output-on-failure --repeat until-pass:2 -j "$(nproc)" >"$log/ctest.log" 2>&1; then
   grep -E 'tests passed|SKIPPED|Skipped' "$log/ctest.log"
+  grep -E '\*\*\*(Failed|Timeout|Exception)' "$log/ctest.log" | sed 's/^/UNSTABLE, passed when run again: /'
 else
   grep -vE '^ *[0-9]+/[0-9]+ Test.*Passed|^ *Start +[0-9]+' "$log/ctest.log"
 fi
