@@ -132,10 +132,13 @@ def main():
     args = parser.parse_args()
     bundled = os.path.join(args.root, "tests/data/gpt2-wiki-6m")
     models = [(bundled, "gpt2-wiki-6m", "The history of the", ["4.5", "3.5"])]
-    for path, name in ((f"{SHARED}/stories260K/hf", "stories260K"), (f"{SHARED}/tinystories-656k-llama", "tinystories-656k")):
+    for path, name, prompt, bits in (
+            (f"{SHARED}/stories260K/hf", "stories260K", "Once upon a time", "6.5"),
+            (f"{SHARED}/tinystories-656k-llama", "tinystories-656k", "Once upon a time", "6.5"),
+            (f"{SHARED}/moe-wiki-8m", "moe-wiki-8m", "The history of the", "4.5")):
         path = os.path.join(args.root, path)
         if os.path.isdir(path):
-            models.append((path, name, "Once upon a time", ["6.5"]))
+            models.append((path, name, prompt, [bits]))
         else:
             skipped.append(name)
             print(f"SKIPPED {name}: {path} is not on this machine", flush=True)
