@@ -29,7 +29,7 @@ void CheckEveryLayerHasExperts(uint64_t layers, Mapper* map) {
 Experts ReadExperts(ExpertStyle style, uint64_t layers, Mapper* map) {
   Experts experts;
   const bool qwen = style == ExpertStyle::kQwen2 || style == ExpertStyle::kQwen3;
-  experts.count = map->Count(style == ExpertStyle::kMixtral ? "num_local_experts" : "num_experts");
+  experts.count = map->Count("num_local_experts|num_experts");
   experts.used = map->Count("num_experts_per_tok");
   experts.ffn = map->Count(qwen ? "moe_intermediate_size" : "intermediate_size");
   experts.ffn_stored = AlignUp(experts.ffn, kNarrowBlock);

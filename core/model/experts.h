@@ -1,6 +1,7 @@
-// Feed-forward parts that are mixtures of experts: what config.json says of them, and where their tensors are.
-//   mixtral: "num_local_experts", "block_sparse_moe.experts.E.w1/w3/w2" (gate, up, down)
-//   qwen2_moe, qwen3_moe, olmoe: "num_experts", "mlp.experts.E.gate_proj/up_proj/down_proj"; qwen2_moe has a shared expert too
+// Feed-forward parts that are mixtures of experts: what config.json says of them ("num_experts" or "num_local_experts", as
+// transformers writes either), and where their tensors are.
+//   mixtral: "block_sparse_moe.experts.E.w1/w3/w2" (gate, up, down)
+//   qwen2_moe, qwen3_moe, olmoe: "mlp.experts.E.gate_proj/up_proj/down_proj"; qwen2_moe has a shared expert too
 // After the modules of the same names in Hugging Face's transformers; GGUF's names after llama.cpp's loader.
 #ifndef NASHSWARM_CORE_MODEL_EXPERTS_H_
 #define NASHSWARM_CORE_MODEL_EXPERTS_H_

@@ -89,6 +89,12 @@ def tiny_configs(sizes):
     yield "qwen3", t.Qwen3Config(**sizes, head_dim=32)
     yield "qwen3 with biases and yarn", t.Qwen3Config(**sizes, head_dim=16, attention_bias=True, rope_parameters=rope(
         "yarn", factor=4.0, original_max_position_embeddings=32))
+    experts = {**sizes, "num_experts_per_tok": 2, "moe_intermediate_size": sizes["intermediate_size"] // 2}
+    yield "mixtral", t.MixtralConfig(**sizes, num_local_experts=4, num_experts_per_tok=2)
+    yield "qwen2 with experts", t.Qwen2MoeConfig(**experts, num_experts=5, shared_expert_intermediate_size=sizes["intermediate_size"])
+    yield "qwen3 with experts", t.Qwen3MoeConfig(**experts, num_experts=5, head_dim=16, norm_topk_prob=True)
+    yield "qwen3 with experts, weights as they are", t.Qwen3MoeConfig(**experts, num_experts=5, head_dim=16, norm_topk_prob=False)
+    yield "olmoe", t.OlmoeConfig(**sizes, num_experts=6, num_experts_per_tok=3)
     yield "gemma3", t.Gemma3TextConfig(**{**sizes, "num_hidden_layers": 7}, head_dim=32, sliding_window=24,
                                        query_pre_attn_scalar=32)
     yield "gemma3 with scores of another scale", t.Gemma3TextConfig(
