@@ -1,7 +1,6 @@
 #include "core/expert_cache/arc_cache.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 namespace nashswarm::expert_cache {
@@ -67,10 +66,9 @@ void ArcCache::ForgetGhosts(uint64_t incoming_bytes) {
     recent_ghosts_.PopBack();
   }
   // All that are not in B2 have at most 2c bytes by now, so that B2 can give enough.
-  constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
-  const uint64_t limit = capacity_bytes() > kMost / 2 ? kMost : 2 * capacity_bytes();
+  // A capacity of which there is no double has room for all: no expert ever left it, and there are no ghosts.
   const uint64_t rest = recent_.bytes() + frequent_.bytes() + recent_ghosts_.bytes() + incoming_bytes;
-  while (!frequent_ghosts_.empty() && rest + frequent_ghosts_.bytes() > limit) {
+  while (!frequent_ghosts_.empty() && rest + frequent_ghosts_.bytes() > 2 * capacity_bytes()) {
     frequent_ghosts_.PopBack();
   }
 }

@@ -81,7 +81,8 @@ class ExpertCache {
   uint64_t used_ = 0, evictions_ = 0, token_ = 0, accesses_ = 0;
 };
 
-// An empty cache for experts of these sizes (bytes, by key; Trace::sizes). INVALID_ARGUMENT / CACHE_OPTIONS for
+// An empty cache for experts of these sizes: bytes, by key, together below 2^63, those that are used above 0, as
+// ValidateTrace sees to for Trace::sizes. INVALID_ARGUMENT / CACHE_OPTIONS for
 // kOptimal, which needs the accesses to come (optimal_cache.h), and for a half-life of 0 tokens.
 absl::StatusOr<std::unique_ptr<ExpertCache>> MakeExpertCache(const CacheOptions& options, std::vector<uint64_t> sizes);
 

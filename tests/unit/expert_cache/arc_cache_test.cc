@@ -157,8 +157,8 @@ uint64_t Hits(Policy policy, uint64_t capacity, const std::vector<uint16_t>& seq
   return result.ok() ? result->total.hits : 0;
 }
 
-// 8 keys that come again in each round and 12 that never do: 19 others between two uses, in a cache of 16. The keys that
-// come again do so at once in the first round: before, nothing tells them from the others.
+// 8 keys that come again in each round and 12 that never do: 19 others between two uses, in a cache of 16. The keys
+// that come again do so at once in the first round: before, nothing tells them from the others.
 TEST(ArcCache, AScanDoesNotDriveOutWhatComesAgain) {
   std::vector<uint16_t> sequence = {0, 1, 2, 3, 4, 5, 6, 7};
   uint16_t fresh = 8;

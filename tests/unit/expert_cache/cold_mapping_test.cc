@@ -148,10 +148,13 @@ TEST(ColdMapping, SaysThatFilesInMemoryCannotBeMeasured) {
   const auto dir = TemporaryDirectory::Create("/dev/shm");
   if (!dir.ok()) GTEST_SKIP() << dir.status();
   const std::string path = dir->path() + "/file";
-  testing::WriteTestFile(path, std::string(10, 'x'));
+  testing::WriteTestFile(path, "");
+  // A hole, of which no page is there: nothing stays, and yet nothing is to be measured.
+  ASSERT_EQ(truncate(path.c_str(), 100'000), 0);
   const auto mapping = ColdMapping::Open(path, Readahead::kNormal);
   ASSERT_TRUE(mapping.ok()) << mapping.status();
   EXPECT_EQ(ReasonOf((*mapping)->Drop()), "PAGES_NOT_DROPPED");
+  EXPECT_EQ((*mapping)->Drop().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 }  // namespace
