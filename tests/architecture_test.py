@@ -11,6 +11,7 @@ ALLOWED = {
     "core/quant": ["core/base"],
     "core/coding": ["core/base"],
     "core/feedback": ["core/base", "core/blas", "core/quant"],
+    "core/expert_cache": ["core/base"],
     "core/nsq": ["core/base", "core/coding", "core/feedback"],
     "core/routing": ["core/base"],
     "core/checkpoint": ["core/base", "core/quant"],
