@@ -6,16 +6,11 @@
 #include "absl/strings/str_cat.h"
 #include "core/forward/derivatives.h"
 #include "core/forward/kernels.h"
+#include "core/forward/room.h"
 #include "core/forward/row_steps.h"
 
 namespace nashswarm::forward {
 namespace {
-
-// Grows and never shrinks, and does not clear what is written anyway.
-float* Room(std::vector<float>& buffer, uint64_t size) {
-  if (buffer.size() < size) buffer.resize(size);
-  return buffer.data();
-}
 
 Rows From(const float* data, uint64_t stride) { return {const_cast<float*>(data), stride}; }
 

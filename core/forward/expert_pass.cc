@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/forward/kernels.h"
+#include "core/forward/room.h"
 #include "core/forward/row_steps.h"
 
 namespace nashswarm::forward {
@@ -13,12 +14,6 @@ namespace {
 
 // As in layer_pass.cc: BLAS copies the matrix into its own order on every call, and so many rows share that copy.
 constexpr uint64_t kBlockRows = 256;
-
-// Grows and never shrinks, and does not clear what is written anyway.
-float* Room(std::vector<float>& buffer, uint64_t size) {
-  if (buffer.size() < size) buffer.resize(size);
-  return buffer.data();
-}
 
 float Sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
 

@@ -8,6 +8,7 @@
 #include "core/forward/derivatives.h"
 #include "core/forward/kernels.h"
 #include "core/forward/linear.h"
+#include "core/forward/room.h"
 #include "core/forward/row_steps.h"
 
 namespace nashswarm::forward {
@@ -15,12 +16,6 @@ namespace {
 
 // Rows whose feed-forward activations are kept at a time: enough for whole blocks of every product.
 constexpr uint64_t kPortionRows = 1024;
-
-// Grows and never shrinks, and does not clear what is written anyway.
-float* Room(std::vector<float>& buffer, uint64_t size) {
-  if (buffer.size() < size) buffer.resize(size);
-  return buffer.data();
-}
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/forward/kernels.h"
+#include "core/forward/room.h"
 
 namespace nashswarm::forward {
 namespace {
@@ -22,12 +23,6 @@ constexpr uint64_t kPortionRows = 2048;
 constexpr uint64_t kRowsAtATime = 16;
 
 uint64_t DivideUp(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
-// Grows and never shrinks, and does not clear what is written anyway.
-float* Room(std::vector<float>& buffer, uint64_t size) {
-  if (buffer.size() < size) buffer.resize(size);
-  return buffer.data();
-}
 
 }  // namespace
 

@@ -14,7 +14,6 @@ using checkpoint::GgufValue;
 
 // Far beyond any model; keeps lists by layer small whatever a file says.
 constexpr uint64_t kMaxLayers = 1 << 16;
-constexpr uint64_t kMaxExperts = 1 << 12;
 // BLAS counts rows and columns in 32-bit integers.
 constexpr uint64_t kMaxExtent = (uint64_t{1} << 31) - 1;
 
@@ -144,7 +143,7 @@ void ReadExperts(Reader& read, ModelConfig* config) {
   if (!always && read.weights().Hyperparameter("expert_count") == nullptr) return;
   config->experts = read.Count("expert_count");
   config->experts_used = read.Count("expert_used_count");
-  if (config->experts > kMaxExperts || config->experts_used > config->experts) {
+  if (config->experts > model::kMaxExperts || config->experts_used > config->experts) {
     read.Fail("'expert_used_count' is more than 'expert_count', or that is beyond all measure");
     return;
   }

@@ -12,9 +12,6 @@
 namespace nashswarm::forward {
 namespace {
 
-// Far beyond any model; a file may say what it likes.
-constexpr uint64_t kMaxExperts = 1 << 12;
-
 absl::Status Missing(const std::string& model, std::string_view tensor) {
   return MakeError(absl::StatusCode::kNotFound, "MODEL_TENSOR_MISSING",
                    absl::StrCat(model, ": has no tensor '", ToAbsl(tensor), "'"));
@@ -132,7 +129,7 @@ class GgufWeights : public Weights {
   // Matrices of experts are stacked in one tensor; each has a name of its own here.
   void AddExperts(const checkpoint::GgufTensor& stack) {
     const uint64_t rows = stack.dims[1];
-    for (uint64_t e = 0; e < stack.dims[2] && e < kMaxExperts; ++e) {
+    for (uint64_t e = 0; e < stack.dims[2] && e < model::kMaxExperts; ++e) {
       const std::string name = model::NameInStack(stack.name, e);
       if (name.empty()) return;
       tensors_[name] = {WeightShape{rows, stack.row_weights()}, &stack, e * rows};

@@ -16,6 +16,9 @@
 
 namespace nashswarm::model {
 
+// Experts of a layer, far beyond any model: whatever a file says, lists of them stay small.
+inline constexpr uint64_t kMaxExperts = 1 << 12;
+
 enum class Role {
   kTokenEmbedding,
   kPositionEmbedding,

@@ -7,9 +7,6 @@ namespace {
 
 using checkpoint::GgufValue;
 
-// Far beyond any model; keeps the list of tensors small whatever config.json says.
-constexpr uint64_t kMaxExperts = 1 << 12;
-
 constexpr const char* kHint = "take config.json from the model's own repository";
 
 // Whether the chosen experts' weights add up to 1 where config.json does not say, and in llama.cpp.
