@@ -13,7 +13,7 @@ ALLOWED = {
     "core/feedback": ["core/base", "core/blas", "core/quant"],
     "core/expert_cache": ["core/base"],
     "core/nsq": ["core/base", "core/coding", "core/feedback"],
-    "core/routing": ["core/base"],
+    "core/game/routing": ["core/base"],
     "core/checkpoint": ["core/base", "core/quant"],
     "core/model": ["core/base", "core/quant", "core/checkpoint"],
     "core/tokenizer": ["core/base", "core/checkpoint", "core/model"],

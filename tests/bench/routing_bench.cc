@@ -18,9 +18,9 @@
 #include <string>
 #include <vector>
 
-#include "core/routing/centres.h"
-#include "core/routing/kernels.h"
-#include "core/routing/routing.h"
+#include "core/game/routing/centres.h"
+#include "core/game/routing/kernels.h"
+#include "core/game/routing/routing.h"
 
 namespace {
 

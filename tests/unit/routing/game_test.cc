@@ -2,9 +2,9 @@
 #include <gtest/gtest.h>
 
 #include "core/base/status.h"
-#include "core/routing/game.h"
-#include "core/routing/neighbours.h"
-#include "core/routing/profile.h"
+#include "core/game/routing/game.h"
+#include "core/game/routing/neighbours.h"
+#include "core/game/routing/profile.h"
 #include "tests/unit/routing/reference.h"
 
 namespace nashswarm::routing {

@@ -1,4 +1,4 @@
-#include "core/routing/losses.h"
+#include "core/game/routing/losses.h"
 
 #include <gtest/gtest.h>
 

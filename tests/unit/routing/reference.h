@@ -1,5 +1,5 @@
 // The routing game once more, from its definition in routing.h: in doubles, from the raw logits, with plain loops over
-// everything, sharing no code with core/routing. For small batches.
+// everything, sharing no code with core/game/routing. For small batches.
 #ifndef NASHSWARM_TESTS_UNIT_ROUTING_REFERENCE_H_
 #define NASHSWARM_TESTS_UNIT_ROUTING_REFERENCE_H_
 
@@ -13,7 +13,7 @@
 #include <set>
 #include <vector>
 
-#include "core/routing/routing.h"
+#include "core/game/routing/routing.h"
 
 namespace nashswarm::routing {
 

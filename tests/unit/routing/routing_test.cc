@@ -1,4 +1,4 @@
-#include "core/routing/routing.h"
+#include "core/game/routing/routing.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "core/routing/game.h"
+#include "core/game/routing/game.h"
 
 #include <algorithm>
 #include <cmath>

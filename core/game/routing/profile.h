@@ -1,6 +1,6 @@
 // What the tokens of a routing game chose, and moving one of them.
-#ifndef NASHSWARM_CORE_ROUTING_PROFILE_H_
-#define NASHSWARM_CORE_ROUTING_PROFILE_H_
+#ifndef NASHSWARM_CORE_GAME_ROUTING_PROFILE_H_
+#define NASHSWARM_CORE_GAME_ROUTING_PROFILE_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "core/routing/game.h"
+#include "core/game/routing/game.h"
 
 namespace nashswarm::routing {
 
@@ -94,4 +94,4 @@ class Profile {
 
 }  // namespace nashswarm::routing
 
-#endif  // NASHSWARM_CORE_ROUTING_PROFILE_H_
+#endif  // NASHSWARM_CORE_GAME_ROUTING_PROFILE_H_

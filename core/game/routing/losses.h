@@ -1,13 +1,13 @@
 // Terms that training can add to a router's loss, so that the model's own routing comes near the game's equilibrium
 // (routing.h): values, on one layer and one batch; no gradients.
-#ifndef NASHSWARM_CORE_ROUTING_LOSSES_H_
-#define NASHSWARM_CORE_ROUTING_LOSSES_H_
+#ifndef NASHSWARM_CORE_GAME_ROUTING_LOSSES_H_
+#define NASHSWARM_CORE_GAME_ROUTING_LOSSES_H_
 
 #include <cstdint>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "core/routing/routing.h"
+#include "core/game/routing/routing.h"
 
 namespace nashswarm::routing {
 
@@ -54,4 +54,4 @@ struct LossLambdas {
 
 }  // namespace nashswarm::routing
 
-#endif  // NASHSWARM_CORE_ROUTING_LOSSES_H_
+#endif  // NASHSWARM_CORE_GAME_ROUTING_LOSSES_H_

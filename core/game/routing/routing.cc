@@ -1,12 +1,12 @@
-#include "core/routing/routing.h"
+#include "core/game/routing/routing.h"
 
 #include <algorithm>
 #include <bit>
 
 #include "core/base/status.h"
-#include "core/routing/forecast.h"
-#include "core/routing/game.h"
-#include "core/routing/profile.h"
+#include "core/game/routing/forecast.h"
+#include "core/game/routing/game.h"
+#include "core/game/routing/profile.h"
 
 namespace nashswarm::routing {
 namespace {

@@ -1,6 +1,6 @@
 // Which tokens of a batch look at each other.
-#ifndef NASHSWARM_CORE_ROUTING_NEIGHBOURS_H_
-#define NASHSWARM_CORE_ROUTING_NEIGHBOURS_H_
+#ifndef NASHSWARM_CORE_GAME_ROUTING_NEIGHBOURS_H_
+#define NASHSWARM_CORE_GAME_ROUTING_NEIGHBOURS_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -25,4 +25,4 @@ Neighbours FindNeighbours(absl::Span<const float> logits, size_t tokens, size_t 
 
 }  // namespace nashswarm::routing
 
-#endif  // NASHSWARM_CORE_ROUTING_NEIGHBOURS_H_
+#endif  // NASHSWARM_CORE_GAME_ROUTING_NEIGHBOURS_H_

@@ -1,11 +1,11 @@
-#include "core/routing/centres.h"
+#include "core/game/routing/centres.h"
 
 #include <algorithm>
 
 #include "core/base/checked.h"
 #include "core/base/status.h"
-#include "core/routing/kernels.h"
-#include "core/routing/routing.h"
+#include "core/game/routing/kernels.h"
+#include "core/game/routing/routing.h"
 
 namespace nashswarm::routing {
 

@@ -1,7 +1,7 @@
 // The experts' centres, the rows of a layer's router, as far as routing needs them: their products with one another.
 // Made once for a layer and used for all of its batches.
-#ifndef NASHSWARM_CORE_ROUTING_CENTRES_H_
-#define NASHSWARM_CORE_ROUTING_CENTRES_H_
+#ifndef NASHSWARM_CORE_GAME_ROUTING_CENTRES_H_
+#define NASHSWARM_CORE_GAME_ROUTING_CENTRES_H_
 
 #include <cstddef>
 #include <vector>
@@ -30,4 +30,4 @@ class Centres {
 
 }  // namespace nashswarm::routing
 
-#endif  // NASHSWARM_CORE_ROUTING_CENTRES_H_
+#endif  // NASHSWARM_CORE_GAME_ROUTING_CENTRES_H_

@@ -1,12 +1,12 @@
 // The loads to be expected at the end of a round, learnt while it runs, and their prices.
-#ifndef NASHSWARM_CORE_ROUTING_FORECAST_H_
-#define NASHSWARM_CORE_ROUTING_FORECAST_H_
+#ifndef NASHSWARM_CORE_GAME_ROUTING_FORECAST_H_
+#define NASHSWARM_CORE_GAME_ROUTING_FORECAST_H_
 
 #include <cstdint>
 #include <vector>
 
-#include "core/routing/game.h"
-#include "core/routing/profile.h"
+#include "core/game/routing/game.h"
+#include "core/game/routing/profile.h"
 
 namespace nashswarm::routing {
 
@@ -33,4 +33,4 @@ class Forecast {
 
 }  // namespace nashswarm::routing
 
-#endif  // NASHSWARM_CORE_ROUTING_FORECAST_H_
+#endif  // NASHSWARM_CORE_GAME_ROUTING_FORECAST_H_

@@ -1,4 +1,4 @@
-#include "core/routing/kernels.h"
+#include "core/game/routing/kernels.h"
 
 namespace nashswarm::routing {
 namespace {

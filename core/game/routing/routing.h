@@ -28,8 +28,8 @@
 // Nash equilibrium.
 //
 // Deterministic, to the bit on every instruction set; runs in the calling thread. Thread-safe.
-#ifndef NASHSWARM_CORE_ROUTING_ROUTING_H_
-#define NASHSWARM_CORE_ROUTING_ROUTING_H_
+#ifndef NASHSWARM_CORE_GAME_ROUTING_ROUTING_H_
+#define NASHSWARM_CORE_GAME_ROUTING_ROUTING_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -37,7 +37,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "core/routing/centres.h"
+#include "core/game/routing/centres.h"
 
 namespace nashswarm::routing {
 
@@ -116,4 +116,4 @@ absl::StatusOr<Evaluation> Evaluate(const Batch& batch, const Options& options, 
 
 }  // namespace nashswarm::routing
 
-#endif  // NASHSWARM_CORE_ROUTING_ROUTING_H_
+#endif  // NASHSWARM_CORE_GAME_ROUTING_ROUTING_H_

@@ -1,4 +1,4 @@
-#include "core/routing/forecast.h"
+#include "core/game/routing/forecast.h"
 
 #include <algorithm>
 

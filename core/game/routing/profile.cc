@@ -1,4 +1,4 @@
-#include "core/routing/profile.h"
+#include "core/game/routing/profile.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,16 +1,16 @@
 // The routing game of one batch, prepared: each token's local group with what its experts are worth, the costs of
 // loads, the neighbours. Nothing in it changes during play; what the tokens chose is in a Profile (profile.h).
-#ifndef NASHSWARM_CORE_ROUTING_GAME_H_
-#define NASHSWARM_CORE_ROUTING_GAME_H_
+#ifndef NASHSWARM_CORE_GAME_ROUTING_GAME_H_
+#define NASHSWARM_CORE_GAME_ROUTING_GAME_H_
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/routing/kernels.h"
-#include "core/routing/neighbours.h"
-#include "core/routing/routing.h"
+#include "core/game/routing/kernels.h"
+#include "core/game/routing/neighbours.h"
+#include "core/game/routing/routing.h"
 
 namespace nashswarm::routing {
 
@@ -58,4 +58,4 @@ class Game {
 
 }  // namespace nashswarm::routing
 
-#endif  // NASHSWARM_CORE_ROUTING_GAME_H_
+#endif  // NASHSWARM_CORE_GAME_ROUTING_GAME_H_

@@ -1,12 +1,12 @@
-#include "core/routing/losses.h"
+#include "core/game/routing/losses.h"
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "core/base/status.h"
-#include "core/routing/game.h"
-#include "core/routing/profile.h"
+#include "core/game/routing/game.h"
+#include "core/game/routing/profile.h"
 
 namespace nashswarm::routing {
 namespace {

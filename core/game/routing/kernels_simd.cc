@@ -3,10 +3,10 @@
 #include <cmath>
 #include <limits>
 
-#include "core/routing/kernels.h"
+#include "core/game/routing/kernels.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/routing/kernels_simd.cc"
+#define HWY_TARGET_INCLUDE "core/game/routing/kernels_simd.cc"
 #include "hwy/foreach_target.h"  // must come before highway.h
 #include "hwy/highway.h"
 

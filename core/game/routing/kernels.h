@@ -4,8 +4,8 @@
 // selection runs down a lane in the order of the plain loop in kernels_scalar.cc. Nothing crosses lanes and nothing is
 // fused (-ffp-contract=off, no FMA), so that results do not depend on the vector length. `dot` alone sums across a row,
 // in a fixed number of partial sums.
-#ifndef NASHSWARM_CORE_ROUTING_KERNELS_H_
-#define NASHSWARM_CORE_ROUTING_KERNELS_H_
+#ifndef NASHSWARM_CORE_GAME_ROUTING_KERNELS_H_
+#define NASHSWARM_CORE_GAME_ROUTING_KERNELS_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -67,4 +67,4 @@ void UseKernelTarget(int64_t target);
 
 }  // namespace nashswarm::routing
 
-#endif  // NASHSWARM_CORE_ROUTING_KERNELS_H_
+#endif  // NASHSWARM_CORE_GAME_ROUTING_KERNELS_H_

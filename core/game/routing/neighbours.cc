@@ -1,11 +1,11 @@
-#include "core/routing/neighbours.h"
+#include "core/game/routing/neighbours.h"
 
 #include <algorithm>
 #include <bit>
 #include <limits>
 
-#include "core/routing/kernels.h"
-#include "core/routing/routing.h"
+#include "core/game/routing/kernels.h"
+#include "core/game/routing/routing.h"
 
 namespace nashswarm::routing {
 namespace {

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "core/routing/kernels.h"
+#include "core/game/routing/kernels.h"
 
 namespace nashswarm::routing {
 namespace {
