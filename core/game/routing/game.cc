@@ -25,8 +25,8 @@ absl::Status CheckShape(const Batch& batch) {
   if (CheckedMul(batch.tokens, batch.experts) != batch.logits.size()) {
     return bad(absl::StrCat(batch.logits.size(), " logits for ", batch.tokens, " tokens x ", batch.experts));
   }
-  if (!batch.cached.empty() && batch.cached.size() != batch.experts) {
-    return bad(absl::StrCat("cached: ", batch.cached.size(), " bytes for ", batch.experts, " experts"));
+  if (!batch.cached.empty() && batch.cached.size() != batch.experts && batch.cached.size() != batch.logits.size()) {
+    return bad(absl::StrCat("cached: ", batch.cached.size(), " bytes for ", batch.tokens, " tokens and ", batch.experts, " experts"));
   }
   if (batch.centres != nullptr && batch.centres->experts() != batch.experts) {
     return bad(absl::StrCat(batch.centres->experts(), " centres for ", batch.experts, " experts"));
@@ -67,7 +67,7 @@ absl::StatusOr<Game> Game::Make(const Batch& batch, const Options& options, bool
   // Twice as many as are chosen: with fewer, a token could leave few of its experts when they are full.
   game.group_ = std::min(batch.experts, std::max(options.group, 2 * batch.top_k));
   game.least_gain_ = options.least_gain;
-  game.FillGroups(batch);
+  game.FillGroups(batch, options.similarity);
   game.FillCosts(options.weights);
   game.FillValues(batch, options.weights);
   if (with_neighbours || options.weights.alignment > 0) {
@@ -78,7 +78,7 @@ absl::StatusOr<Game> Game::Make(const Batch& batch, const Options& options, bool
   return game;
 }
 
-void Game::FillGroups(const Batch& batch) {
+void Game::FillGroups(const Batch& batch, Similarity similarity) {
   const Kernels& kernels = ActiveKernels();
   ids_.resize(blocks() * group_ * kLanes);
   values_.resize(ids_.size());
@@ -93,22 +93,37 @@ void Game::FillGroups(const Batch& batch) {
     }
     const size_t at = block * group_ * kLanes;
     kernels.greatest(rows.data(), kLanes, experts_, group_, &values_[at], &ids_[at]);
+    if (similarity == Similarity::kSquaredGate) SquareGates(batch, first, &values_[at]);
     if (batch.centres == nullptr) continue;
     kernels.cosines(batch.centres->products().data(), experts_, &ids_[at], group_, sums.data(), &cosines_[at]);
   }
 }
 
-void Game::FillValues(const Batch& batch, const Weights& weights) {
-  const bool bonus = weights.cache_bonus > 0 && !batch.cached.empty(), cohesion = weights.cohesion > 0;
-  std::vector<float> bonuses(experts_, 0.0f);
-  for (size_t e = 0; bonus && e < experts_; ++e) {
-    if (batch.cached[e]) bonuses[e] = static_cast<float>(weights.cache_bonus);
+void Game::SquareGates(const Batch& batch, size_t first, float* values) const {
+  for (size_t lane = 0; lane < std::min(kLanes, tokens_ - first); ++lane) {
+    const auto power = [greatest = double{values[lane]}](float logit) { return std::exp(double{logit} - greatest); };
+    const float* logits = &batch.logits[(first + lane) * experts_];
+    double sum = 0;
+    for (size_t slot = 0; batch.normalized && slot < top_k_; ++slot) sum += power(values[slot * kLanes + lane]);
+    for (size_t e = 0; !batch.normalized && e < experts_; ++e) sum += power(logits[e]);
+    for (size_t slot = 0; slot < group_; ++slot) {
+      float& value = values[slot * kLanes + lane];
+      const double gate = power(value) / sum;
+      value = static_cast<float>(gate * gate);
+    }
   }
-  const auto factor = static_cast<float>(weights.cohesion);
+}
+
+void Game::FillValues(const Batch& batch, const Weights& weights) {
+  const auto bonus = static_cast<float>(batch.cached.empty() ? 0 : weights.cache_bonus);
+  const auto cohesion = static_cast<float>(weights.cohesion);
   float greatest = 0;
   for (size_t at = 0; at < values_.size(); ++at) {
-    if (bonus) values_[at] += bonuses[static_cast<size_t>(ids_[at])];
-    if (cohesion) values_[at] += factor * cosines_[at];
+    if (bonus > 0) {
+      const size_t token = at / (group_ * kLanes) * kLanes + at % kLanes;
+      if (token < tokens_ && batch.IsCached(token, static_cast<size_t>(ids_[at]))) values_[at] += bonus;
+    }
+    if (cohesion > 0) values_[at] += cohesion * cosines_[at];
     greatest = std::max(greatest, std::abs(values_[at]));
   }
   // Each of the few roundings of a float sum is half of 2^-23 of what is in it.

@@ -32,7 +32,7 @@ class Game {
 
   // [blocks x group x 16]; the last block's lanes past the last token hold experts too.
   const std::vector<int32_t>& ids() const { return ids_; }
-  const std::vector<float>& values() const { return values_; }    // logits; all but costs and alignment
+  const std::vector<float>& values() const { return values_; }    // all but costs and alignment
   const std::vector<float>& cosines() const { return cosines_; }  // empty without centres
 
   // Of an expert that `load` tokens chose, to each of them; load up to tokens + 1.
@@ -44,7 +44,9 @@ class Game {
 
  private:
   Game() = default;
-  void FillGroups(const Batch& batch);
+  void FillGroups(const Batch& batch, Similarity similarity);
+  // Logits to similarities, of the tokens from `first` on in their lanes.
+  void SquareGates(const Batch& batch, size_t first, float* values) const;
   void FillValues(const Batch& batch, const Weights& weights);
   void FillCosts(const Weights& weights);
 

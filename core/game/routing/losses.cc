@@ -32,7 +32,6 @@ void AddLoadTerms(const Batch& batch, const Weights& weights, const std::vector<
     const double share = loads[e] / choices;
     terms.balance += experts * share * probabilities[e];
     terms.separation += std::max(0.0, experts * share - weights.threshold);
-    if (!batch.cached.empty() && batch.cached[e]) terms.cached += share;
   }
 }
 
@@ -45,6 +44,10 @@ absl::StatusOr<LossTerms> ComputeLossTerms(const Batch& batch, const Options& op
   if (!chosen.empty()) NS_RETURN_IF_ERROR(profile.Choose(chosen));
   LossTerms terms;
   AddLoadTerms(batch, options.weights, profile.loads(), terms);
+  const std::vector<uint16_t> choices = profile.Chosen();
+  double cached = 0;
+  for (size_t at = 0; at < choices.size(); ++at) cached += batch.IsCached(at / batch.top_k, choices[at]) ? 1 : 0;
+  terms.cached = cached / static_cast<double>(choices.size());
   const double pairs = static_cast<double>(game.neighbours().of.size()) / 2;
   const double common = static_cast<double>(profile.Agreements()) / static_cast<double>(game.top_k());
   if (pairs > 0) terms.alignment = common / pairs;

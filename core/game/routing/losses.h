@@ -27,7 +27,7 @@ struct LossTerms {
   // Mean cosine of a chosen expert's centre and the mean centre of the token's local group. -1..1; 0 without centres.
   double cohesion = 0;
   // Mean over the tokens of max(0, utility of the best response - own utility), against the loads of S itself, with the
-  // weights of `options`. Logits, 0 or more; 0: S is a Nash equilibrium.
+  // weights of `options`. In the unit of the similarity, 0 or more; 0: S is a Nash equilibrium.
   double nash = 0;
 };
 

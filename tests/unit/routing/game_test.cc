@@ -55,6 +55,24 @@ TEST(RoutingGame, PotentialAndGainsAreThoseOfTheDefinition) {
   }
 }
 
+TEST(RoutingGame, SquaredGatesAndCachesOfEachTokenAreWorthWhatTheDefinitionSays) {
+  for (const bool normalized : {false, true}) {
+    const FullGame game(37, 9, 2, 3, normalized);
+    const Reference reference = game.reference();
+    std::mt19937 random(4);
+    const Sets sets = reference.RandomSets(random);
+    const auto evaluation = Evaluate(game.batch, game.options, ChosenOf(sets));
+    ASSERT_TRUE(evaluation.ok()) << evaluation.status();
+    EXPECT_NEAR(evaluation->potential, reference.Potential(sets), 1e-5);
+    double greatest = 0;
+    for (size_t i = 0; i < sets.size(); ++i) {
+      greatest = std::max(greatest, reference.BestUtility(sets, i) - reference.Utility(sets, i));
+    }
+    EXPECT_NEAR(evaluation->max_gain, greatest, 1e-6);
+    EXPECT_GT(greatest, 0.05);
+  }
+}
+
 // What makes it an exact potential game, for a token that takes any other set from any state.
 TEST(RoutingGame, AMoversGainIsTheChangeOfThePotential) {
   const FullGame game(40, 10, 3, 5);

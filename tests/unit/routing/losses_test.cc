@@ -75,6 +75,12 @@ TEST(RoutingLosses, EveryTermIsThatOfItsFormula) {
   EXPECT_LT(at_rest->separation, terms->separation);
 }
 
+TEST(RoutingLosses, WhatIsCachedCountsForEachToken) {
+  const std::vector<float> logits = {1, 0, 0, 1};  // token 0 chooses expert 0, token 1 expert 1
+  const std::vector<uint8_t> cached = {1, 1, 1, 0};
+  EXPECT_EQ(ComputeLossTerms({2, 2, 1, logits, nullptr, cached}, {})->cached, 0.5);
+}
+
 TEST(RoutingLosses, AlignmentIsMeasuredWhateverItsWeight) {
   FullGame game(45, 10, 3, 2);
   const double weighted = ComputeLossTerms(game.batch, game.options)->alignment;

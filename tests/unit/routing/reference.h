@@ -86,10 +86,22 @@ struct Reference {
     return product / std::sqrt(own * mean_square);
   }
 
+  // Of normalized gates the top_k greatest sum to 1, else all.
+  double Similar(size_t i, size_t j) const {
+    if (options.similarity == Similarity::kLogit) return Logit(i, j);
+    std::vector<double> powers;
+    for (size_t e = 0; e < batch.experts; ++e) powers.push_back(std::exp(Logit(i, e)));
+    std::sort(powers.rbegin(), powers.rend());
+    if (batch.normalized) powers.resize(batch.top_k);
+    const double gate = std::exp(Logit(i, j)) / std::accumulate(powers.begin(), powers.end(), 0.0);
+    return gate * gate;
+  }
+
   double Static(size_t i, size_t j) const {
     const Weights& w = options.weights;
-    const double cached = !batch.cached.empty() && batch.cached[j] ? w.cache_bonus : 0;
-    return Logit(i, j) + cached + (w.cohesion > 0 ? w.cohesion * Cosine(i, j) : 0);
+    const bool by_token = batch.cached.size() > batch.experts;
+    const double cached = !batch.cached.empty() && batch.cached[by_token ? i * batch.experts + j : j] ? w.cache_bonus : 0;
+    return Similar(i, j) + cached + (w.cohesion > 0 ? w.cohesion * Cosine(i, j) : 0);
   }
 
   double Cost(size_t n) const {
@@ -188,6 +200,17 @@ struct FullGame {
     batch = {tokens, experts, top_k, logits, &centres, cached};
     options.weights = {
         .alpha = 0.7, .separation = 0.4, .threshold = 1.1, .alignment = 0.9, .cohesion = 0.6, .cache_bonus = 0.3};
+  }
+  // The same with squared gates, and with what is cached for each token.
+  FullGame(size_t tokens, size_t experts, size_t top_k, unsigned seed, bool normalized)
+      : FullGame(tokens, experts, top_k, seed) {
+    cached.clear();
+    for (size_t at = 0; at < tokens * experts; ++at) cached.push_back((at * 7 + at / experts) % 5 < 2);
+    batch.cached = cached;
+    batch.normalized = normalized;
+    options.similarity = Similarity::kSquaredGate;
+    options.weights = {
+        .alpha = 0.05, .separation = 0.1, .threshold = 1.1, .alignment = 0.2, .cohesion = 0.05, .cache_bonus = 0.1};
   }
   FullGame(const FullGame&) = delete;
   Reference reference() const { return Reference(batch, options, rows); }

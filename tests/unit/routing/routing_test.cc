@@ -29,13 +29,15 @@ TEST(Routing, WithoutWeightsTheModelsOwnExpertsStay) {
     for (const bool ties : {false, true}) {
       for (float& x : logits) x = ties ? std::round(x) : x;
       const Batch batch{tokens, experts, top_k, logits};
-      const auto result = Route(batch, {});
-      ASSERT_TRUE(result.ok()) << result.status();
-      EXPECT_EQ(result->chosen, OwnChoice(batch)) << tokens << " x " << experts << " ties " << ties;
-      EXPECT_EQ(result->moves, std::vector<int64_t>{0});
-      EXPECT_TRUE(result->ended && result->nash);
-      EXPECT_EQ(result->max_gain, 0);
-      EXPECT_TRUE(result->cohesion.empty());
+      for (const Similarity similarity : {Similarity::kLogit, Similarity::kSquaredGate}) {
+        const auto result = Route(batch, {.similarity = similarity});
+        ASSERT_TRUE(result.ok()) << result.status();
+        EXPECT_EQ(result->chosen, OwnChoice(batch)) << tokens << " x " << experts << " ties " << ties;
+        EXPECT_EQ(result->moves, std::vector<int64_t>{0});
+        EXPECT_TRUE(result->ended && result->nash);
+        EXPECT_EQ(result->max_gain, 0);
+        EXPECT_TRUE(result->cohesion.empty());
+      }
     }
   }
 }
@@ -57,6 +59,20 @@ TEST(Routing, EndsWhereNoTokenGainsByAnyOtherSet) {
     moved += result->rounds > 1 ? 1 : 0;
   }
   EXPECT_GT(moved, 8);
+}
+
+TEST(Routing, EndsSoWithSquaredGatesAndCachesOfEachTokenToo) {
+  for (unsigned seed = 1; seed <= 6; ++seed) {
+    const FullGame game(5 + 3 * seed, 8, 1 + seed % 3, seed, seed % 2 == 0);
+    const auto result = Route(game.batch, game.options);
+    ASSERT_TRUE(result.ok()) << result.status();
+    ASSERT_TRUE(result->ended && result->nash);
+    const Reference reference = game.reference();
+    const Sets sets = SetsOf(result->chosen, game.batch.top_k);
+    for (size_t i = 0; i < sets.size(); ++i) {
+      EXPECT_LE(reference.BestUtility(sets, i) - reference.Utility(sets, i), 5e-5) << "token " << i;
+    }
+  }
 }
 
 TEST(Routing, StoppedEarlyItSaysThatItIsNoEquilibrium) {
@@ -245,6 +261,8 @@ TEST(Routing, RefusesShapesThatDoNotFit) {
   EXPECT_EQ(reason({size_t{1} << 62, 4, 1, {}}), "ROUTING_SHAPE");
   EXPECT_EQ(reason({1, 1025, 1, std::vector<float>(1025)}), "ROUTING_SHAPE");
   EXPECT_EQ(reason({3, 4, 2, logits, nullptr, bytes}), "ROUTING_SHAPE");
+  EXPECT_EQ(reason({3, 4, 2, logits, nullptr, std::vector<uint8_t>(4)}), "");
+  EXPECT_EQ(reason({3, 4, 2, logits, nullptr, std::vector<uint8_t>(12)}), "");
   EXPECT_EQ(reason({3, 4, 2, logits, &centres}), "ROUTING_SHAPE");
   EXPECT_EQ(reason({3, 4, 2, logits}, {.cohesion = 1}), "ROUTING_SHAPE");
   EXPECT_EQ(ReasonOf(Centres::Make(logits, 4, 4).status()), "ROUTING_SHAPE");
