@@ -93,7 +93,7 @@ absl::Status Checkpoint::AddWeightFile(const std::string& file) {
       return MakeError(absl::StatusCode::kInvalidArgument, "TENSOR_DUPLICATE",
                        absl::StrCat("tensor '", entry.name, "' is in both ", tensors_[it->second].file, " and ", file));
     }
-    tensors_.push_back({std::move(entry.name), entry.dtype, std::move(entry.shape), file,
+    tensors_.push_back({std::move(entry.name), entry.dtype, std::move(entry.shape), file, entry.begin,
                         mapping->bytes().subspan(entry.begin, entry.end - entry.begin)});
   }
   weight_bytes_ += mapping->bytes().size();

@@ -22,6 +22,7 @@ struct SourceTensor {
   DType dtype;
   std::vector<uint64_t> shape;
   std::string file;                // relative to the directory
+  uint64_t offset = 0;             // of the data in the file
   absl::Span<const uint8_t> data;  // into the mapping, valid as long as the Checkpoint
 
   uint64_t elements() const { return data.size() / BytesOf(dtype); }

@@ -4,9 +4,11 @@
 #define NASHSWARM_CORE_ENGINE_COMMANDS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "core/game/routing/losses.h"
 
 namespace nashswarm::engine {
 
@@ -75,6 +77,27 @@ struct BenchFlags {
 // Baselines, the whole method and the method without its parts: sizes of files, losses of what they decode to. Returns 2 for
 // flags that make no sense.
 int RunBenchQuality(const BenchFlags& flags, bool json);
+
+struct RouteFlags {
+  std::string model, text;                  // as LocalModel; text to measure on
+  std::string cache_size = "25%";           // bytes of all layers together, or a share of all experts
+  std::string policy = "lru";
+  uint32_t ttl_tokens = 64, half_life_tokens = 256;  // of the policies ttl and lfu
+  std::string similarity = "gate-squared";  // or "logit"
+  std::optional<double> alpha;              // absent: a small one, in the unit of the similarity
+  double separation = 0, threshold = 1.25, alignment = 0, cohesion = 0;  // routing::Weights
+  std::optional<double> bonus;              // absent: chosen so that the loss rises by at most max_loss
+  double max_loss = 0.01;
+  size_t group = 7;
+  uint64_t batch = 256;
+  routing::LossLambdas lambdas{.balance = 0.01, .cached = 0.01};
+  bool sweep = false, pages = false;
+  uint64_t context = 0, tokens = 0;         // of a window; of the text (0: 32768)
+  int threads = 0;
+  std::string out;                          // HTML file; empty: none
+};
+// The model's own router against the routing game: loss, load, cache hits, pages. Returns 2 for flags that make no sense.
+int RunRoute(const RouteFlags& flags, bool json);
 
 // Every format with its bits and its signal-to-noise ratio, measured here on normal and Laplace samples.
 int RunSchemes(bool json);

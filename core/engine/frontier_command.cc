@@ -2,7 +2,6 @@
 // made and measured to see how far the predictions hold.
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <iostream>
 #include <optional>
 #include <utility>
@@ -14,6 +13,7 @@
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/engine/commands.h"
+#include "core/engine/local_model.h"
 #include "core/engine/stage_line.h"
 #include "core/engine/table.h"
 #include "core/pipeline/local_run.h"
@@ -193,7 +193,7 @@ absl::StatusOr<Frontier> Compute(const FrontierFlags& flags, const Bits& bits) {
   job.observer = &line;
   job.on_stage = [&line](const std::string& stage) { line.Begin(stage); };
   NS_ASSIGN_OR_RETURN(const std::unique_ptr<LocalRun> run, LocalRun::Measure(std::move(job)));
-  out.model = std::filesystem::weakly_canonical(std::filesystem::path(flags.model) / "config.json").parent_path().filename().string();
+  out.model = ModelName(flags.model);
   out.architecture = run->prepared().architecture;
   out.parameters = run->prepared().parameters;
   out.loss_is_kl = run->has_measured_weights();

@@ -1,6 +1,7 @@
 #include "core/engine/local_model.h"
 
 #include <cerrno>
+#include <filesystem>
 
 #include "core/artifact/gguf_artifact.h"
 #include "core/artifact/nsq_artifact.h"
@@ -9,10 +10,15 @@
 
 namespace nashswarm::engine {
 
+std::string ModelName(const std::string& path) {
+  if (!IsDirectory(path)) return BaseName(path);
+  return std::filesystem::weakly_canonical(std::filesystem::path(path) / "config.json").parent_path().filename().string();
+}
+
 absl::StatusOr<LocalModel> LocalModel::Open(const std::string& path) {
   if (!PathExists(path)) return ErrnoError(ENOENT, path);
   LocalModel model;
-  model.path_ = path;
+  model.path_ = model.given_path_ = path;
   if (!IsDirectory(path) || PathExists(JoinPath(path, artifact::kGgufFile))) {
     NS_ASSIGN_OR_RETURN(const artifact::OpenGguf open, artifact::Open(path));
     model.gguf_ = std::make_shared<const checkpoint::GgufFile>(open.gguf);
@@ -41,6 +47,16 @@ absl::Status LocalModel::UnpackFirst() {
 absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> LocalModel::OpenTokenizer() const {
   if (gguf_ != nullptr) return tokenizer::OpenTokenizer(*gguf_);
   return tokenizer::OpenTokenizer(path_, checkpoint_->config());
+}
+
+absl::StatusOr<route::ExpertFiles> LocalModel::FindExperts() const {
+  if (gguf_ != nullptr) {
+    const std::string file = IsDirectory(path_) ? JoinPath(path_, artifact::kGgufFile) : path_;
+    return route::FindExperts(file, weight_bytes_, *gguf_);
+  }
+  if (unpacked_ == nullptr) return route::FindExperts(*checkpoint_, *mapping_);
+  NS_ASSIGN_OR_RETURN(const artifact::OpenNsq open, artifact::ReadNsq(given_path_));
+  return route::FindExperts(open, *mapping_);
 }
 
 }  // namespace nashswarm::engine

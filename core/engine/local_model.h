@@ -12,9 +12,13 @@
 #include "core/checkpoint/gguf.h"
 #include "core/forward/weights.h"
 #include "core/model/architecture.h"
+#include "core/route/expert_files.h"
 #include "core/tokenizer/tokenizer.h"
 
 namespace nashswarm::engine {
+
+// What to call the model at `path`: its file or directory, whatever way the path takes there.
+std::string ModelName(const std::string& path);
 
 class LocalModel {
  public:
@@ -26,11 +30,14 @@ class LocalModel {
   const model::Model& mapping() const { return *mapping_; }  // of a checkpoint only
   uint64_t weight_bytes() const { return weight_bytes_; }    // of the weight files
   absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> OpenTokenizer() const;
+  // In the files as they are on disk; of an nsq artifact coded, not unpacked.
+  absl::StatusOr<route::ExpertFiles> FindExperts() const;
 
  private:
   absl::Status UnpackFirst();
 
-  std::string path_;
+  std::string path_;        // of an nsq artifact: of what it was unpacked to
+  std::string given_path_;
   std::shared_ptr<const TemporaryDirectory> unpacked_;  // of an nsq artifact; goes with the model
   std::unique_ptr<checkpoint::Checkpoint> checkpoint_;
   std::unique_ptr<model::Model> mapping_;           // points into the checkpoint

@@ -5,6 +5,43 @@
 #include "core/blas/blas.h"
 #include "core/engine/commands.h"
 
+namespace {
+
+void AddRouteFlags(CLI::App* route, nashswarm::engine::RouteFlags* flags) {
+  const CLI::Range weight(0.0, 1e6);
+  route->add_option("model", flags->model, "Model with experts: checkpoint directory, artifact directory or .gguf file")->required();
+  route->add_option("--text", flags->text, "UTF-8 text: its first quarter tunes, the rest is held out to measure on")->required();
+  route->add_option("--cache-size", flags->cache_size, "Cache of experts, all layers together: 64MB, 512KiB, or 25% of all experts (as when not given)");
+  route->add_option("--policy", flags->policy, "What leaves the cache: lru, lfu, ttl, adaptive")->check(CLI::IsMember({"lru", "lfu", "ttl", "adaptive"}));
+  route->add_option("--ttl", flags->ttl_tokens, "Of ttl: an expert leaves when so many tokens did not use it; 64 when not given");
+  route->add_option("--half-life", flags->half_life_tokens, "Of lfu: uses count half after so many tokens; 256 when not given")->check(CLI::PositiveNumber);
+  route->add_option("--similarity", flags->similarity, "What an expert is worth to a token: gate-squared (what its loss would change), or logit")
+      ->check(CLI::IsMember({"gate-squared", "logit"}));
+  route->add_option("--alpha", flags->alpha, "Price of an expert with its equal share of the tokens, spreads the load; 0.02 when not given, 0.4 of logits")->check(weight);
+  route->add_option("--cache-bonus", flags->bonus, "Worth of an expert that is in the cache; chosen by --max-loss when not given")->check(weight);
+  route->add_option("--max-loss", flags->max_loss, "The chosen bonus raises the loss by at most so much; 0.01 (1 %) when not given");
+  route->add_option("--separation", flags->separation, "Further price of every equal share above the threshold")->check(weight);
+  route->add_option("--threshold", flags->threshold, "In equal shares; 1.25 when not given")->check(weight);
+  route->add_option("--alignment", flags->alignment, "Worth of an expert that the nearest 7 tokens chose")->check(weight);
+  route->add_option("--cohesion", flags->cohesion, "Worth of an expert that lies where its local group does")->check(weight);
+  route->add_option("--group", flags->group, "Experts of a token's local group; 7, or twice what a token uses when that is more");
+  route->add_option("--batch", flags->batch, "Tokens that are routed together; 256 when not given")->check(CLI::PositiveNumber);
+  route->add_option("--lambda-balance", flags->lambdas.balance, "Weight of the balancing loss's term; 0.01 when not given")->check(weight);
+  route->add_option("--lambda-cache", flags->lambdas.cached, "Likewise of the share of hits, which counts against the loss")->check(weight);
+  route->add_option("--lambda-separation", flags->lambdas.separation, "Likewise; 0 when not given, as those that follow")->check(weight);
+  route->add_option("--lambda-alignment", flags->lambdas.alignment, "Likewise")->check(weight);
+  route->add_option("--lambda-cohesion", flags->lambdas.cohesion, "Likewise")->check(weight);
+  route->add_option("--lambda-nash", flags->lambdas.nash, "Likewise")->check(weight);
+  route->add_flag("--sweep", flags->sweep, "Measure other cache bonuses and alphas on the held-out text too");
+  route->add_flag("--pages", flags->pages, "Measure the pages a token needs with mincore: drops the weight files from the page cache");
+  route->add_option("--ctx", flags->context, "Tokens of a window; 0 is 1024, or the model's context when that is less");
+  route->add_option("--tokens", flags->tokens, "Use the first so many tokens of the text; 0 is 32768");
+  route->add_option("--threads", flags->threads, "Threads; 0 is every core")->check(CLI::NonNegativeNumber);
+  route->add_option("-o,--output", flags->out, "HTML file that takes the report");
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   nashswarm::blas::ChooseBlasKernels(argv);
   nashswarm::blas::UseSingleThreadedBlas();
@@ -92,6 +129,10 @@ int main(int argc, char** argv) {
   quality->add_option("--tokens", bench_flags.tokens, "Measure on so many tokens; 0 is 32768");
   quality->add_option("--threads", bench_flags.threads, "Threads; 0 is every core")->check(CLI::NonNegativeNumber);
   quality->add_flag("--json", json, "Print JSON");
+  nashswarm::engine::RouteFlags route_flags;
+  auto* route = app.add_subcommand("route", "Route the tokens of a text to experts by a game, against the model's own router");
+  AddRouteFlags(route, &route_flags);
+  route->add_flag("--json", json, "Print JSON");
   auto* schemes = app.add_subcommand("schemes", "List the number formats with bits and measured signal-to-noise");
   schemes->add_flag("--json", json, "Print JSON");
 
@@ -106,6 +147,7 @@ int main(int argc, char** argv) {
   if (eval->parsed()) return nashswarm::engine::RunEval(eval_flags, json);
   if (calibrate->parsed()) return nashswarm::engine::RunCalibrate(path, text, out, calibration_tokens, threads, json);
   if (frontier->parsed()) return nashswarm::engine::RunFrontier(frontier_flags, json);
+  if (route->parsed()) return nashswarm::engine::RunRoute(route_flags, json);
   if (quality->parsed()) return nashswarm::engine::RunBenchQuality(bench_flags, json);
   if (unpack->parsed()) return nashswarm::engine::RunUnpack(unpack_flags, json);
   if (logits->parsed()) return nashswarm::engine::RunLogits(path, tokens, out, threads, json);

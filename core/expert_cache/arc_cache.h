@@ -16,6 +16,7 @@
 #define NASHSWARM_CORE_EXPERT_CACHE_ARC_CACHE_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/expert_cache/expert_cache.h"
@@ -32,6 +33,8 @@ class ArcCache : public ExpertCache {
   uint64_t frequent_bytes() const { return frequent_.bytes(); }              // T2
   uint64_t recent_ghost_bytes() const { return recent_ghosts_.bytes(); }     // B1
   uint64_t frequent_ghost_bytes() const { return frequent_ghosts_.bytes(); }  // B2
+
+  std::unique_ptr<ExpertCache> Clone() const override { return std::make_unique<ArcCache>(*this); }
 
  private:
   void OnHit(ExpertKey key) override;

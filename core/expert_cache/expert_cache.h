@@ -43,8 +43,9 @@ enum class AccessResult { kHit, kMiss };
 class ExpertCache {
  public:
   virtual ~ExpertCache() = default;
-  ExpertCache(const ExpertCache&) = delete;
   ExpertCache& operator=(const ExpertCache&) = delete;
+  // Another in the same state: to see what accesses would do.
+  virtual std::unique_ptr<ExpertCache> Clone() const = 0;
 
   AccessResult Access(ExpertKey key);
   // A token begins: time goes on. Experts may leave.
@@ -59,6 +60,7 @@ class ExpertCache {
 
  protected:
   ExpertCache(uint64_t capacity_bytes, std::vector<uint64_t> sizes);
+  ExpertCache(const ExpertCache&) = default;
 
   // What a policy does: follow a hit; make room for a missing key (Evict until Fits) and enter it in its own lists, the
   // base does the rest. Neither is called for an expert larger than the cache.

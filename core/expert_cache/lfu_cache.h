@@ -13,6 +13,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <utility>
 #include <vector>
@@ -25,6 +26,8 @@ class LfuCache : public ExpertCache {
  public:
   // `half_life_tokens` is above 0; 2^32 - 1 as good as never halves.
   LfuCache(uint64_t capacity_bytes, std::vector<uint64_t> sizes, uint32_t half_life_tokens);
+
+  std::unique_ptr<ExpertCache> Clone() const override { return std::make_unique<LfuCache>(*this); }
 
  private:
   // mantissa * 2^exponent, the mantissa in [0.5, 1), then the time of the last use: compared in this order, the lowest

@@ -3,6 +3,7 @@
 #define NASHSWARM_CORE_EXPERT_CACHE_LRU_CACHE_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/expert_cache/expert_cache.h"
@@ -13,6 +14,8 @@ namespace nashswarm::expert_cache {
 class LruCache : public ExpertCache {
  public:
   LruCache(uint64_t capacity_bytes, std::vector<uint64_t> sizes);
+
+  std::unique_ptr<ExpertCache> Clone() const override { return std::make_unique<LruCache>(*this); }
 
  private:
   void OnHit(ExpertKey key) override;

@@ -10,6 +10,7 @@
 #define NASHSWARM_CORE_EXPERT_CACHE_OPTIMAL_CACHE_H_
 
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <utility>
 #include <vector>
@@ -24,6 +25,8 @@ class OptimalCache : public ExpertCache {
  public:
   // `future`: the keys that Access will get, in this order; each below sizes.size(). Not kept.
   OptimalCache(uint64_t capacity_bytes, std::vector<uint64_t> sizes, absl::Span<const ExpertKey> future);
+
+  std::unique_ptr<ExpertCache> Clone() const override { return std::make_unique<OptimalCache>(*this); }
 
  private:
   void OnHit(ExpertKey key) override;

@@ -1,15 +1,11 @@
 #include "core/expert_cache/pages_touched.h"
 
 #include <algorithm>
-#include <bit>
 
-#include "core/base/checked.h"
 #include "core/base/status.h"
 
 namespace nashswarm::expert_cache {
 namespace {
-
-constexpr uint64_t kLargestAlignment = 1ull << 30;
 
 struct PageRange {
   uint64_t first, last;
@@ -33,50 +29,66 @@ uint64_t UnionOf(absl::Span<const PageRange> ranges, uint64_t* runs) {
   return pages;
 }
 
-// The pages of each expert that a token uses, by rising first page.
+// The pages of each part that a token uses, by rising first page.
 void CollectPages(const Trace& trace, uint32_t token, const FileLayout& layout, uint64_t page_bytes,
                   std::vector<PageRange>& ranges) {
   ranges.clear();
   for (uint32_t layer = 0; layer < trace.layers; ++layer) {
     for (const uint16_t expert : trace.Slots(token, layer)) {
       if (expert == kNoExpert) continue;
-      const ExpertKey key = trace.Key(layer, expert);
-      const uint64_t begin = layout.offsets[key];
-      ranges.push_back({begin / page_bytes, (begin + trace.sizes[key] - 1) / page_bytes});
+      for (const ByteRange& part : layout.parts[trace.Key(layer, expert)]) {
+        if (part.bytes == 0) continue;
+        ranges.push_back({part.offset / page_bytes, (part.offset + part.bytes - 1) / page_bytes});
+      }
     }
   }
   std::sort(ranges.begin(), ranges.end());
 }
 
-}  // namespace
-
-absl::StatusOr<FileLayout> LayOutExperts(const Trace& trace, absl::Span<const ExpertOrder> orders, uint64_t alignment) {
-  NS_RETURN_IF_ERROR(ValidateTrace(trace));
-  if (!std::has_single_bit(alignment) || alignment > kLargestAlignment) {
-    return BadOptions("the alignment is no power of two up to 2^30");
+absl::Status CheckLayout(const Trace& trace, const FileLayout& layout) {
+  if (layout.parts.size() != trace.sizes.size()) {
+    return BadOptions(absl::StrCat("parts of ", layout.parts.size(), " experts for ", trace.sizes.size()));
   }
-  if (orders.size() != trace.layers) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "ORDER_INVALID",
-                     absl::StrCat(orders.size(), " orders for ", trace.layers, " layers"));
-  }
-  FileLayout layout;
-  layout.offsets.resize(trace.sizes.size());
-  for (uint32_t layer = 0; layer < trace.layers; ++layer) {
-    NS_RETURN_IF_ERROR(Annotate(ValidateOrder(orders[layer], trace.experts_per_layer), absl::StrCat("layer ", layer)));
-    for (const uint32_t expert : orders[layer]) {
-      const ExpertKey key = trace.Key(layer, expert);
-      layout.offsets[key] = AlignUp(layout.bytes, alignment);
-      // The sizes have less than 2^63 bytes and there are less than 2^32 of them: padding cannot reach 2^64 either.
-      layout.bytes = layout.offsets[key] + trace.sizes[key];
+  for (const std::vector<ByteRange>& parts : layout.parts) {
+    for (const ByteRange& part : parts) {
+      if (part.offset <= layout.bytes && part.bytes <= layout.bytes - part.offset) continue;
+      return MakeError(absl::StatusCode::kOutOfRange, "RANGE_INVALID",
+                       absl::StrCat("layout of experts: bytes ", part.offset, " + ", part.bytes, " of ", layout.bytes));
     }
   }
-  return layout;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<PageCounts> PagesTouched(const Trace& trace, absl::Span<const ExpertOrder> orders,
-                                        const PageOptions& options) {
+bool SameSizes(const std::vector<ByteRange>& a, const std::vector<ByteRange>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const ByteRange& x, const ByteRange& y) { return x.bytes == y.bytes; });
+}
+
+}  // namespace
+
+absl::StatusOr<FileLayout> Reorder(const FileLayout& layout, absl::Span<const ExpertOrder> orders, uint32_t experts) {
+  if (orders.size() * experts != layout.parts.size()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "ORDER_INVALID",
+                     absl::StrCat(orders.size(), " orders of ", experts, " for a layout of ", layout.parts.size(), " experts"));
+  }
+  FileLayout reordered{std::vector<std::vector<ByteRange>>(layout.parts.size()), layout.bytes};
+  for (size_t layer = 0; layer < orders.size(); ++layer) {
+    NS_RETURN_IF_ERROR(Annotate(ValidateOrder(orders[layer], experts), absl::StrCat("layer ", layer)));
+    for (uint32_t place = 0; place < experts; ++place) {
+      const std::vector<ByteRange>& parts = layout.parts[layer * experts + place];
+      if (!SameSizes(parts, layout.parts[layer * experts])) {
+        return MakeError(absl::StatusCode::kFailedPrecondition, "LAYOUT_UNEVEN",
+                         absl::StrCat("layer ", layer, ": its experts have different sizes in the file, none can stand in another's place"));
+      }
+      reordered.parts[layer * experts + orders[layer][place]] = parts;
+    }
+  }
+  return reordered;
+}
+
+absl::StatusOr<PageCounts> PagesTouched(const Trace& trace, const FileLayout& layout, const PageOptions& options) {
   if (options.page_bytes == 0) return BadOptions("pages of 0 bytes");
-  NS_ASSIGN_OR_RETURN(const FileLayout layout, LayOutExperts(trace, orders, options.alignment));
+  NS_RETURN_IF_ERROR(ValidateTrace(trace));
+  NS_RETURN_IF_ERROR(CheckLayout(trace, layout));
   const uint64_t last_page = layout.bytes == 0 ? 0 : (layout.bytes - 1) / options.page_bytes;
   PageCounts counts;
   counts.tokens = trace.tokens;

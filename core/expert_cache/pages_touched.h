@@ -1,5 +1,5 @@
-// How many pages of a file a token needs when the experts lie in it in a given order: predicted from a trace, to
-// compare orders before one is written and measured (cold_mapping.h).
+// How many pages of a file a token needs where its experts lie: predicted from a trace, to compare orders of the experts
+// before a file is written, and to hold against what is measured (cold_mapping.h).
 #ifndef NASHSWARM_CORE_EXPERT_CACHE_PAGES_TOUCHED_H_
 #define NASHSWARM_CORE_EXPERT_CACHE_PAGES_TOUCHED_H_
 
@@ -13,19 +13,24 @@
 
 namespace nashswarm::expert_cache {
 
-struct FileLayout {
-  std::vector<uint64_t> offsets;  // where each expert begins, by ExpertKey
-  uint64_t bytes = 0;             // of the file
+struct ByteRange {
+  uint64_t offset = 0, bytes = 0;
 };
 
-// Layer after layer from offset 0, each layer's experts in its order (orders[layer]), each expert at a multiple of
-// `alignment`, which is a power of two up to 2^30; 1 packs them. Errors: those of ValidateTrace; INVALID_ARGUMENT /
-// ORDER_INVALID for orders that are not one permutation per layer, / LAYOUT_OPTIONS for another alignment.
-absl::StatusOr<FileLayout> LayOutExperts(const Trace& trace, absl::Span<const ExpertOrder> orders, uint64_t alignment);
+struct FileLayout {
+  // By ExpertKey: what of the file an expert needs. One range, or one in each of the tensors it is spread over.
+  std::vector<std::vector<ByteRange>> parts;
+  uint64_t bytes = 0;  // of the file
+};
+
+// The layout of a file whose experts stand in other places: in layer l, expert orders[l][p] has the parts that expert p has
+// here. INVALID_ARGUMENT / ORDER_INVALID for orders that are not one permutation per layer of `experts`;
+// FAILED_PRECONDITION / LAYOUT_UNEVEN when the experts of a layer have parts of different sizes, so that none can take the
+// place of another.
+absl::StatusOr<FileLayout> Reorder(const FileLayout& layout, absl::Span<const ExpertOrder> orders, uint32_t experts);
 
 struct PageOptions {
   uint64_t page_bytes = 4096;
-  uint64_t alignment = 1;  // as LayOutExperts
   // Pages that the kernel reads around each run of touched ones, as far as the file goes. A fault on a mapping of Linux
   // reads a window around the page, by default 128 KiB: 16 pages of 4 KiB before and 15 behind.
   uint64_t readahead_before = 0;
@@ -49,10 +54,10 @@ struct PageCounts {
   }
 };
 
-// O(tokens x uses log uses), with the uses of a token in all layers. Errors: those of LayOutExperts, and LAYOUT_OPTIONS
-// for pages of 0 bytes.
-absl::StatusOr<PageCounts> PagesTouched(const Trace& trace, absl::Span<const ExpertOrder> orders,
-                                        const PageOptions& options);
+// O(tokens x parts log parts), with the parts that a token uses in all layers. Errors: those of ValidateTrace;
+// INVALID_ARGUMENT / LAYOUT_OPTIONS for pages of 0 bytes or a layout of another number of experts, OUT_OF_RANGE /
+// RANGE_INVALID for parts outside the file.
+absl::StatusOr<PageCounts> PagesTouched(const Trace& trace, const FileLayout& layout, const PageOptions& options);
 
 }  // namespace nashswarm::expert_cache
 

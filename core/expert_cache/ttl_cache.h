@@ -6,6 +6,7 @@
 #define NASHSWARM_CORE_EXPERT_CACHE_TTL_CACHE_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/expert_cache/expert_cache.h"
@@ -17,6 +18,8 @@ class TtlCache : public ExpertCache {
  public:
   // Used last in token t, an expert is there until token t + ttl_tokens and gone when the next begins.
   TtlCache(uint64_t capacity_bytes, std::vector<uint64_t> sizes, uint32_t ttl_tokens);
+
+  std::unique_ptr<ExpertCache> Clone() const override { return std::make_unique<TtlCache>(*this); }
 
  private:
   void OnHit(ExpertKey key) override;

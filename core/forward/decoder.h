@@ -32,6 +32,7 @@ class Decoder : public Transformer {
   bool tied_head() const override { return config_.tied_head; }
   uint64_t experts() const override { return config_.experts; }
   uint64_t experts_used() const override { return config_.experts_used; }
+  bool normalized_experts() const override { return config_.normalize_experts; }
   void SetRouter(ExpertRouter router) override { router_ = std::move(router); }
 
   absl::Status Embed(const Batch& batch, float* hidden) override;

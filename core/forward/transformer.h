@@ -68,6 +68,7 @@ class Transformer {
   virtual bool tied_head() const = 0;
   virtual uint64_t experts() const = 0;       // of a layer; 0: no mixture
   virtual uint64_t experts_used() const = 0;  // of a token
+  virtual bool normalized_experts() const = 0;  // the weights of a token's experts add up to 1
   // From the next RunLayer on; an empty one leaves the choice to the model. Nothing without experts.
   virtual void SetRouter(ExpertRouter router) = 0;
 

@@ -1,6 +1,5 @@
 #include "core/expert_cache/pages_touched.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,8 +11,6 @@
 
 namespace nashswarm::expert_cache {
 namespace {
-
-using ::testing::ElementsAre;
 
 // 2 layers of 3 experts. In the original order, pages of 10 bytes:
 //   layer 0: 0 [0, 10)  1 [10, 25)  2 [25, 30);  layer 1: 0 [30, 50)  1 [50, 55)  2 [55, 90)
@@ -27,23 +24,61 @@ Trace HandMade() {
 std::vector<ExpertOrder> Original(const Trace& trace) {
   return std::vector<ExpertOrder>(trace.layers, OriginalOrder(trace.experts_per_layer));
 }
+// Layer after layer without gaps, each layer's experts in its order.
+FileLayout Packed(const Trace& trace, const std::vector<ExpertOrder>& orders) {
+  FileLayout layout{std::vector<std::vector<ByteRange>>(trace.sizes.size()), 0};
+  for (uint32_t layer = 0; layer < trace.layers; ++layer) {
+    for (const uint32_t expert : orders[layer]) {
+      const ExpertKey key = trace.Key(layer, expert);
+      layout.parts[key] = {{layout.bytes, trace.sizes[key]}};
+      layout.bytes += trace.sizes[key];
+    }
+  }
+  return layout;
+}
 PageCounts Pages(const Trace& trace, const std::vector<ExpertOrder>& orders, const PageOptions& options) {
-  const auto counts = PagesTouched(trace, orders, options);
+  const auto counts = PagesTouched(trace, Packed(trace, orders), options);
   if (!counts.ok()) ADD_FAILURE() << counts.status();
   return counts.ok() ? *counts : PageCounts{};
 }
 
-TEST(PagesTouched, LayoutByHand) {
-  const Trace trace = HandMade();
-  const std::vector<ExpertOrder> orders = {{2, 0, 1}, {0, 1, 2}};
-  const auto packed = LayOutExperts(trace, orders, 1);
-  ASSERT_TRUE(packed.ok()) << packed.status();
-  EXPECT_THAT(packed->offsets, ElementsAre(5, 15, 0, 30, 50, 55));
-  EXPECT_EQ(packed->bytes, 90u);
-  const auto aligned = LayOutExperts(trace, orders, 16);
-  ASSERT_TRUE(aligned.ok()) << aligned.status();
-  EXPECT_THAT(aligned->offsets, ElementsAre(16, 32, 0, 48, 80, 96));
-  EXPECT_EQ(aligned->bytes, 131u);
+// Two layers of two experts, each in two stacks of a tensor; the second expert is asked to stand first.
+TEST(PagesTouched, ReorderingExchangesPlaces) {
+  const FileLayout layout{{{{0, 10}, {100, 5}}, {{10, 10}, {105, 5}}, {{20, 3}}, {{30, 3}}}, 200};
+  const auto reordered = Reorder(layout, std::vector<ExpertOrder>{{1, 0}, {0, 1}}, 2);
+  ASSERT_TRUE(reordered.ok()) << reordered.status();
+  EXPECT_EQ(reordered->bytes, 200u);
+  EXPECT_EQ(reordered->parts[1][0].offset, 0u);
+  EXPECT_EQ(reordered->parts[1][1].offset, 100u);
+  EXPECT_EQ(reordered->parts[0][0].offset, 10u);
+  EXPECT_EQ(reordered->parts[0][1].offset, 105u);
+  EXPECT_EQ(reordered->parts[3][0].offset, 30u);
+  // Three experts: the one that order names first takes the first place, not the other way round.
+  const FileLayout three{{{{0, 1}}, {{1, 1}}, {{2, 1}}}, 3};
+  const auto turned = Reorder(three, std::vector<ExpertOrder>{{1, 2, 0}}, 3);
+  ASSERT_TRUE(turned.ok());
+  EXPECT_EQ(turned->parts[1][0].offset, 0u);
+  EXPECT_EQ(turned->parts[2][0].offset, 1u);
+  EXPECT_EQ(turned->parts[0][0].offset, 2u);
+}
+
+TEST(PagesTouched, ReorderingRefusesWhatHasNoPlace) {
+  const FileLayout layout{{{{0, 1}}, {{1, 2}}}, 3}, even{{{{0, 1}}, {{1, 1}}}, 3};
+  EXPECT_EQ(ReasonOf(Reorder(layout, std::vector<ExpertOrder>{{0, 1}}, 2).status()), "LAYOUT_UNEVEN");
+  EXPECT_EQ(ReasonOf(Reorder(even, std::vector<ExpertOrder>{{0, 1}}, 2).status()), "");
+  EXPECT_EQ(ReasonOf(Reorder(even, std::vector<ExpertOrder>{{0, 0}}, 2).status()), "ORDER_INVALID");
+  EXPECT_EQ(ReasonOf(Reorder(even, std::vector<ExpertOrder>{{0, 1}, {0, 1}}, 2).status()), "ORDER_INVALID");
+}
+
+TEST(PagesTouched, PartsOfAnExpertCountOnceWhereTheyShareAPage) {
+  Trace trace{1, 1, 2, 1};
+  trace.sizes = {8, 8};
+  trace.experts = {1};
+  const FileLayout layout{{{{0, 4}, {40, 4}}, {{4, 4}, {8, 4}, {44, 4}}}, 50};
+  const auto counts = PagesTouched(trace, layout, {.page_bytes = 10});
+  ASSERT_TRUE(counts.ok()) << counts.status();
+  EXPECT_EQ(counts->touched, 3u);  // pages 0, 1 and 4
+  EXPECT_EQ(counts->runs, 2u);
 }
 
 TEST(PagesTouched, CountsByHand) {
@@ -82,11 +117,9 @@ TEST(PagesTouched, AgreesWithSetsOfPages) {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     const Trace trace = RandomTrace(seed, {.tokens = 40, .layers = 3, .experts = 6, .top_k = 2, .largest = 40});
     const std::vector<ExpertOrder> orders = {{5, 0, 3, 1, 2, 4}, {0, 1, 2, 3, 4, 5}, {2, 4, 1, 5, 0, 3}};
-    const PageOptions options = {.page_bytes = 1 + seed * 2, .alignment = 1ull << (seed % 5),
-                                 .readahead_before = seed % 3, .readahead_after = seed % 4};
-    const auto layout = LayOutExperts(trace, orders, options.alignment);
-    ASSERT_TRUE(layout.ok()) << layout.status();
-    const auto last = static_cast<int64_t>((layout->bytes - 1) / options.page_bytes);
+    const PageOptions options = {.page_bytes = 1 + seed * 2, .readahead_before = seed % 3, .readahead_after = seed % 4};
+    const FileLayout layout = Packed(trace, orders);
+    const auto last = static_cast<int64_t>((layout.bytes - 1) / options.page_bytes);
     uint64_t touched = 0, read = 0, runs = 0;
     for (uint32_t token = 0; token < trace.tokens; ++token) {
       std::set<int64_t> pages, all;
@@ -95,7 +128,7 @@ TEST(PagesTouched, AgreesWithSetsOfPages) {
           if (expert == kNoExpert) continue;
           const ExpertKey key = trace.Key(layer, expert);
           for (uint64_t byte = 0; byte < trace.sizes[key]; ++byte) {
-            pages.insert(static_cast<int64_t>((layout->offsets[key] + byte) / options.page_bytes));
+            pages.insert(static_cast<int64_t>((layout.parts[key][0].offset + byte) / options.page_bytes));
           }
         }
       }
@@ -145,16 +178,16 @@ TEST(PagesTouched, NoTokensNeedNoPages) {
 
 TEST(PagesTouched, RefusesWhatIsNoLayout) {
   const Trace trace = HandMade();
-  const auto reason = [&](const std::vector<ExpertOrder>& orders, const PageOptions& options) {
-    return ReasonOf(PagesTouched(trace, orders, options).status());
+  const auto reason = [&](const FileLayout& layout, const PageOptions& options) {
+    return ReasonOf(PagesTouched(trace, layout, options).status());
   };
-  EXPECT_EQ(reason(Original(trace), {}), "");
-  EXPECT_EQ(reason({{0, 1, 2}}, {}), "ORDER_INVALID");
-  EXPECT_EQ(reason({{0, 1, 2}, {0, 1, 1}}, {}), "ORDER_INVALID");
-  EXPECT_EQ(reason(Original(trace), {.page_bytes = 0}), "LAYOUT_OPTIONS");
-  EXPECT_EQ(reason(Original(trace), {.alignment = 0}), "LAYOUT_OPTIONS");
-  EXPECT_EQ(reason(Original(trace), {.alignment = 24}), "LAYOUT_OPTIONS");
-  EXPECT_EQ(reason(Original(trace), {.alignment = 1ull << 31}), "LAYOUT_OPTIONS");
+  FileLayout layout = Packed(trace, Original(trace));
+  EXPECT_EQ(reason(layout, {}), "");
+  EXPECT_EQ(reason(layout, {.page_bytes = 0}), "LAYOUT_OPTIONS");
+  layout.bytes = 89;
+  EXPECT_EQ(reason(layout, {}), "RANGE_INVALID");
+  layout.parts.pop_back();
+  EXPECT_EQ(reason(layout, {}), "LAYOUT_OPTIONS");
 }
 
 }  // namespace
