@@ -20,6 +20,7 @@ class TableModel : public forward::Transformer {
   bool tied_head() const override { return true; }
   uint64_t experts() const override { return 0; }
   uint64_t experts_used() const override { return 0; }
+  bool normalized_experts() const override { return false; }
   void SetRouter(forward::ExpertRouter) override {}
   absl::Status Embed(const forward::Batch& batch, float* hidden) override {
     largest_batch = std::max(largest_batch, batch.windows);
