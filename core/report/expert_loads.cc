@@ -26,15 +26,16 @@ Loads LoadsOf(std::span<const uint64_t> tokens) {
 }
 
 std::span<const Bucket> ShareBuckets() {
-  static constexpr Bucket kBuckets[] = {{1e-12, "b1", "none"},       {0.25, "b2", "under 0.25"}, {0.5, "b3", "0.25 to 0.5"},
-                                        {0.8, "b4", "0.5 to 0.8"},   {1.25, "b5", "0.8 to 1.25"}, {2, "b6", "1.25 to 2"},
-                                        {4, "b7", "2 to 4"},         {1e300, "b8", "4 and more"}};
+  static constexpr Bucket kBuckets[] = {
+      {1e-12, "b1", "none"},       {0.25, "b2", "under 0.25"}, {0.5, "b3", "0.25 to 0.5"}, {0.8, "b4", "0.5 to 0.8"},
+      {1.25, "b5", "0.8 to 1.25"}, {2, "b6", "1.25 to 2"},     {4, "b7", "2 to 4"},        {1e300, "b8", "4 and more"}};
   return kBuckets;
 }
 
 HeatMap LoadMap(std::span<const int> layers, const std::vector<Loads>& loads) {
   HeatMap map;
-  map.description = "Darker, or in a dark scheme lighter, is more tokens. The table below has the numbers of every layer.";
+  map.description =
+      "Darker, or in a dark scheme lighter, is more tokens. The table below has the numbers of every layer.";
   map.above = Cat("expert 0 to ", std::to_string(loads[0].relative.size() - 1));
   map.buckets = ShareBuckets();
   for (size_t l = 0; l < loads.size(); ++l) map.rows.push_back({std::to_string(layers[l]), loads[l].relative});

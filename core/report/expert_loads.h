@@ -23,7 +23,8 @@ Loads LoadsOf(std::span<const uint64_t> tokens);
 // From none over about 1, which is an even share, to many.
 std::span<const Bucket> ShareBuckets();
 
-// A map of layers down and experts across, without its id, title and tooltips. `tokens` of layer `layers[i]`, all of one length.
+// A map of layers down and experts across, without its id, title and tooltips. `tokens` of layer `layers[i]`, all of
+// one length.
 HeatMap LoadMap(std::span<const int> layers, const std::vector<Loads>& loads);
 // "layer 3, expert 5\n1,234 tokens, 0.87 of an even share"
 std::string LoadTooltip(int layer, size_t expert, uint64_t tokens, const Loads& loads);

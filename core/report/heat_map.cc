@@ -11,7 +11,7 @@ namespace nashswarm::report {
 namespace {
 
 constexpr size_t kMostElements = 512;
-constexpr double kLeft = 34, kLineHeight = 12;
+constexpr double kLeft = 34, kLineHeight = 13;
 
 class Drawing {
  public:
@@ -32,7 +32,8 @@ class Drawing {
     for (size_t c = 0; named_ && c < map_.columns.size(); ++c) {
       svg.Text({X(c) + width_ / 2, top_ - 7}, Anchor::kMiddle, map_.columns[c], "tick");
     }
-    const size_t stride = height_ >= kLineHeight ? 1 : 5;  // of the rows that have room for their names
+    size_t stride = 1;  // of the rows that have room for their names
+    for (const size_t next : {2, 5, 10}) stride = static_cast<double>(stride) * height_ < kLineHeight ? next : stride;
     for (size_t r = 0; r < map_.rows.size(); r += stride) {
       const double last = top_ + height_ * static_cast<double>(map_.rows.size()) - 2;
       svg.Text({kLeft - 8, std::min(Y(r) + height_ / 2 + 4, last)}, Anchor::kEnd, map_.rows[r].name, "tick");
@@ -75,7 +76,9 @@ class Drawing {
       }
     }
     const double gap = height_ >= 8 ? 0.1 : 0;
-    for (const auto& [classes, list] : runs) svg.Cells({kLeft, top_}, width_, height_, gap, list, Cat("cells ", classes));
+    for (const auto& [classes, list] : runs) {
+      svg.Cells({kLeft, top_}, width_, height_, gap, list, Cat("cells ", classes));
+    }
   }
 
   const HeatMap& map_;
@@ -96,9 +99,11 @@ const Bucket& BucketOf(std::span<const Bucket> buckets, double value) {
 std::string BucketLegend(std::span<const Bucket> buckets, const std::set<const Bucket*>& used, std::string_view unit) {
   std::vector<LegendEntry> entries;
   for (const Bucket& bucket : buckets) {
-    if (!used.contains(&bucket)) continue;
-    entries.push_back({LegendEntry::Kind::kSwatch, Shape::kSquare, bucket.classes, "", Cat(bucket.name, entries.empty() ? unit : "")});
+    if (used.contains(&bucket)) {
+      entries.push_back({LegendEntry::Kind::kSwatch, Shape::kSquare, bucket.classes, "", bucket.name});
+    }
   }
+  if (!entries.empty()) entries.back().text += unit;
   return Legend(entries);
 }
 

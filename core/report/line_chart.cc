@@ -33,8 +33,8 @@ std::string Draw(const LineChart& chart, const Layout& layout) {
   numbers.Add(chart.last);
   const Scale x = Scale::Linear(numbers, 0.03, frame.left, frame.right);
   Svg svg(chart.id, layout, kHeight, chart.title,
-          Cat(std::to_string(chart.points.size()), " ", chart.x_name, "s, from ", Significant(chart.points.front().y), " to ",
-              Significant(chart.points.back().y), "; ", chart.y_name));
+          Cat(std::to_string(chart.points.size()), " ", chart.x_name, "s, from ", Significant(chart.points.front().y),
+              " to ", Significant(chart.points.back().y), "; ", chart.y_name));
   DrawYAxis(svg, frame, y, y_ticks, chart.y_name);
   std::vector<Tick> x_ticks = WholeTicks(chart.first, chart.last, layout.narrow ? 6 : 8);
   if (x_ticks.empty() || x_ticks.front().value > chart.first) {
@@ -46,7 +46,8 @@ std::string Draw(const LineChart& chart, const Layout& layout) {
   svg.Path(line, "curve");
   for (size_t i = 0; i < line.size(); ++i) {
     svg.Mark(Shape::kCircle, line[i], i + 1 == line.size() ? 4.5 : 2.5, "ours",
-             Cat(chart.x_name, " ", Fixed(chart.points[i].x, 0), ": ", Significant(chart.points[i].y, 4), " ", chart.y_name));
+             Cat(chart.x_name, " ", Fixed(chart.points[i].x, 0), ": ", Significant(chart.points[i].y, 4), " ",
+                 chart.y_name));
   }
   if (chart.reference > 0) {
     const std::vector<Point> across = {{frame.left, y(chart.reference)}, {frame.right, y(chart.reference)}};
@@ -54,7 +55,8 @@ std::string Draw(const LineChart& chart, const Layout& layout) {
     LabelPlacer labels(frame);
     labels.BlockPath(line);
     labels.BlockPath(across);
-    labels.Place(svg, {frame.right - TextWidth(chart.reference_label) / 2 - 4, across[0].y}, chart.reference_label, "label strong");
+    labels.Place(svg, {frame.right - TextWidth(chart.reference_label) / 2 - 4, across[0].y}, chart.reference_label,
+                 "label strong");
   }
   return svg.ToString();
 }

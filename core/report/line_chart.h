@@ -12,13 +12,13 @@ namespace nashswarm::report {
 
 struct LineChart {
   enum class YAxis { kLinear, kFromZero, kLog, kLinearOrLog };  // kLog: all values above 0
-  std::string_view id;           // as of Svg
-  std::string title;             // plain, as all that follows
-  std::string x_name, y_name;    // "step"; "price, nats a byte"
-  std::vector<Point> points;     // at least one; finite
-  int first = 1, last = 2;       // ends of the x axis
+  std::string_view id;                                          // as of Svg
+  std::string title;                                            // plain, as all that follows
+  std::string x_name, y_name;                                   // "step"; "price, nats a byte"
+  std::vector<Point> points;                                    // at least one; finite
+  int first = 1, last = 2;                                      // ends of the x axis
   YAxis y_axis = YAxis::kLinear;
-  double reference = 0;          // a dashed line across; none at 0
+  double reference = 0;  // a dashed line across; none at 0
   std::string reference_label;
 };
 

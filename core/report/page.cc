@@ -7,11 +7,13 @@ namespace nashswarm::report {
 
 std::string PageHtml(std::string_view title, std::string_view sections, std::string_view footer) {
   // No address is fetched even if a hole in the escaping were found: the policy forbids all but the style sheet below.
-  return Cat("<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta charset=\"utf-8\"/>\n",
-             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n",
-             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n<title>",
-             Escape(title), "</title>\n<style>", kStyle, "</style>\n</head>\n<body>\n<main>\n", sections, "<footer>\n<p>", footer,
-             "</p>\n</footer>\n</main>\n</body>\n</html>\n");
+  return Cat(
+      "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta charset=\"utf-8\"/>\n",
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n",
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" "
+      "content=\"light dark\"/>\n<title>",
+      Escape(title), "</title>\n<style>", kStyle, "</style>\n</head>\n<body>\n<main>\n", sections, "<footer>\n<p>",
+      footer, "</p>\n</footer>\n</main>\n</body>\n</html>\n");
 }
 
 std::string MadeBy(std::string_view engine, std::string_view schema) {

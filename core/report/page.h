@@ -16,8 +16,8 @@ std::string MadeBy(std::string_view engine, std::string_view schema);
 
 // The heading of the page. All markup but `model_name`; what is empty is left out.
 struct Heading {
-  std::string_view kind;             // "nashswarm compression report"
-  std::string_view model_name;       // plain
+  std::string_view kind;        // "nashswarm compression report"
+  std::string_view model_name;  // plain
   std::vector<std::string> facts;
   std::string rest;
 };

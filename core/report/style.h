@@ -56,7 +56,7 @@ tfoot>tr>*{border-top:1px solid var(--line);font-weight:600}
 tr.ours>th,tr.ours>td{font-weight:650}
 tr.ours>th{box-shadow:inset 3px 0 var(--ours)}
 .second{display:block;font-size:.75rem;line-height:1.35;color:var(--soft);font-weight:400}
-.wrap{white-space:normal;min-width:220px;max-width:44ch}
+.wrap{display:block;white-space:normal;min-width:220px;max-width:44ch}
 .none{color:var(--soft)}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 .fine,figcaption{font-size:.8125rem;line-height:1.5;color:var(--soft);margin-top:10px;max-width:84ch}
@@ -79,6 +79,7 @@ details{margin-top:20px}
 .worst-list{padding-left:1.6em;margin-top:8px;font-size:.8125rem;line-height:1.5;font-variant-numeric:tabular-nums}
 .worst-list li{padding:2px 0}
 .tensor{overflow-wrap:anywhere;font-weight:500}
+.trio{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:36px 20px}
 .stack{display:grid;gap:20px}
 .pair+.scroll,.stack+.scroll{margin-top:24px}
 .notes{padding-left:1.2em;max-width:76ch;overflow-wrap:anywhere}
@@ -121,7 +122,7 @@ section{margin-top:40px}
 .tiles{grid-auto-flow:row;grid-template-columns:repeat(2,minmax(0,1fr));gap:8px}
 .tile{padding:12px}
 .big{font-size:1.375rem}
-.pair{grid-template-columns:minmax(0,1fr)}
+.pair,.trio{grid-template-columns:minmax(0,1fr)}
 .wide{display:none}
 .narrow{display:block;max-width:460px}
 .legend{flex-direction:column;gap:2px}

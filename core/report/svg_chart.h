@@ -16,7 +16,7 @@
 namespace nashswarm::report {
 
 inline constexpr double kFontSize = 12;
-inline constexpr double kWideWidth = 880, kHalfWidth = 430, kNarrowWidth = 328;
+inline constexpr double kWideWidth = 880, kHalfWidth = 430, kThirdWidth = 280, kNarrowWidth = 328;
 
 struct Layout {
   bool narrow = false;

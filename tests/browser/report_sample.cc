@@ -27,11 +27,12 @@ int main(int argc, char** argv) {
     return 2;
   }
   const std::string folder = std::string(argv[1]) + "/";
-  const bool written = Write(folder + "full", report::FullReport()) && Write(folder + "minimal", report::MinimalReport()) &&
-                       Write(folder + "deep", report::DeepReport(126)) && Write(folder + "one", report::DeepReport(1)) &&
-                       Write(folder + "empty", report::Report{}) && Write(folder + "route", report::FullRouting()) &&
-                       Write(folder + "route-wide", report::RoutingOf(64, 8, 16)) &&
-                       Write(folder + "route-large", report::RoutingOf(256, 8, 48)) &&
-                       Write(folder + "route-bare", report::BareRouting()) && Write(folder + "route-empty", report::RoutingReport{});
+  const bool written =
+      Write(folder + "full", report::FullReport()) && Write(folder + "minimal", report::MinimalReport()) &&
+      Write(folder + "deep", report::DeepReport(126)) && Write(folder + "one", report::DeepReport(1)) &&
+      Write(folder + "empty", report::Report{}) && Write(folder + "route", report::FullRouting()) &&
+      Write(folder + "route-wide", report::RoutingOf(64, 8, 16)) &&
+      Write(folder + "route-large", report::LargeRouting()) && Write(folder + "route-bare", report::BareRouting()) &&
+      Write(folder + "route-empty", report::RoutingReport{});
   return written ? 0 : 1;
 }

@@ -17,11 +17,12 @@ constexpr size_t kMostBeside = 64;  // experts of maps that have room side by si
 // The layers as one router used them.
 struct Side {
   std::string_view id, name;
-  std::vector<uint64_t> RoutedLayer::*tokens;
-  double RoutedLayer::*hit_rate;
+  std::vector<uint64_t> RoutedLayer::* tokens;
+  double RoutedLayer::* hit_rate;
 };
-constexpr Side kSides[] = {{"load-model", "the model’s own router", &RoutedLayer::model_tokens, &RoutedLayer::model_hit_rate},
-                           {"load-game", "the game", &RoutedLayer::game_tokens, &RoutedLayer::game_hit_rate}};
+constexpr Side kSides[] = {
+    {"load-model", "the model’s own router", &RoutedLayer::model_tokens, &RoutedLayer::model_hit_rate},
+    {"load-game", "the game", &RoutedLayer::game_tokens, &RoutedLayer::game_hit_rate}};
 
 HeatMap Map(const RoutingReport& report, const Side& side) {
   std::vector<int> layers;
@@ -43,8 +44,8 @@ HeatMap Map(const RoutingReport& report, const Side& side) {
 
 std::string MapsHtml(const RoutingReport& report, size_t count) {
   if (count > kMostColumns || report.layers.size() > kMostLayers) {
-    return Cat("<p class=\"missing\">The maps are left out: ", Grouped(report.layers.size()), " layers of ", Grouped(count),
-               " experts have no room on them. The table has every layer.</p>\n");
+    return Cat("<p class=\"missing\">The maps are left out: ", Grouped(report.layers.size()), " layers of ",
+               Grouped(count), " experts have no room on them. The table has every layer.</p>\n");
   }
   const bool beside = count <= kMostBeside;
   std::set<const Bucket*> used;
@@ -52,14 +53,23 @@ std::string MapsHtml(const RoutingReport& report, size_t count) {
   for (const Side& side : kSides) {
     const HeatMap map = Map(report, side);
     used.merge(BucketsUsed(map));
-    figures += Figure(Both(beside ? kHalfWidth : kWideWidth, [&](const Layout& layout) { return Draw(map, layout); }), "", "");
+    figures +=
+        Figure(Both(beside ? kHalfWidth : kWideWidth, [&](const Layout& layout) { return Draw(map, layout); }), "", "");
   }
-  return Cat(BucketLegend(ShareBuckets(), used, " of an even share"), beside ? "<div class=\"pair\">\n" : "<div class=\"stack\">\n", figures, "</div>\n");
+  return Cat(BucketLegend(ShareBuckets(), used, " of an even share"),
+             beside ? "<div class=\"pair\">\n" : "<div class=\"stack\">\n", figures, "</div>\n");
 }
 
 std::string LayersTable(const RoutingReport& report) {
-  Table table("Load and hit rate by layer", {{"layer"}, {"variation, model"}, {"game"}, {"most used, model"}, {"game"}, {"unused, model"},
-                                             {"game"}, {"hit rate, model"}, {"game"}});
+  Table table("Load and hit rate by layer", {{"layer"},
+                                             {"variation, model"},
+                                             {"variation, game"},
+                                             {"most used, model"},
+                                             {"most used, game"},
+                                             {"unused, model"},
+                                             {"unused, game"},
+                                             {"hit rate, model"},
+                                             {"hit rate, game"}});
   for (const RoutedLayer& layer : report.layers) {
     std::vector<std::string> cells(9);
     cells[0] = std::to_string(layer.layer);
@@ -81,12 +91,14 @@ std::string LayersTable(const RoutingReport& report) {
 std::string LoadsHtml(const RoutingReport& report) {
   if (report.layers.empty()) return "";
   const size_t count = report.layers[0].model_tokens.size();
-  const bool whole = count > 0 && std::all_of(report.layers.begin(), report.layers.end(), [&](const RoutedLayer& layer) {
-    return layer.model_tokens.size() == count && layer.game_tokens.size() == count;
-  });
+  const bool whole =
+      count > 0 && std::all_of(report.layers.begin(), report.layers.end(), [&](const RoutedLayer& layer) {
+        return layer.model_tokens.size() == count && layer.game_tokens.size() == count;
+      });
   if (!whole) return "";
   return Section("load", "Load of the experts",
-                 Cat("<p>How many tokens of the text used each expert, relative to an even share of its layer: layers down, experts across. "
+                 Cat("<p>How many tokens of the text used each expert, relative to an even share of its layer: layers "
+                     "down, experts across. "
                      "Over the whole text, so experts that take turns look even here and are not in a batch.</p>\n",
                      MapsHtml(report, count), LayersTable(report),
                      "<p class=\"fine\">Most used: the expert’s number and its load relative to an even share.</p>\n"));

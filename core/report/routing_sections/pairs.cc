@@ -22,15 +22,16 @@ bool HasPairs(const RoutedLayer& layer) {
   const auto any = [](const std::vector<uint64_t>& together) {
     return std::any_of(together.begin(), together.end(), [](uint64_t n) { return n > 0; });
   };
-  return count > 1 && layer.game_tokens.size() == count && layer.model_together.size() == cells && layer.game_together.size() == cells &&
-         (any(layer.model_together) || any(layer.game_together));
+  return count > 1 && layer.game_tokens.size() == count && layer.model_together.size() == cells &&
+         layer.game_together.size() == cells && (any(layer.model_together) || any(layer.game_together));
 }
 
-// How often pairs were used, and how often they would be by their loads alone: the product of both experts' tokens, scaled
-// so that all pairs of the layer sum to what was counted.
+// How often pairs were used, and how often they would be by their loads alone: the product of both experts' tokens,
+// scaled so that all pairs of the layer sum to what was counted.
 class Pairs {
  public:
-  Pairs(const std::vector<uint64_t>& tokens, const std::vector<uint64_t>& together) : tokens_(tokens), together_(together) {
+  Pairs(const std::vector<uint64_t>& tokens, const std::vector<uint64_t>& together)
+      : tokens_(tokens), together_(together) {
     double products = 0;
     for (size_t a = 0; a < tokens.size(); ++a) {
       for (size_t b = 0; b < a; ++b) {
@@ -47,7 +48,8 @@ class Pairs {
   // 1: as often as by the loads alone. NaN: not enough tokens to tell.
   double Relative(size_t a, size_t b) const {
     const double expected = Expected(a, b);
-    return expected < kLeastExpected ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(Count(a, b)) / expected;
+    return expected < kLeastExpected ? std::numeric_limits<double>::quiet_NaN()
+                                     : static_cast<double>(Count(a, b)) / expected;
   }
 
  private:
@@ -100,7 +102,8 @@ HeatMap Map(const RoutedLayer& layer, std::string_view id) {
   HeatMap map;
   map.id = id;
   map.title = Cat("Experts of layer ", std::to_string(layer.layer), " that a token uses together");
-  map.description = Cat("Below the diagonal the model’s own router, above it the game. ", Percent(Change(layer), 0), " of the pairs are others in the game.");
+  map.description = Cat("Below the diagonal the model’s own router, above it the game. ", Percent(Change(layer), 0),
+                        " of the pairs are others in the game.");
   map.above = Cat("layer ", std::to_string(layer.layer), ": ", Percent(Change(layer), 0), " of the pairs changed");
   map.buckets = ShareBuckets();
   map.square = true;
@@ -108,14 +111,15 @@ HeatMap Map(const RoutedLayer& layer, std::string_view id) {
     map.columns.push_back(std::to_string(experts[r]));
     map.rows.push_back({std::to_string(experts[r]), {}});
     for (size_t c = 0; c < experts.size(); ++c) {
-      map.rows[r].values.push_back(c == r ? std::numeric_limits<double>::quiet_NaN() : (c < r ? model : game).Relative(experts[r], experts[c]));
+      map.rows[r].values.push_back(c == r ? std::numeric_limits<double>::quiet_NaN()
+                                          : (c < r ? model : game).Relative(experts[r], experts[c]));
     }
   }
   map.tooltip = [model, game, experts](size_t r, size_t c) {
     const Pairs& pairs = c < r ? model : game;
-    return Cat(c < r ? "the model’s own router" : "the game", ", experts ", std::to_string(experts[std::min(r, c)]), " and ",
-               std::to_string(experts[std::max(r, c)]), "\n", Grouped(pairs.Count(experts[r], experts[c])), " tokens, ",
-               Fixed(pairs.Relative(experts[r], experts[c]), 2), " of what their loads explain");
+    return Cat(c < r ? "the model’s own router" : "the game", ", experts ", std::to_string(experts[std::min(r, c)]),
+               " and ", std::to_string(experts[std::max(r, c)]), "\n", Grouped(pairs.Count(experts[r], experts[c])),
+               " tokens, ", Fixed(pairs.Relative(experts[r], experts[c]), 2), " of what their loads explain");
   };
   return map;
 }
@@ -123,11 +127,12 @@ HeatMap Map(const RoutedLayer& layer, std::string_view id) {
 std::string LeftOut(size_t layers, size_t shown, size_t experts) {
   std::string out;
   if (layers > shown) {
-    out = Cat("Shown are the ", std::to_string(shown), " layers whose pairs changed most; ", Grouped(layers - shown), " others are left out.");
+    out = Cat("Shown are the ", std::to_string(shown), " layers whose pairs changed most; ", Grouped(layers - shown),
+              " others are left out.");
   }
   if (experts > kMostExperts) {
-    out += Cat(out.empty() ? "" : " ", "Of each layer the ", std::to_string(kMostExperts), " most used experts; ", Grouped(experts - kMostExperts),
-               " others are left out.");
+    out += Cat(out.empty() ? "" : " ", "Of each layer the ", std::to_string(kMostExperts), " most used experts; ",
+               Grouped(experts - kMostExperts), " others are left out.");
   }
   return out.empty() ? "" : Cat("<p class=\"fine\">", out, "</p>\n");
 }
@@ -152,12 +157,14 @@ std::string PairsHtml(const RoutingReport& report) {
     figures += Figure(Both(kHalfWidth, [&](const Layout& layout) { return Draw(map, layout); }), "", "");
   }
   const std::string lead =
-      "<p>How often one token uses two experts, relative to what their loads alone explain: at 1 they meet as often as experts that "
-      "know nothing of each other. Below the diagonal the model’s own router, above it the game; a pair that would meet less than once "
+      "<p>How often one token uses two experts, relative to what their loads alone explain: at 1 they meet as often as "
+      "experts that "
+      "know nothing of each other. Below the diagonal the model’s own router, above it the game; a pair that would "
+      "meet less than once "
       "is left blank.</p>\n";
   return Section("pairs", "Experts used together",
-                 Cat(lead, BucketLegend(ShareBuckets(), used, " of what the loads explain"), "<div class=\"pair\">\n", figures, "</div>\n",
-                     LeftOut(layers.size(), telling.size(), most)));
+                 Cat(lead, BucketLegend(ShareBuckets(), used, " of what the loads explain"), "<div class=\"pair\">\n",
+                     figures, "</div>\n", LeftOut(layers.size(), telling.size(), most)));
 }
 
 }  // namespace nashswarm::report

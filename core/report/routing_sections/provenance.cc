@@ -21,9 +21,12 @@ std::string NotesHtml(const RoutingReport& report) {
 
 std::string TextHtml(const RoutingReport& report) {
   if (report.text.empty() && report.tokens == 0) return "";
-  Table table("The text", {{"file"}, {"size"}, {"tokens"}, {"scored"}, {"for tuning, before them"}, {"context"}, {"time of the run"}});
-  table.Add({report.text.empty() ? Absent("not known") : Escape(report.text), report.text_bytes > 0 ? BytesHtml(report.text_bytes) : Absent("not known"),
-             Known(report.tokens), report.scored > 0 ? Grouped(report.scored) : Absent("none was"),
+  Table table(
+      "The text",
+      {{"file"}, {"size"}, {"tokens"}, {"scored"}, {"for tuning, before them"}, {"context"}, {"time of the run"}});
+  table.Add({report.text.empty() ? Absent("not known") : Escape(report.text),
+             report.text_bytes > 0 ? BytesHtml(report.text_bytes) : Absent("not known"), Known(report.tokens),
+             report.scored > 0 ? Grouped(report.scored) : Absent("none was"),
              report.tuning_tokens > 0 ? Grouped(report.tuning_tokens) : "none", Known(report.context),
              report.seconds > 0 && std::isfinite(report.seconds) ? Seconds(report.seconds) : NotMeasured()});
   return Section("text", "The text", table.ToHtml());

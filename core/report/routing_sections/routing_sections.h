@@ -1,5 +1,5 @@
-// The sections of the page of `nashswarm route`, each a function from the report to markup; "" leaves it out. In the order
-// of the page.
+// The sections of the page of `nashswarm route`, each a function from the report to markup; "" leaves it out. In the
+// order of the page.
 #ifndef NASHSWARM_CORE_REPORT_ROUTING_SECTIONS_ROUTING_SECTIONS_H_
 #define NASHSWARM_CORE_REPORT_ROUTING_SECTIONS_ROUTING_SECTIONS_H_
 

@@ -11,21 +11,28 @@ namespace {
 
 struct Term {
   std::string_view name, meaning;
-  double RoutingTerms::*value;
-  double RoutingLambdas::*lambda;
+  double RoutingTerms::* value;
+  double RoutingLambdas::* lambda;
   bool wanted;  // counts against the loss
 };
 constexpr Term kTerms[] = {
-    {"balance", "experts × the sum over them of the share of choices × the mean probability; from 0 to the number of experts, 1 when either is even",
+    {"balance",
+     "experts × the sum over them of the share of choices × the mean probability; from 0 to the number of experts, 1 "
+     "when either is even",
      &RoutingTerms::balance, &RoutingLambdas::balance, false},
-    {"cached", "share of the choices that fell on experts in the cache; 0 to 1", &RoutingTerms::cached, &RoutingLambdas::cached, true},
-    {"separation", "sum over the experts of the load above the threshold, in even shares; from 0 to the number of experts",
+    {"cached", "share of the choices that fell on experts in the cache; 0 to 1", &RoutingTerms::cached,
+     &RoutingLambdas::cached, true},
+    {"separation",
+     "sum over the experts of the load above the threshold, in even shares; from 0 to the number of experts",
      &RoutingTerms::separation, &RoutingLambdas::separation, false},
-    {"alignment", "share of a token’s experts that a neighbouring token chose too, mean over all pairs of neighbours; 0 to 1",
+    {"alignment",
+     "share of a token’s experts that a neighbouring token chose too, mean over all pairs of neighbours; 0 to 1",
      &RoutingTerms::alignment, &RoutingLambdas::alignment, true},
     {"cohesion", "mean cosine of a chosen expert’s centre and the mean centre of the token’s group; −1 to 1",
      &RoutingTerms::cohesion, &RoutingLambdas::cohesion, true},
-    {"nash", "what a token would gain by its best response, mean over the tokens, in logits; from 0, which is a Nash equilibrium",
+    {"nash",
+     "what a token would gain by its best response, mean over the tokens, in logits; from 0, which is a Nash "
+     "equilibrium",
      &RoutingTerms::nash, &RoutingLambdas::nash, false},
 };
 
@@ -46,28 +53,36 @@ std::string TermsHtml(const RoutingReport& report) {
   for (const std::string& heading : headings) columns.push_back({heading});
   columns.push_back({"what it is", Table::Align::kText});
   Table table("Terms of the balancing loss", std::move(columns));
-  const auto add = [&](std::string name, std::string lambda, const auto& value, std::string_view meaning, bool total = false) {
+  const auto add = [&](std::string name, std::string lambda, const auto& value, std::string_view meaning,
+                       bool total = false) {
     std::vector<std::string> cells = {std::move(name), std::move(lambda)};
     for (const RouterRow* row : rows) cells.push_back(value(*row));
     cells.push_back(Cat("<span class=\"wrap\">", meaning, "</span>"));
     total ? table.AddTotal(std::move(cells)) : table.Add(std::move(cells));
   };
-  add("cross-entropy", "+ 1",
-      [&](const RouterRow& row) { return HasLoss(report, row) ? Significant(row.mean_nll, 4) : NotMeasured(); }, "the loss itself, nats a token");
+  add(
+      "cross-entropy", "+ 1",
+      [&](const RouterRow& row) { return HasLoss(report, row) ? Significant(row.mean_nll, 4) : NotMeasured(); },
+      "the loss itself, nats a token");
   for (const Term& term : kTerms) {
     const double lambda = report.settings.lambdas.*term.lambda;
-    add(std::string(term.name), Cat(term.wanted ? "− " : "+ ", Given(lambda)),
-        [&](const RouterRow& row) { return IfMeasured(row.terms.*term.value, Significant(row.terms.*term.value, 3)); }, term.meaning);
+    add(
+        std::string(term.name), lambda == 0 ? "0" : Cat(term.wanted ? "− " : "+ ", Given(lambda)),
+        [&](const RouterRow& row) { return IfMeasured(row.terms.*term.value, Significant(row.terms.*term.value, 3)); },
+        term.meaning);
   }
-  add("total", "",
+  add(
+      "total", "",
       [&](const RouterRow& row) {
         return HasLoss(report, row) && std::isfinite(row.terms.total) ? Significant(row.terms.total, 4) : NotMeasured();
       },
       "nats a token", /*total=*/true);
-  return Section("terms", "The balancing loss",
-                 Cat("<p>A router that is trained with these terms beside its loss comes nearer to the game’s equilibrium by itself. The total is "
-                     "the sum of all, each times what it counts; what is wanted counts against the loss.</p>\n",
-                     table.ToHtml(), "<p class=\"fine\">Means over the layers and their batches, weighed by tokens.</p>\n"));
+  return Section(
+      "terms", "The balancing loss",
+      Cat("<p>A router that is trained with these terms beside its loss comes nearer to the game’s equilibrium by "
+          "itself. The total is "
+          "the sum of all, each times what it counts; what is wanted counts against the loss.</p>\n",
+          table.ToHtml(), "<p class=\"fine\">Means over the layers and their batches, weighed by tokens.</p>\n"));
 }
 
 }  // namespace nashswarm::report

@@ -23,13 +23,16 @@ std::string LossClause(const Routers& r) {
   const std::string before = Significant(r.model.mean_nll, 4), after = Significant(r.game.mean_nll, 4);
   const std::string change = Percent(std::abs(r.game.nll_change), 2);
   if (change == Percent(0, 2)) return Cat("kept the loss at ", after, " nats a token");
-  return Cat(r.game.nll_change > 0 ? "raised" : "lowered", " the loss by ", change, " (from ", before, " to ", after, " nats a token)");
+  return Cat(r.game.nll_change > 0 ? "raised" : "lowered", " the loss by ", change, " (from ", before, " to ", after,
+             " nats a token)");
 }
 
 std::string HitClause(const Routers& r) {
   const std::string before = Percent(r.model.hit_rate), after = Percent(r.game.hit_rate);
   if (before == after) return Cat("found experts in the cache as often as the model’s own router (", after, ")");
-  if (!(r.model.hit_rate > 0)) return Cat("found ", after, " of the experts in the cache, where the model’s own router found none");
+  if (!(r.model.hit_rate > 0)) {
+    return Cat("found ", after, " of the experts in the cache, where the model’s own router found none");
+  }
   return Cat("found experts in the cache ", Fixed(r.game.hit_rate / r.model.hit_rate, 2), " times as often (", after,
              " of those asked for instead of ", before, ")");
 }
@@ -37,8 +40,8 @@ std::string HitClause(const Routers& r) {
 std::string LoadClause(const Routers& r) {
   const std::string before = Fixed(r.model.load_variation, 2), after = Fixed(r.game.load_variation, 2);
   if (before == after) return Cat("spread the load as evenly (a variation of ", after, ")");
-  return Cat("spread the load ", r.game.load_variation < r.model.load_variation ? "more" : "less", " evenly (a variation of ", after,
-             " instead of ", before, ")");
+  return Cat("spread the load ", r.game.load_variation < r.model.load_variation ? "more" : "less",
+             " evenly (a variation of ", after, " instead of ", before, ")");
 }
 
 std::string Summary(const Routers& r) {
@@ -60,12 +63,15 @@ std::string Tiles(const Routers& r) {
     tiles += Tile("Loss change", SignedPercent(r.game.nll_change),
                   Cat(Significant(r.model.mean_nll, 4), " to ", Significant(r.game.mean_nll, 4), " nats a token"));
   }
-  if (r.Have(&RouterRow::hit_rate)) tiles += Tile("Cache hit rate", Percent(r.game.hit_rate), Cat(Percent(r.model.hit_rate), kBefore));
+  if (r.Have(&RouterRow::hit_rate)) {
+    tiles += Tile("Cache hit rate", Percent(r.game.hit_rate), Cat(Percent(r.model.hit_rate), kBefore));
+  }
   if (r.Have(&RouterRow::load_variation)) {
     tiles += Tile("Variation of load", Fixed(r.game.load_variation, 2), Cat(Fixed(r.model.load_variation, 2), kBefore));
   }
   if (r.Have(&RouterRow::bytes_per_token)) {
-    tiles += Tile("Loaded per token", RoundBytes(r.game.bytes_per_token), Cat(RoundBytes(r.model.bytes_per_token), kBefore));
+    tiles +=
+        Tile("Loaded per token", RoundBytes(r.game.bytes_per_token), Cat(RoundBytes(r.model.bytes_per_token), kBefore));
   }
   return tiles.empty() ? "" : Cat("<dl class=\"tiles\">\n", tiles, "</dl>\n");
 }
@@ -105,12 +111,14 @@ std::string TitleHtml(const RoutingReport& report) {
     rest = Cat(Summary(routers), Tiles(routers));
   }
   const std::string experts = report.experts > 0 && report.used > 0
-                                  ? Cat("a token uses ", std::to_string(report.used), " of ", std::to_string(report.experts), " experts in a layer")
+                                  ? Cat("a token uses ", std::to_string(report.used), " of ",
+                                        std::to_string(report.experts), " experts in a layer")
                                   : "";
-  return HeadingHtml({.kind = "nashswarm routing report",
-                      .model_name = report.model_name,
-                      .facts = {Escape(report.architecture), experts, report.text.empty() ? "" : Cat("text: ", Escape(report.text))},
-                      .rest = rest});
+  return HeadingHtml(
+      {.kind = "nashswarm routing report",
+       .model_name = report.model_name,
+       .facts = {Escape(report.architecture), experts, report.text.empty() ? "" : Cat("text: ", Escape(report.text))},
+       .rest = rest});
 }
 
 }  // namespace nashswarm::report

@@ -13,6 +13,11 @@ std::string SectionOf(const std::string& html, const std::string& id) {
   return at == std::string::npos ? "" : html.substr(at, html.find("</section>", at) - at);
 }
 
+std::string DrawingOf(const std::string& html, const std::string& id) {
+  const size_t at = html.find("aria-labelledby=\"" + id + "-t ");
+  return at == std::string::npos ? "" : html.substr(at, html.find("</svg>", at) - at);
+}
+
 size_t Times(const std::string& text, std::string_view what) {
   size_t count = 0;
   for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + what.size())) ++count;

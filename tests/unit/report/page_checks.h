@@ -13,6 +13,8 @@ namespace nashswarm::report {
 std::string BodyOf(const std::string& html);
 // The part of the page that Section() made with this id; "" when there is none.
 std::string SectionOf(const std::string& html, const std::string& id);
+// The drawing of this id, "bits-wide" or "bits-narrow"; "" when there is none.
+std::string DrawingOf(const std::string& html, const std::string& id);
 size_t Times(const std::string& text, std::string_view what);
 // A matcher would print the whole page.
 testing::AssertionResult Has(const std::string& text, const std::string& what);

@@ -75,6 +75,21 @@ TEST(ReportHtmlTest, ShowsTheSearchAndWhatItWasMeasuredOn) {
   EXPECT_EQ(Times(Body(report), "id=\"search\""), 0u);
 }
 
+TEST(ReportHtmlTest, ShowsWhoIsUsedAndWhatThatGotInBits) {
+  Report report = FullReport();
+  EXPECT_EQ(SectionOf(Body(report), "experts"), "");
+  report.experts = ExpertsReport{2, {{0, {300, 100, 0}, {4.5, 3.25, 2}}, {1, {100, 100, 100}, {3, 3}}}};
+  const std::string experts = SectionOf(Body(report), "experts");
+  EXPECT_TRUE(Has(experts, "A token uses 2 of 3 experts"));
+  EXPECT_TRUE(Has(experts, "layer 0, expert 0\n300 tokens, 2.25 of an even share\n4.50 bits per weight"));
+  EXPECT_TRUE(Has(experts, "layer 1, expert 2\n100 tokens, 1.00 of an even share</title>"));
+  EXPECT_EQ(Times(experts, "<rect class=\"b1\""), 3u);  // wide, narrow, and in the legend
+  EXPECT_TRUE(Has(experts, ">0</th><td class=\"n\">0.94</td><td class=\"n\">0 (2.25)</td><td class=\"n\">2 (0.00)</td><td class=\"n\">1</td>"
+                           "<td class=\"n\">4.50</td><td class=\"n\">2.00</td>"));
+  report.experts->layers[1].tokens.pop_back();  // no map without as many experts in every layer
+  EXPECT_EQ(Times(SectionOf(Body(report), "experts"), "<svg class=\"chart"), 0u);
+}
+
 TEST(ReportHtmlTest, FallbacksComeFirst) {
   Report report = DeepReport(2);
   EXPECT_LT(Body(report).find("id=\"warnings\""), Body(report).find("id=\"headline\""));

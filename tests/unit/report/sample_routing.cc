@@ -33,8 +33,10 @@ std::vector<uint64_t> Together(const std::vector<uint64_t>& tokens, int used, in
   std::vector<uint64_t> together(tokens.size() * tokens.size(), 0);
   for (int a = 0; a < experts; ++a) {
     for (int b = 0; b < a; ++b) {
-      const double loads = static_cast<double>(tokens[a]) * static_cast<double>(tokens[b]) / kTokens * (used - 1) / used;
-      const double factor = std::exp(friendship * (2 * Jitter(layer * 977 + a * 31 + b * 7) - 1) + (a / 2 == b / 2 ? friendship : 0));
+      const double loads =
+          static_cast<double>(tokens[a]) * static_cast<double>(tokens[b]) / kTokens * (used - 1) / used;
+      const double factor =
+          std::exp(friendship * (2 * Jitter(layer * 977 + a * 31 + b * 7) - 1) + (a / 2 == b / 2 ? friendship : 0));
       together[a * experts + b] = together[b * experts + a] = static_cast<uint64_t>(loads * factor);
     }
   }
@@ -71,17 +73,31 @@ RoutingReport RoutingOf(int experts, int used, int layers) {
   r.text = "wiki.test.txt";
   r.text_bytes = 1290590;
   r.tokens = kTokens, r.scored = 16352, r.context = 512, r.tuning_tokens = 4096;
-  r.settings = {.similarity = "gate-squared", .alpha = 0.25, .separation = 0.1, .threshold = 1.25, .alignment = 0.05, .cohesion = 0,
-                .cache_bonus = 1.5, .bonus_was_chosen = true, .max_loss = 0.01, .group = 7, .batch = 256, .policy = "lru",
-                .cache_bytes = 33554432, .expert_bytes = 134217728, .lambdas = {0.01, 0.02, 0.005, 0.01, 0, 0.1}};
+  r.settings = {.similarity = "gate-squared",
+                .alpha = 0.25,
+                .separation = 0.1,
+                .threshold = 1.25,
+                .alignment = 0.05,
+                .cohesion = 0,
+                .cache_bonus = 1.5,
+                .bonus_was_chosen = true,
+                .max_loss = 0.01,
+                .group = 7,
+                .batch = 256,
+                .policy = "lru",
+                .cache_bytes = 33554432,
+                .expert_bytes = 134217728,
+                .lambdas = {0.01, 0.02, 0.005, 0.01, 0, 0.1}};
   RouterRow model, game;
   model.name = "model";
   model.mean_nll = 3.2103, model.mean_nll_stderr = 0.0214, model.perplexity = 24.787, model.load_variation = 0.618;
   model.hit_rate = 0.3421, model.bytes_per_token = 11034625.2, model.batches = 64u * layers, model.nash_batches = 0;
   model.terms = {1.184, 0.3421, 0.412, 0.231, 0.612, 0.0871, 3.2210};
   game.name = "game";
-  game.mean_nll = 3.2301, game.mean_nll_stderr = 0.0216, game.nll_change = 0.00617, game.perplexity = 25.282, game.same_choices = 0.8612;
-  game.load_variation = 0.402, game.hit_rate = 0.6643, game.bytes_per_token = 5631180.8, game.rounds = 4.37, game.most_rounds = 11;
+  game.mean_nll = 3.2301, game.mean_nll_stderr = 0.0216, game.nll_change = 0.00617, game.perplexity = 25.282,
+  game.same_choices = 0.8612;
+  game.load_variation = 0.402, game.hit_rate = 0.6643, game.bytes_per_token = 5631180.8, game.rounds = 4.37,
+  game.most_rounds = 11;
   game.batches = 64u * layers, game.nash_batches = 64u * layers - 2;
   game.terms = {1.071, 0.6643, 0.118, 0.302, 0.634, 0.0004, 3.2278};
   r.routers = {model, game};
@@ -103,11 +119,20 @@ RoutingReport RoutingOf(int experts, int used, int layers) {
     if (i > 0) r.convergence.moved.push_back(0.31 * std::exp(-1.1 * (i - 1)));
   }
   r.convergence.moved.back() = 0;
-  r.sweeps = {Sweep("cache bonus", "held-out text", {0, 0.25, 0.5, 1, 1.5, 2, 4}, 4), Sweep("alpha", "tuning text", {0, 0.125, 0.25, 0.5, 1}, 2)};
-  r.policies = {{"lru", 0.3421, 0.6643, 0.3377, 0.6702}, {"lfu", 0.3614, 0.6120, 0.3502, 0.6044}, {"ttl", 0.3302, 0.6411, 0.3218, 0.6390},
-                {"adaptive", 0.3688, 0.6702, 0.3590, 0.6714}, {"optimal", 0.5120, 0.7644, 0.5033, 0.7702}};
-  r.pages = PagesReport{"tiny-mixtral.nsq", 4096, 200, "game",
-                        {{"original", 812.4, 96.2, 830.1}, {"random", 815.0, 118.7, 851.9}, {"together", 806.3, 61.4, 818.2}}, ""};
+  r.sweeps = {Sweep("cache bonus", "held-out text", {0, 0.25, 0.5, 1, 1.5, 2, 4}, 4),
+              Sweep("alpha", "tuning text", {0, 0.125, 0.25, 0.5, 1}, 2)};
+  r.policies = {{"lru", 0.3421, 0.6643, 0.3377, 0.6702},
+                {"lfu", 0.3614, 0.6120, 0.3502, 0.6044},
+                {"ttl", 0.3302, 0.6411, 0.3218, 0.6390},
+                {"adaptive", 0.3688, 0.6702, 0.3590, 0.6714},
+                {"optimal", 0.5120, 0.7644, 0.5033, 0.7702}};
+  r.pages =
+      PagesReport{"tiny-mixtral.nsq",
+                  4096,
+                  200,
+                  "game",
+                  {{"original", 812.4, 96.2, 830.1}, {"random", 815.0, 118.7, 851.9}, {"together", 806.3, 61.4, 818.2}},
+                  ""};
   r.seconds = 412.6;
   r.notes = {"The bonus was chosen on 4,096 tokens of the text’s beginning, which are not in the figures.",
              "Layer 1 has an expert that no token used."};
@@ -115,6 +140,18 @@ RoutingReport RoutingOf(int experts, int used, int layers) {
 }
 
 RoutingReport FullRouting() { return RoutingOf(8, 2, 6); }
+
+RoutingReport LargeRouting() {
+  RoutingReport r = RoutingOf(256, 8, 48);
+  const std::string name =
+      "an/extraordinarily-long-name-of-a-file-that-somebody-made-<script>alert(\"x\")</script>&co.txt";
+  r.model_name = r.architecture = r.text = r.pages->file = r.notes[0] = r.policies[1].policy =
+      r.pages->orders[1].order = name;
+  r.settings.similarity = r.settings.policy = r.pages->router = r.pages->not_measured = r.sweeps[1].text = name;
+  r.pages->orders[1].resident.reset();
+  for (size_t l = 8; l < r.layers.size(); ++l) r.layers[l].model_together.clear(), r.layers[l].game_together.clear();
+  return r;
+}
 
 RoutingReport BareRouting() {
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();

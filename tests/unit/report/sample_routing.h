@@ -10,6 +10,8 @@ namespace nashswarm::report {
 RoutingReport FullRouting();
 // Names and settings as in FullRouting.
 RoutingReport RoutingOf(int experts, int used, int layers);
+// 256 experts in 48 layers, of some of which the pairs are known, with long and hostile names.
+RoutingReport LargeRouting();
 // One layer of one expert: nothing to choose, no losses measured, and what remains is no number.
 RoutingReport BareRouting();
 
