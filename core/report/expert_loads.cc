@@ -36,7 +36,8 @@ HeatMap LoadMap(std::span<const int> layers, const std::vector<Loads>& loads) {
   HeatMap map;
   map.description =
       "Darker, or in a dark scheme lighter, is more tokens. The table below has the numbers of every layer.";
-  map.above = Cat("expert 0 to ", std::to_string(loads[0].relative.size() - 1));
+  const size_t experts = loads[0].relative.size();
+  map.above = experts == 1 ? "expert 0" : Cat("expert 0 to ", std::to_string(experts - 1));
   map.buckets = ShareBuckets();
   for (size_t l = 0; l < loads.size(); ++l) map.rows.push_back({std::to_string(layers[l]), loads[l].relative});
   return map;

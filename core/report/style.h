@@ -56,7 +56,7 @@ tfoot>tr>*{border-top:1px solid var(--line);font-weight:600}
 tr.ours>th,tr.ours>td{font-weight:650}
 tr.ours>th{box-shadow:inset 3px 0 var(--ours)}
 .second{display:block;font-size:.75rem;line-height:1.35;color:var(--soft);font-weight:400}
-.wrap{display:block;white-space:normal;min-width:220px;max-width:44ch}
+.wrap{white-space:normal;min-width:220px;max-width:44ch}
 .none{color:var(--soft)}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 .fine,figcaption{font-size:.8125rem;line-height:1.5;color:var(--soft);margin-top:10px;max-width:84ch}

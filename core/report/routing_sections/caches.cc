@@ -31,20 +31,22 @@ std::string PoliciesHtml(const RoutingReport& report) {
                                             {"a cache a layer, game"},
                                             {"one for all, model"},
                                             {"one for all, game"}});
+  bool marked = false;
   for (const PolicyRow& row : report.policies) {
     std::vector<std::string> cells = {PolicyName(row.policy)};
     for (const double rate :
          {row.model_hit_rate, row.game_hit_rate, row.model_shared_hit_rate, row.game_shared_hit_rate}) {
       cells.push_back(IfMeasured(rate, Percent(rate)));
     }
-    table.Add(std::move(cells), row.policy == report.settings.policy);
+    const bool played = row.policy == report.settings.policy;
+    marked |= played;
+    table.Add(std::move(cells), played);
   }
   const std::string size = report.settings.cache_bytes > 0 ? Cat(" of ", Bytes(report.settings.cache_bytes)) : "";
   return Section("policies", "The same choices with other caches",
                  Cat("<p>Hit rates of the choices above in a cache", size,
-                     ", with each layer’s share to itself or with one cache for all layers. The game was played with "
-                     "the policy that is marked.</p>\n",
-                     table.ToHtml()));
+                     ", with each layer’s share to itself or with one cache for all layers.",
+                     marked ? " The game was played with the policy that is marked." : "", "</p>\n", table.ToHtml()));
 }
 
 std::string PagesHtml(const RoutingReport& report) {

@@ -14,11 +14,10 @@ std::string Word(const std::string& word) {
   return word.empty() ? Absent("not known") : Escape(Shortened(PrintableUtf8(word), 32));
 }
 
-std::string Bonus(const RoutingSettings& settings) {
-  const std::string how = settings.bonus_was_chosen ? Cat("chosen on the tuning text, for a loss of at most ",
-                                                          SignedPercent(settings.max_loss))
-                                                    : "as given";
-  return Cat(Weight(settings.cache_bonus), "<span class=\"second\">", how, "</span>");
+std::string BonusMeaning(const RoutingSettings& settings) {
+  const std::string meaning = "worth of an expert that is in the cache; ";
+  if (!settings.bonus_was_chosen) return meaning + "as given";
+  return Cat(meaning, "chosen on the tuning text, for a loss of at most ", SignedPercent(settings.max_loss));
 }
 
 std::string Cache(const RoutingSettings& settings) {
@@ -34,17 +33,16 @@ std::string Cache(const RoutingSettings& settings) {
 std::string SettingsHtml(const RoutingReport& report) {
   const RoutingSettings& s = report.settings;
   if (s.similarity.empty() && s.batch == 0) return "";
-  using Align = Table::Align;
-  Table table("Settings of the game", {{"setting"}, {"value", Align::kText}, {"what it is", Align::kText}});
+  Table table("Settings of the game", {{"setting"}, {"value"}});
   const auto add = [&](std::string_view name, std::string value, std::string_view meaning) {
-    table.Add({std::string(name), std::move(value), Cat("<span class=\"wrap\">", meaning, "</span>")});
+    table.Add({Cat(name, "<span class=\"second\">", meaning, "</span>"), std::move(value)});
   };
   add("similarity", Word(s.similarity), "what an expert is worth to a token, before the rest of this table");
   add("alpha", Weight(s.alpha), "price of an expert that has its even share of the tokens");
   add("separation", Weight(s.separation), Cat("further price of each even share above ", Given(s.threshold)));
   add("alignment", Weight(s.alignment), "worth of an expert that a token’s 7 neighbours chose");
   add("cohesion", Weight(s.cohesion), "worth of an expert whose centre points where its group’s does");
-  add("cache bonus", Bonus(s), "worth of an expert that is in the cache");
+  add("cache bonus", Weight(s.cache_bonus), BonusMeaning(s));
   add("batch", s.batch == 0 ? Absent("not known") : Grouped(s.batch), "tokens that are routed together");
   add("group", s.group <= 0 ? Absent("not known") : std::to_string(s.group),
       "experts that a token chooses from: those nearest to it");

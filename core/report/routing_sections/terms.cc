@@ -51,13 +51,11 @@ std::string TermsHtml(const RoutingReport& report) {
   for (const RouterRow* row : rows) headings.push_back(row->name);
   std::vector<Table::Column> columns = {{"term"}, {"counts"}};
   for (const std::string& heading : headings) columns.push_back({heading});
-  columns.push_back({"what it is", Table::Align::kText});
   Table table("Terms of the balancing loss", std::move(columns));
-  const auto add = [&](std::string name, std::string lambda, const auto& value, std::string_view meaning,
+  const auto add = [&](std::string_view name, std::string lambda, const auto& value, std::string_view meaning,
                        bool total = false) {
-    std::vector<std::string> cells = {std::move(name), std::move(lambda)};
+    std::vector<std::string> cells = {Cat(name, "<span class=\"second\">", meaning, "</span>"), std::move(lambda)};
     for (const RouterRow* row : rows) cells.push_back(value(*row));
-    cells.push_back(Cat("<span class=\"wrap\">", meaning, "</span>"));
     total ? table.AddTotal(std::move(cells)) : table.Add(std::move(cells));
   };
   add(
@@ -67,7 +65,7 @@ std::string TermsHtml(const RoutingReport& report) {
   for (const Term& term : kTerms) {
     const double lambda = report.settings.lambdas.*term.lambda;
     add(
-        std::string(term.name), lambda == 0 ? "0" : Cat(term.wanted ? "− " : "+ ", Given(lambda)),
+        term.name, lambda == 0 ? "0" : Cat(term.wanted ? "− " : "+ ", Given(lambda)),
         [&](const RouterRow& row) { return IfMeasured(row.terms.*term.value, Significant(row.terms.*term.value, 3)); },
         term.meaning);
   }

@@ -39,7 +39,7 @@ std::string HitClause(const Routers& r) {
 
 std::string LoadClause(const Routers& r) {
   const std::string before = Fixed(r.model.load_variation, 2), after = Fixed(r.game.load_variation, 2);
-  if (before == after) return Cat("spread the load as evenly (a variation of ", after, ")");
+  if (before == after) return Cat("spread the load as evenly as the model’s own router (a variation of ", after, ")");
   return Cat("spread the load ", r.game.load_variation < r.model.load_variation ? "more" : "less",
              " evenly (a variation of ", after, " instead of ", before, ")");
 }

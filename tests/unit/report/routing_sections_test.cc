@@ -30,7 +30,7 @@ TEST(RoutingSectionsTest, SaysInASentenceWhatTheGameDid) {
   EXPECT_TRUE(
       Has(Body(report),
           "The game kept the loss at 3.210 nats a token, found experts in the cache as often as the model’s own router "
-          "(34.2\u00A0%) and spread the load as evenly (a variation of 0.62)."));
+          "(34.2\u00A0%) and spread the load as evenly as the model’s own router (a variation of 0.62)."));
   report.scored = 0;  // no losses then
   EXPECT_TRUE(Has(Body(report), "The game found experts in the cache as often"));
   report.routers.pop_back();
@@ -157,9 +157,36 @@ TEST(RoutingSectionsTest, DrawsTheConvergence) {
 
 TEST(RoutingSectionsTest, ListsTheTermsWithWhatTheyCount) {
   const std::string terms = SectionOf(Body(FullRouting()), "terms");
-  EXPECT_TRUE(Has(terms, "balance</th><td class=\"n\">+ 0.01</td><td class=\"n\">1.18</td><td class=\"n\">1.07</td>"));
-  EXPECT_TRUE(Has(terms, "cached</th><td class=\"n\">− 0.02</td>"));  // wanted, so it counts against the loss
-  EXPECT_TRUE(Has(terms, "total</th><td class=\"n\"></td><td class=\"n\">3.221</td><td class=\"n\">3.228</td>"));
+  EXPECT_TRUE(Has(terms,
+                  "1 when either is even</span></th><td class=\"n\">+ 0.01</td><td class=\"n\">1.18</td><td "
+                  "class=\"n\">1.07</td>"));
+  EXPECT_TRUE(Has(
+      terms,
+      "experts in the cache; 0 to 1</span></th><td class=\"n\">− 0.02</td>"));  // wanted, so it counts against the loss
+  EXPECT_TRUE(
+      Has(terms, "nats a token</span></th><td class=\"n\"></td><td class=\"n\">3.221</td><td class=\"n\">3.228</td>"));
+}
+
+TEST(RoutingSectionsTest, ComparesTheCachesAndMarksWhatWasPlayed) {
+  RoutingReport report = FullRouting();
+  const std::string policies = SectionOf(Body(report), "policies");
+  EXPECT_TRUE(Has(policies, "<tr class=\"ours\"><th scope=\"row\">lru<"));
+  EXPECT_EQ(Times(policies, "<tr class=\"ours\">"), 1u);
+  for (const double rate : {0.3614, 0.6120, 0.3502, 0.6044}) EXPECT_TRUE(Has(policies, Percent(rate)));
+  EXPECT_TRUE(Has(policies, "with the policy that is marked"));
+  report.settings.policy = "another";
+  EXPECT_EQ(Times(SectionOf(Body(report), "policies"), "marked"), 0u);
+}
+
+TEST(RoutingSectionsTest, TellsWhatTheFiguresRestOn) {
+  const std::string body = Body(FullRouting());
+  for (const std::string& text :
+       {std::string("wiki.test.txt"), Bytes(1290590), std::string(">16,384<"), std::string(">16,352<"),
+        std::string(">4,096<"), std::string(">512<"), Seconds(412.6)}) {
+    EXPECT_TRUE(Has(SectionOf(body, "text"), text));
+  }
+  EXPECT_EQ(Times(SectionOf(body, "notes"), "<li>"), 2u);
+  EXPECT_TRUE(Has(body, "nashswarm 0.1.0; schema nashswarm.routing/1."));
 }
 
 TEST(RoutingSectionsTest, TellsWhyPagesWereNotMeasured) {
