@@ -12,7 +12,7 @@
 namespace nashswarm::report {
 namespace {
 
-constexpr std::string_view kIds[] = {"pairs-0", "pairs-1", "pairs-2", "pairs-3"};
+constexpr std::string_view kIds[] = {"pairs-0", "pairs-1", "pairs-2", "pairs-3", "pairs-4", "pairs-5"};
 constexpr size_t kMostLayers = std::size(kIds), kMostExperts = 64;
 // Of a pair that is expected fewer times than this, what was counted says little.
 constexpr double kLeastExpected = 1;

@@ -124,19 +124,19 @@ TEST(RoutingSectionsTest, MapsWhoMeetsWhom) {
 }
 
 TEST(RoutingSectionsTest, ShowsTheTellingLayersAndSaysHowManyAreLeftOut) {
-  RoutingReport report = RoutingOf(4, 2, 7);
+  RoutingReport report = RoutingOf(4, 2, 9);
   for (RoutedLayer& layer : report.layers) {
     layer.game_tokens = layer.model_tokens, layer.game_together = layer.model_together;
   }
-  for (const int l : {6, 3}) {
+  for (const int l : {8, 3}) {
     std::vector<uint64_t>& together = report.layers[l].game_together;
     together[1] = together[4] = 9 * together[1] + 100;
   }
   const std::string pairs = SectionOf(Body(report), "pairs");
-  EXPECT_TRUE(Has(pairs, "Shown are the 4 layers whose pairs changed most; 3 others are left out."));
-  for (const int l : {0, 1, 3, 6})
+  EXPECT_TRUE(Has(pairs, "Shown are the 6 layers whose pairs changed most; 3 others are left out."));
+  for (const int l : {0, 1, 2, 3, 4, 8})
     EXPECT_EQ(Times(pairs, ">layer " + std::to_string(l) + ": "), 2u) << l;  // wide and narrow
-  EXPECT_EQ(Times(SectionOf(Body(RoutingOf(4, 2, 4)), "pairs"), "left out"), 0u);
+  EXPECT_EQ(Times(SectionOf(Body(RoutingOf(4, 2, 6)), "pairs"), "left out"), 0u);
   EXPECT_TRUE(Has(SectionOf(Body(RoutingOf(70, 2, 1)), "pairs"),
                   "Of each layer the 64 most used experts; 6 others are left out."));
 }
