@@ -1,5 +1,7 @@
 #include "core/report/html.h"
 
+#include <cmath>
+
 #include "core/report/numbers.h"
 #include "core/base/utf8.h"
 
@@ -29,10 +31,18 @@ std::string BytesHtml(uint64_t bytes) {
   return Cat("<span title=\"", ExactBytes(bytes), "\">", Bytes(bytes), "</span>");
 }
 
-std::string NotMeasured() {
-  return Cat("<span class=\"none\" title=\"not measured\"><span aria-hidden=\"true\">", kNothing,
-                      "</span><span class=\"unseen\">not measured</span></span>");
+std::string RoundBytes(double bytes) {
+  if (!(bytes >= 0) || bytes > 1e18) return kNothing;
+  return BytesHtml(static_cast<uint64_t>(std::llround(bytes)));
 }
+
+std::string Absent(std::string_view reason) {
+  const std::string why = Escape(reason);
+  return Cat("<span class=\"none\" title=\"", why, "\"><span aria-hidden=\"true\">", kNothing, "</span><span class=\"unseen\">", why,
+             "</span></span>");
+}
+
+std::string NotMeasured() { return Absent("not measured"); }
 
 std::string Section(std::string_view id, std::string_view heading, std::string_view body) {
   return Cat("<section id=\"", id, "\" aria-labelledby=\"", id, "-h\">\n<h2 id=\"", id,

@@ -26,7 +26,10 @@ std::string Element(std::string_view name, std::string_view classes, std::string
 
 // "54.4 MB" with the exact bytes as a tooltip.
 std::string BytesHtml(uint64_t bytes);
-// An en dash that says "not measured" to a pointer and to a screen reader.
+// Of a mean: "3.21 MB", to the next byte; "–" when it is no number of bytes.
+std::string RoundBytes(double bytes);
+// An en dash that says why there is no number to a pointer and to a screen reader; `reason` is plain text.
+std::string Absent(std::string_view reason);
 std::string NotMeasured();
 
 // <section> with a heading; `id` is a literal of ours.

@@ -1,18 +1,15 @@
 #include "core/report/report_json.h"
 
-#include <cmath>
 #include <limits>
 #include <type_traits>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "core/base/utf8.h"
+#include "core/report/json_writer.h"
 
 namespace nashswarm::report {
-namespace {
 
-// The fields of every structure, once, for the writer and the reader. `v.Known` marks a number whose 0 means "unknown":
-// such a key is not written.
+// The fields of every structure, once, for the writer and the reader.
 template <typename V, typename T>
 void Fields(V& v, T& quality) requires std::is_same_v<std::remove_const_t<T>, Quality> {
   v("perplexity", quality.perplexity);
@@ -155,53 +152,7 @@ void Fields(V& v, T& report) requires std::is_same_v<std::remove_const_t<T>, Rep
   v("warnings", report.warnings);
 }
 
-class Writer {
- public:
-  explicit Writer(OrderedJson* out) : out_(*out) {}
-
-  template <typename T>
-  void operator()(const char* key, const T& value) {
-    if constexpr (std::is_floating_point_v<T>) {
-      if (std::isfinite(value)) out_[key] = value;  // JSON has no other numbers: what is none is absent
-    } else {
-      out_[key] = Value(value);
-    }
-  }
-  template <typename T>
-  void operator()(const char* key, const std::optional<T>& value) {
-    if (value.has_value()) (*this)(key, *value);
-  }
-  template <typename T>
-  void Known(const char* key, const T& value) {
-    If(value != 0, key, value);
-  }
-  template <typename T>
-  void If(bool known, const char* key, const T& value) {
-    if (known) (*this)(key, value);
-  }
-
- private:
-  static OrderedJson Value(const std::string& text) { return ValidUtf8(text); }
-  template <typename T>
-  static OrderedJson Value(const std::vector<T>& list) {
-    OrderedJson out = OrderedJson::array();
-    for (const T& element : list) out.push_back(Value(element));
-    return out;
-  }
-  template <typename T>
-  static OrderedJson Value(const T& value) {
-    if constexpr (std::is_arithmetic_v<T>) {
-      return value;
-    } else {
-      OrderedJson out = OrderedJson::object();
-      Writer writer(&out);
-      Fields(writer, value);
-      return out;
-    }
-  }
-
-  OrderedJson& out_;
-};
+namespace {
 
 // Keeps the first error; reads on without using what was wrong.
 class Reader {
@@ -272,7 +223,7 @@ class Reader {
 OrderedJson ToJson(const Report& report) {
   OrderedJson out = OrderedJson::object();
   out["schema"] = kSchema;
-  Writer writer(&out);
+  JsonWriter writer(&out);
   Fields(writer, report);
   return out;
 }

@@ -79,6 +79,11 @@ details{margin-top:20px}
 .worst-list{padding-left:1.6em;margin-top:8px;font-size:.8125rem;line-height:1.5;font-variant-numeric:tabular-nums}
 .worst-list li{padding:2px 0}
 .tensor{overflow-wrap:anywhere;font-weight:500}
+.trio{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:36px 20px}
+.stack{display:grid;gap:20px}
+.pair+.scroll,.stack+.scroll{margin-top:24px}
+.notes{padding-left:1.2em;max-width:76ch;overflow-wrap:anywhere}
+.notes li{padding:2px 0}
 .value{color:var(--soft);white-space:nowrap}
 .digest{overflow-wrap:anywhere}
 footer{margin-top:56px;padding-top:16px;border-top:1px solid var(--line);font-size:.8125rem;color:var(--soft)}
@@ -96,6 +101,7 @@ footer{margin-top:56px;padding-top:16px;border-top:1px solid var(--line);font-si
 .whisker{stroke:var(--soft);stroke-width:1.25}
 .reference{stroke:var(--base);stroke-width:1.25;stroke-dasharray:5 4}
 .curve{fill:none;stroke:var(--ours);stroke-width:1.75;stroke-linejoin:round}
+.cells{shape-rendering:crispEdges}
 circle,polygon,.chart rect{stroke-width:0}
 circle.ours,polygon.ours{fill:var(--ours)}
 .base{fill:var(--base)}
@@ -116,7 +122,7 @@ section{margin-top:40px}
 .tiles{grid-auto-flow:row;grid-template-columns:repeat(2,minmax(0,1fr));gap:8px}
 .tile{padding:12px}
 .big{font-size:1.375rem}
-.pair{grid-template-columns:minmax(0,1fr)}
+.pair,.trio{grid-template-columns:minmax(0,1fr)}
 .wide{display:none}
 .narrow{display:block;max-width:460px}
 .legend{flex-direction:column;gap:2px}

@@ -64,6 +64,18 @@ void Svg::Rect(double x, double y, double width, double height, std::string_view
                Coord(height), "\">", Tooltip(tooltip), "</rect>\n");
 }
 
+void Svg::Cells(Point origin, double width, double height, double gap, const std::vector<Run>& runs, std::string_view classes) {
+  // In units of cells, so that most numbers have one or two digits.
+  const std::string down = Cat("v", Coord(1 - gap), "h-");
+  std::string outline;
+  for (const Run& run : runs) {
+    const std::string length = std::to_string(run.length);
+    outline += Cat("M", std::to_string(run.column), " ", std::to_string(run.row), "h", length, down, length, "z");
+  }
+  body_ += Cat("<path class=\"", classes, "\" transform=\"translate(", Coord(origin.x), " ", Coord(origin.y), ") scale(", Fixed(width, 4), " ",
+               Fixed(height, 4), ")\" d=\"", outline, "\"/>\n");
+}
+
 void Svg::Mark(Shape shape, Point center, double radius, std::string_view classes, std::string_view tooltip) {
   body_ += MarkSvg(shape, center, radius, classes, tooltip) + "\n";
 }
@@ -149,10 +161,10 @@ void LabelPlacer::BlockPath(const std::vector<Point>& points) {
   }
 }
 
-bool LabelPlacer::Free(const Box& box) const {
-  if (box.left < frame_.left || box.right > frame_.right || box.top < frame_.top || box.bottom > frame_.bottom) return false;
-  return std::none_of(taken_.begin(), taken_.end(), [&](const Box& other) {
-    return box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom;
+bool LabelPlacer::Free(const Area& area) const {
+  if (area.left < frame_.left || area.right > frame_.right || area.top < frame_.top || area.bottom > frame_.bottom) return false;
+  return std::none_of(taken_.begin(), taken_.end(), [&](const Area& other) {
+    return area.left < other.right && other.left < area.right && area.top < other.bottom && other.top < area.bottom;
   });
 }
 
@@ -171,7 +183,7 @@ bool LabelPlacer::Place(Svg& svg, Point mark, std::string_view text, std::string
     for (const auto& place : kPlaces) {
       const Point at = {mark.x + place.dx, mark.y + place.dy};
       const double left = place.anchor == Anchor::kStart ? at.x : place.anchor == Anchor::kEnd ? at.x - width : at.x - width / 2;
-      const Box box = {left, at.y - up, left + width, at.y + down};
+      const Area box = {left, at.y - up, left + width, at.y + down};
       if (!Free(box)) continue;
       if (distance > 20) {
         const Point end = {std::clamp(mark.x, box.left, box.right), std::clamp(mark.y, box.top + 2, box.bottom)};

@@ -16,7 +16,7 @@
 namespace nashswarm::report {
 
 inline constexpr double kFontSize = 12;
-inline constexpr double kWideWidth = 880, kHalfWidth = 430, kNarrowWidth = 328;
+inline constexpr double kWideWidth = 880, kHalfWidth = 430, kThirdWidth = 280, kNarrowWidth = 328;
 
 struct Layout {
   bool narrow = false;
@@ -28,6 +28,10 @@ double TextWidth(std::string_view text, double size = kFontSize);
 
 struct Point {
   double x, y;
+};
+// Of a grid: cells of one row, side by side.
+struct Run {
+  size_t row, column, length;
 };
 
 enum class Shape { kCircle, kSquare, kDiamond, kTriangle };
@@ -42,6 +46,8 @@ class Svg {
   void Path(const std::vector<Point>& points, std::string_view classes);
   // `tooltip` may be empty; plain text.
   void Rect(double x, double y, double width, double height, std::string_view classes, std::string_view tooltip = {});
+  // The cells of a grid that begins at `origin`, all as one shape; the lowest `gap` (a share) of each row is left free.
+  void Cells(Point origin, double width, double height, double gap, const std::vector<Run>& runs, std::string_view classes);
   void Mark(Shape shape, Point center, double radius, std::string_view classes, std::string_view tooltip = {});
   // The baseline of the text is at `at`.
   void Text(Point at, Anchor anchor, std::string_view text, std::string_view classes = {});
@@ -87,13 +93,13 @@ class LabelPlacer {
   bool Place(Svg& svg, Point mark, std::string_view text, std::string_view classes);
 
  private:
-  struct Box {
+  struct Area {
     double left, top, right, bottom;
   };
-  bool Free(const Box& box) const;
+  bool Free(const Area& area) const;
 
   Frame frame_;
-  std::vector<Box> taken_;
+  std::vector<Area> taken_;
 };
 
 // One entry of a legend: a mark, a line, or both, and what it stands for.

@@ -12,7 +12,8 @@ from chromium import Chromium, Page
 HERE = os.path.dirname(os.path.abspath(__file__))
 INSPECT = open(os.path.join(HERE, "inspect_page.js"), encoding="utf8").read()
 VIEWS = [("wide", 1280, "screen"), ("medium", 800, "screen"), ("phone", 360, "screen"), ("small", 320, "screen"), ("paper", 700, "print")]
-DRAWINGS = {"full": 7, "minimal": 3, "deep": 6, "one": 6, "empty": 0}
+DRAWINGS = {"full": 7, "minimal": 3, "deep": 6, "one": 6, "empty": 0, "route": 13, "route-wide": 13,
+            "route-large": 13, "route-bare": 4, "route-empty": 0}
 
 
 def save(path, data):

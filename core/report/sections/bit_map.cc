@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "core/report/heat_map.h"
 #include "core/report/html.h"
 #include "core/report/numbers.h"
 #include "core/report/sections/sections.h"
@@ -24,20 +25,8 @@ constexpr RoleName kRoles[] = {
     {"query_key_value", "query, key, value", "QKV"},                  {"attention_output", "attn output", "out"},
     {"ffn_gate", "FFN gate", "gate"},  {"ffn_up", "FFN up", "up"},    {"ffn_down", "FFN down", "down"}};
 
-struct Bucket {
-  double below;
-  const char* classes;
-  const char* name;
-};
 constexpr Bucket kBuckets[] = {{2, "b1", "under 2"},  {3, "b2", "2 to 3"}, {4, "b3", "3 to 4"},  {5, "b4", "4 to 5"},
                                {6, "b5", "5 to 6"},   {8, "b6", "6 to 8"}, {12, "b7", "8 to 12"}, {1e300, "b8", "12 and more"}};
-
-const Bucket& BucketOf(double bits) {
-  for (const Bucket& bucket : kBuckets) {
-    if (bits < bucket.below) return bucket;
-  }
-  return kBuckets[std::size(kBuckets) - 1];
-}
 
 // One or, in models with experts, several tensors.
 struct Cell {
@@ -163,7 +152,7 @@ class MapDrawing {
 
   void Fill(Svg& svg, const Cell& cell, double x, double y, double width, double height, const std::string& prefix = {}) {
     const double bits = cell.bits();
-    const std::string classes = BucketOf(bits).classes;
+    const std::string classes = BucketOf(kBuckets, bits).classes;
     // Nothing hovers on a phone, so the narrow drawing goes without tooltips.
     svg.Rect(x + gap_ / 2, y + gap_ / 2, width - gap_, height - gap_, classes, layout_.narrow ? std::string() : cell.tooltip());
     if (height < 14) return;
@@ -182,21 +171,15 @@ class MapDrawing {
   double row_height_, cell_width_, gap_;
 };
 
-std::string BucketLegend(const Grid& grid) {
-  std::set<std::string> used;
-  const auto use = [&](const Cell& cell) { used.insert(BucketOf(cell.bits()).classes); };
+std::set<const Bucket*> BucketsUsed(const Grid& grid) {
+  std::set<const Bucket*> used;
+  const auto use = [&](const Cell& cell) { used.insert(&BucketOf(kBuckets, cell.bits())); };
   for (const auto& [layer, cells] : grid.layers) {
     for (const auto& [role, cell] : cells) use(cell);
   }
   for (const Cell& cell : grid.before) use(cell);
   for (const Cell& cell : grid.after) use(cell);
-  std::vector<LegendEntry> entries;
-  for (const Bucket& bucket : kBuckets) {
-    if (used.contains(bucket.classes)) {
-      entries.push_back({LegendEntry::Kind::kSwatch, Shape::kSquare, bucket.classes, "", Cat(bucket.name, entries.empty() ? " bits" : "")});
-    }
-  }
-  return Legend(entries);
+  return used;
 }
 
 }  // namespace
@@ -218,7 +201,7 @@ std::string BitMapHtml(const Report& report) {
         Cat(Grouped(grid.layers.size()), " layers, ", Grouped(grid.roles.size()), " roles. Darker, or in a dark scheme lighter, is more bits. ",
             "The table of tensors has every number.");
     const std::string drawing = Both(kWideWidth, [&](const Layout& layout) { return MapDrawing(grid, layout).Draw(description); });
-    body = Figure(drawing, BucketLegend(grid), caption);
+    body = Figure(drawing, BucketLegend(kBuckets, BucketsUsed(grid), " bits"), caption);
   }
   return Section("bits", "Where the bits went", body);
 }

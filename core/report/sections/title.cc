@@ -3,15 +3,11 @@
 
 #include "core/report/html.h"
 #include "core/report/numbers.h"
+#include "core/report/page.h"
 #include "core/report/sections/sections.h"
 
 namespace nashswarm::report {
 namespace {
-
-std::string Tile(std::string_view label, std::string_view value, std::string_view note) {
-  return Cat("<div class=\"tile\"><dt>", label, "</dt><dd><span class=\"big\">", value, "</span>",
-             note.empty() ? "" : Cat("<span class=\"note\">", note, "</span>"), "</dd></div>\n");
-}
 
 std::string QualityTile(const Quality& quality) {
   if (!std::isfinite(quality.perplexity_change)) return Tile("Mean KL divergence", Significant(quality.mean_kl), "nats a token");
@@ -56,17 +52,16 @@ std::string LossName(const Report& report) {
 }
 
 std::string TitleHtml(const Report& report) {
-  std::string facts;
-  const auto fact = [&](std::string_view text) { facts += Cat(facts.empty() ? "" : " <span aria-hidden=\"true\">·</span> ", text); };
-  if (!report.architecture.empty()) fact(Escape(report.architecture));
+  std::string parameters;
   if (report.parameters > 0) {
-    fact(Cat("<span title=\"", Grouped(report.parameters), " parameters\">", Count(report.parameters), " parameters</span>"));
+    parameters = Cat("<span title=\"", Grouped(report.parameters), " parameters\">", Count(report.parameters), " parameters</span>");
   }
-  if (!report.target.empty()) fact(Cat("target: ", Escape(report.target)));
-  return Cat("<header>\n<p class=\"kind\">nashswarm compression report</p>\n<h1>",
-             report.model_name.empty() ? "a model without a name" : Escape(report.model_name), "</h1>\n",
-             facts.empty() ? "" : Cat("<p class=\"facts\">", facts, "</p>\n"), Tiles(report),
-             report.plan_summary.empty() ? "" : Cat("<p class=\"plan\">", Escape(report.plan_summary), "</p>\n"), WarningsHint(report), "</header>\n");
+  const std::string plan = report.plan_summary.empty() ? "" : Cat("<p class=\"plan\">", Escape(report.plan_summary), "</p>\n");
+  return HeadingHtml({.kind = "nashswarm compression report",
+                      .model_name = report.model_name,
+                      .facts = {Escape(report.architecture), parameters,
+                                report.target.empty() ? "" : Cat("target: ", Escape(report.target))},
+                      .rest = Cat(Tiles(report), plan, WarningsHint(report))});
 }
 
 }  // namespace nashswarm::report
