@@ -94,6 +94,12 @@ const std::vector<EngineCommand>& EngineCommands() {
        "Compare the method with its baselines and with parts of itself switched off: sizes on disk, losses of the "
        "decoded artifact",
        "Example:\n  nashswarm bench quality ./gpt2 --text wiki.test.txt --calibrate wiki.train.txt --bpw 3.5"},
+      {"route",
+       "MODEL --text FILE [--cache-size 64MB|25%] [--alpha PRICE] [--cache-bonus WORTH] [--max-loss 0.01] [--sweep] [--pages] "
+       "[-o FILE.html] [--json]",
+       "Route a mixture of experts by the game, against its own router: loss, load, hits of a cache of experts, pages",
+       "Examples:\n  nashswarm route ./mixtral --text wiki.test.txt --cache-size 25%\n"
+       "  nashswarm route out/model.gguf --text wiki.test.txt --alpha 0.1 --sweep --pages -o route.html"},
       {"schemes", "[--json]", "List the formats of tensors with their bits and their measured quality",
        "Examples:\n  nashswarm schemes\n  nashswarm schemes --json"},
   };

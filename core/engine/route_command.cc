@@ -42,8 +42,13 @@ absl::StatusOr<uint64_t> CacheBytes(std::string text, uint64_t all) {
     if (!absl::SimpleAtod(text.substr(0, text.size() - 1), &share) || !(share > 0 && share <= 100)) return wrong;
     return static_cast<uint64_t>(share / 100 * static_cast<double>(all));
   }
+  try {
+    if (!CLI::AsSizeValue(/*kb_is_1000=*/true)(text).empty()) return wrong;  // writes the bytes into the text
+  } catch (const CLI::Error&) {
+    return wrong;
+  }
   uint64_t bytes = 0;
-  if (!CLI::AsSizeValue(true)(text).empty() || !absl::SimpleAtoi(text, &bytes) || bytes == 0) return wrong;
+  if (!absl::SimpleAtoi(text, &bytes) || bytes == 0) return wrong;
   return bytes;
 }
 

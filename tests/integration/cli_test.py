@@ -16,6 +16,7 @@ sys.dont_write_bytecode = True  # a test leaves nothing behind in the source
 
 from cli_data_test import DataFilesTest  # noqa: F401: found and run by unittest.main
 from cli_frontier_test import FrontierTest  # noqa: F401
+from cli_route_test import RouteTest  # noqa: F401
 from cli_harness import CLI, ENVIRONMENT, LIMIT, MODEL, Cutter, Server, TemporaryTest, processes_naming, run, wait_for
 
 

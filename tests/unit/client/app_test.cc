@@ -254,7 +254,7 @@ TEST(App, UsageErrorsAre2) {
 
 TEST(App, HelpStandsAlone) {
   for (const char* command : {"compress", "push", "submit", "pull", "jobs", "models", "artifacts", "inspect", "verify",
-                              "schemes", "eval", "calibrate", "unpack", "frontier", "bench", "report", "server", "completion"}) {
+                              "schemes", "eval", "calibrate", "unpack", "frontier", "bench", "route", "report", "server", "completion"}) {
     const RunResult r = RunCli({command, "--help"});
     EXPECT_EQ(r.exit_code, 0) << command;
     EXPECT_THAT(r.out, HasSubstr("Example")) << command;
