@@ -80,6 +80,7 @@ json ToJson(const v1::CompressionSpec& spec) {
                  {"threads", spec.threads()},
                  {"seed", spec.seed()},
                  {"zero_non_finite", spec.zero_non_finite()},
+                 {"expert_order", spec.expert_order() == v1::CompressionSpec::TOGETHER ? "together" : "original"},
                  {"rules", json::array()}};
   if (spec.has_bits_per_weight()) object["bits_per_weight"] = spec.bits_per_weight();
   if (spec.has_size_bytes()) object["size_bytes"] = spec.size_bytes();

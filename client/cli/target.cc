@@ -9,6 +9,8 @@
 namespace nashswarm::cli {
 namespace {
 
+constexpr char kTogether[] = "together";
+
 absl::Status AddRule(const std::string& text, v1::CompressionSpec* spec) {
   // The last '=': a pattern may hold one, a format never does.
   const size_t split = text.rfind('=');
@@ -121,6 +123,16 @@ absl::Status SetSearch(const TargetFlags& flags, v1::CompressionSpec* spec) {
   return absl::OkStatus();
 }
 
+absl::Status SetExpertOrder(const TargetFlags& flags, v1::CompressionSpec* spec) {
+  if (flags.expert_order != kTogether) return absl::OkStatus();
+  if (flags.calibrate.empty()) {
+    return UsageError("--expert-order together needs a text that shows which experts are used together",
+                      "add --calibrate FILE or --calibrate self; an importance matrix does not say");
+  }
+  spec->set_expert_order(v1::CompressionSpec::TOGETHER);
+  return absl::OkStatus();
+}
+
 void AddSearchFlags(CLI::App* command, TargetFlags* flags) {
   const char* group = "Search";
   command
@@ -200,6 +212,13 @@ void AddTargetFlags(CLI::App* command, TargetFlags* flags) {
       ->check(CLI::NonNegativeNumber);
   command->add_option("--seed", flags->seed, "Seed of row sampling")->type_name("N");
   command->add_flag("--zero-non-finite", flags->zero_non_finite, "Turn NaN and infinite weights into 0, not an error");
+  command
+      ->add_option("--expert-order", flags->expert_order,
+                   "Experts of a mixture in the file: original, or together: those that tokens use together lie together. "
+                   "The model computes the same")
+      ->check(CLI::IsMember({"original", kTogether}))
+      ->type_name("ORDER")
+      ->capture_default_str();
 }
 
 absl::StatusOr<v1::CompressionSpec> BuildSpec(const TargetFlags& flags) {
@@ -208,6 +227,7 @@ absl::StatusOr<v1::CompressionSpec> BuildSpec(const TargetFlags& flags) {
   NS_RETURN_IF_ERROR(SetCalibration(flags, &spec));
   NS_RETURN_IF_ERROR(SetEvaluation(flags, &spec));
   NS_RETURN_IF_ERROR(SetSearch(flags, &spec));
+  NS_RETURN_IF_ERROR(SetExpertOrder(flags, &spec));
   spec.set_artifact_format(flags.format);
   spec.set_threads(flags.threads);
   spec.set_seed(flags.seed);

@@ -36,6 +36,7 @@ struct TargetFlags {
   int threads = 0;
   uint64_t seed = 0;
   bool zero_non_finite = false;
+  std::string expert_order = "original";
 };
 
 void AddTargetFlags(CLI::App* command, TargetFlags* flags);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/artifact/expert_order.h"
 #include "core/base/half.h"
 #include "core/base/status.h"
 #include "core/checkpoint/safetensors.h"
@@ -36,8 +37,10 @@ absl::Status WriteDense(const OpenGguf& artifact, DType dtype, const std::string
     shapes.push_back({tensor.name, dtype, {tensor.dims.rbegin(), tensor.dims.rend()}});
     total += tensor.row_weights() * tensor.rows();
   }
+  NS_ASSIGN_OR_RETURN(const ExpertOrders orders, ExpertOrdersOf(artifact.gguf, artifact.file->path()));
   NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
-  NS_RETURN_IF_ERROR(file.Append(checkpoint::SerializeSafetensorsHeader(shapes, {{"format", "pt"}})));
+  const std::map<std::string, std::string> metadata = WithExpertOrders({{"format", "pt"}}, orders);
+  NS_RETURN_IF_ERROR(file.Append(checkpoint::SerializeSafetensorsHeader(shapes, metadata)));
 
   std::vector<uint8_t> buffer;
   uint64_t done = 0;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <mutex>
 
+#include "core/artifact/expert_order.h"
 #include "core/base/checked.h"
 #include "core/base/hash.h"
 #include "core/base/parallel.h"
@@ -12,8 +13,6 @@
 
 namespace nashswarm::artifact {
 namespace {
-
-constexpr uint64_t kCopyBytes = 4u << 20;
 
 std::string_view AsText(absl::Span<const uint8_t> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -40,7 +39,7 @@ absl::Status CheckDigest(const OpenGguf& artifact) {
 }  // namespace
 
 absl::StatusOr<WrittenFile> WriteGguf(const std::string& path, absl::Span<const checkpoint::GgufMetadata> metadata,
-                                      std::vector<checkpoint::GgufTensor> tensors, absl::Span<const std::string> parts,
+                                      std::vector<checkpoint::GgufTensor> tensors, absl::Span<const Piece> parts,
                                       const std::function<void(uint64_t)>& progress) {
   const std::string header = checkpoint::SerializeGgufHeader(metadata, &tensors);
   uint64_t expected = header.size();
@@ -50,15 +49,7 @@ absl::StatusOr<WrittenFile> WriteGguf(const std::string& path, absl::Span<const 
   NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
   hash.Update(header);
   NS_RETURN_IF_ERROR(file.Append(header));
-  for (const std::string& part : parts) {
-    NS_ASSIGN_OR_RETURN(const auto mapping, MappedFile::Open(part));
-    for (uint64_t offset = 0; offset < mapping->bytes().size(); offset += kCopyBytes) {
-      const auto piece = mapping->bytes().subspan(offset, kCopyBytes);
-      hash.Update(AsText(piece));
-      NS_RETURN_IF_ERROR(file.Append(piece));
-      progress(file.position());
-    }
-  }
+  NS_RETURN_IF_ERROR(AppendPieces(parts, &file, &hash, progress));
   if (file.position() != expected) {
     return MakeError(absl::StatusCode::kInternal, "ARTIFACT_SIZE",
                      absl::StrCat(path, ": its parts make ", file.position(), " bytes, its tensors ", expected));
@@ -84,6 +75,7 @@ absl::StatusOr<OpenGguf> Open(const std::string& path) {
 
 absl::Status Verify(const OpenGguf& artifact, int threads, const std::function<void(uint64_t, uint64_t)>& progress) {
   NS_RETURN_IF_ERROR(CheckDigest(artifact));
+  NS_RETURN_IF_ERROR(ExpertOrdersOf(artifact.gguf, artifact.file->path()).status());
   uint64_t total = 0;
   for (const auto& tensor : artifact.gguf.tensors) total += tensor.bytes;
   std::atomic<uint64_t> done{0};

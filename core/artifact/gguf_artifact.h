@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/artifact/pieces.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/checkpoint/gguf.h"
@@ -28,9 +29,9 @@ struct WrittenFile {
 
 // Writes `path`, whole or not at all (not synced: the store that takes it does that): the header, then `parts` one after
 // another, which hold the tensors' data in order with every tensor padded to the alignment. INTERNAL / ARTIFACT_SIZE
-// when the parts do not add up to the tensors. `progress` hears the bytes written so far.
+// when the parts do not add up to the tensors, or one ends beyond its file. `progress` hears the bytes written so far.
 absl::StatusOr<WrittenFile> WriteGguf(const std::string& path, absl::Span<const checkpoint::GgufMetadata> metadata,
-                                      std::vector<checkpoint::GgufTensor> tensors, absl::Span<const std::string> parts,
+                                      std::vector<checkpoint::GgufTensor> tensors, absl::Span<const Piece> parts,
                                       const std::function<void(uint64_t)>& progress);
 
 // A GGUF file opened for reading: anybody's, or an artifact of ours with its manifest.
@@ -47,8 +48,9 @@ struct OpenGguf {
 // `path` is a .gguf file or a directory that holds model.gguf. A manifest.json in the directory is read too.
 absl::StatusOr<OpenGguf> Open(const std::string& path);
 
-// Everything that can be checked without the checkpoint: the manifest's size and SHA-256 of the file, and that every
-// tensor decodes to finite numbers. DATA_LOSS with ARTIFACT_DIGEST or ARTIFACT_NON_FINITE names what is damaged.
+// Everything that can be checked without the checkpoint: the manifest's size and SHA-256 of the file, an order of experts that
+// it may have (expert_order.h), and that every tensor decodes to finite numbers. DATA_LOSS with ARTIFACT_DIGEST,
+// EXPERT_ORDER_INVALID or ARTIFACT_NON_FINITE names what is damaged.
 absl::Status Verify(const OpenGguf& artifact, int threads, const std::function<void(uint64_t, uint64_t)>& progress);
 
 }  // namespace nashswarm::artifact

@@ -30,7 +30,6 @@ constexpr uint64_t kMaxWeights = uint64_t{1} << 40, kMaxMatrixSide = uint64_t{1}
 // Zeros alone take next to nothing: 134 bytes for a tile, which of a matrix of 2^17 columns has 2^23 weights. More than that is a
 // file that promises weights it does not have.
 constexpr uint64_t kMaxWeightsPerByte = 1u << 16;
-constexpr uint64_t kCopyBytes = 4u << 20;
 constexpr char kStream[] = "nsq", kTransposed[] = "nsq-transposed";
 const std::map<std::string, std::string> kMetadata = {{"format", "nsq"}, {"nsq_version", "1"}};
 
@@ -241,7 +240,7 @@ uint64_t NsqOverheadBound(std::vector<NsqTensor> tensors) {
 }
 
 absl::StatusOr<WrittenFile> WriteNsq(const std::string& path, const std::vector<NsqTensor>& tensors,
-                                     absl::Span<const std::string> parts, const std::function<void(uint64_t)>& progress) {
+                                     absl::Span<const Piece> parts, const std::function<void(uint64_t)>& progress) {
   uint64_t block = 0;
   for (const NsqTensor& tensor : tensors) block += tensor.bytes;
   const std::string index = PackIndex(tensors), head = Header(index.size(), block) + index;
@@ -249,15 +248,7 @@ absl::StatusOr<WrittenFile> WriteNsq(const std::string& path, const std::vector<
   NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
   hash.Update(head);
   NS_RETURN_IF_ERROR(file.Append(head));
-  for (const std::string& part : parts) {
-    NS_ASSIGN_OR_RETURN(const auto mapping, MappedFile::Open(part));
-    for (uint64_t offset = 0; offset < mapping->bytes().size(); offset += kCopyBytes) {
-      const auto piece = mapping->bytes().subspan(offset, kCopyBytes);
-      hash.Update(AsText(piece));
-      NS_RETURN_IF_ERROR(file.Append(piece));
-      progress(file.position());
-    }
-  }
+  NS_RETURN_IF_ERROR(AppendPieces(parts, &file, &hash, progress));
   if (file.position() != head.size() + block) {
     return MakeError(absl::StatusCode::kInternal, "ARTIFACT_SIZE",
                      absl::StrCat(path, ": its parts make ", file.position(), " bytes, its tensors ", head.size() + block));
@@ -340,6 +331,7 @@ absl::Status Verify(const OpenNsq& artifact, int threads, const std::function<vo
     progress(so_far, artifact.file->bytes().size());
     return absl::OkStatus();
   }));
+  NS_RETURN_IF_ERROR(ExpertOrdersOf(artifact).status());
   return CheckDigest(artifact);
 }
 

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/artifact/expert_order.h"
 #include "core/artifact/gguf_artifact.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
@@ -55,11 +56,13 @@ uint64_t NsqOverheadBound(std::vector<NsqTensor> tensors);
 // Writes model.safetensors at `path`, whole or not at all (not synced). `parts` hold the tensors' bytes in order, gapless.
 // INTERNAL / ARTIFACT_SIZE when they do not add up.
 absl::StatusOr<WrittenFile> WriteNsq(const std::string& path, const std::vector<NsqTensor>& tensors,
-                                     absl::Span<const std::string> parts, const std::function<void(uint64_t)>& progress);
+                                     absl::Span<const Piece> parts, const std::function<void(uint64_t)>& progress);
 
 // The other files of an artifact: config.json with quantization_config added, and every file of the checkpoint that is neither
-// weights nor an index of them, byte for byte, into `directory`.
-absl::Status CopyCompanions(const std::string& checkpoint_directory, double bits_per_weight, const std::string& directory);
+// weights nor an index of them, byte for byte, into `directory`. `orders`: of the artifact's experts, empty when it is the
+// checkpoint's.
+absl::Status CopyCompanions(const std::string& checkpoint_directory, double bits_per_weight, const ExpertOrders& orders,
+                            const std::string& directory);
 
 // What the bytes of a model.safetensors say: every entry checked, no tensor looked at yet.
 struct NsqContents {
@@ -94,8 +97,11 @@ bool IsNsq(const std::string& path);
 // Maps the directory's model.safetensors, parses it, and reads manifest.json if there is one. Errors as ParseNsq.
 absl::StatusOr<OpenNsq> ReadNsq(const std::string& directory);
 
-// The manifest's size and SHA-256, every checksum, and that every weight decodes to a finite number. DATA_LOSS with
-// ARTIFACT_DIGEST, NSQ_STREAM, NSQ_TILE, NSQ_TENSOR, ARTIFACT_NON_FINITE.
+// The order of experts that its config.json says; empty without either. DATA_LOSS / EXPERT_ORDER_INVALID.
+absl::StatusOr<ExpertOrders> ExpertOrdersOf(const OpenNsq& artifact);
+
+// The manifest's size and SHA-256, every checksum, the order of experts, and that every weight decodes to a finite number.
+// DATA_LOSS with ARTIFACT_DIGEST, NSQ_STREAM, NSQ_TILE, NSQ_TENSOR, EXPERT_ORDER_INVALID, ARTIFACT_NON_FINITE.
 absl::Status Verify(const OpenNsq& artifact, int threads, const std::function<void(uint64_t, uint64_t)>& progress);
 
 // Decodes one tensor into `out`, in the checkpoint's shape, as `dtype` (F32, F16, BF16); `out` has room for just that
@@ -103,9 +109,10 @@ absl::Status Verify(const OpenNsq& artifact, int threads, const std::function<vo
 absl::Status DecodeTensor(const OpenNsq& artifact, const NsqTensor& tensor, checkpoint::DType dtype, int threads, absl::Span<uint8_t> out);
 
 // Decodes the artifact into the directory `out`: model.safetensors in `dtype` (F32, F16, BF16) under the checkpoint's names and
-// shapes, config.json as it was, and the companions. The same bytes at any number of threads and on any machine. `out` may lie
-// inside the artifact. Memory: one tensor. Whole or not at all, as far as the weights go. DATA_LOSS as Verify, without the digest;
-// OUT_OF_RANGE / DTYPE_TOO_NARROW when a weight is beyond the range of F16.
+// shapes, config.json as it was, and the companions; an order of experts goes into the metadata of model.safetensors. The same
+// bytes at any number of threads and on any machine. `out` may lie inside the artifact. Memory: one tensor. Whole or not at all,
+// as far as the weights go. DATA_LOSS as Verify, without the digest; OUT_OF_RANGE / DTYPE_TOO_NARROW when a weight is beyond the
+// range of F16.
 absl::Status Unpack(const OpenNsq& artifact, checkpoint::DType dtype, const std::string& out, int threads,
                     const std::function<void(uint64_t, uint64_t)>& progress);
 

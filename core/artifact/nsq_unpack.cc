@@ -173,10 +173,21 @@ absl::Status DecodeTensor(const OpenNsq& artifact, const NsqTensor& tensor, DTyp
   return CheckFinite(tensor, dtype, out);
 }
 
-absl::Status CopyCompanions(const std::string& checkpoint_directory, double bits_per_weight, const std::string& directory) {
+absl::StatusOr<ExpertOrders> ExpertOrdersOf(const OpenNsq& artifact) {
+  if (!PathExists(JoinPath(artifact.directory, kConfig))) return ExpertOrders();
+  NS_ASSIGN_OR_RETURN(const OrderedJson config, ReadConfig(artifact.directory));
+  const auto quantization = config.find(kQuantization);
+  const bool says = quantization != config.end() && quantization->is_object() && quantization->contains(kNsqExpertOrder);
+  if (!says) return ExpertOrders();
+  return ExpertOrdersOf(Json(quantization->at(kNsqExpertOrder)), JoinPath(artifact.directory, kConfig));
+}
+
+absl::Status CopyCompanions(const std::string& checkpoint_directory, double bits_per_weight, const ExpertOrders& orders,
+                            const std::string& directory) {
   NS_RETURN_IF_ERROR(CopyFiles(checkpoint_directory, directory));
   NS_ASSIGN_OR_RETURN(OrderedJson config, ReadConfig(checkpoint_directory));
   config[kQuantization] = {{"quant_method", kNsqMethod}, {"version", kNsqVersion}, {"bits_per_weight", bits_per_weight}};
+  if (!orders.empty()) config[kQuantization][kNsqExpertOrder] = orders;
   return WriteConfig(config, directory);
 }
 
@@ -198,9 +209,11 @@ absl::Status Unpack(const OpenNsq& artifact, DType dtype, const std::string& out
     shapes.push_back({tensor.name, dtype, tensor.shape});
     total += tensor.weights();
   }
+  NS_ASSIGN_OR_RETURN(const ExpertOrders orders, ExpertOrdersOf(artifact));
   NS_RETURN_IF_ERROR(MakeDirectories(out));
   NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(JoinPath(out, kNsqFile)));
-  NS_RETURN_IF_ERROR(file.Append(checkpoint::SerializeSafetensorsHeader(shapes, {{"format", "pt"}})));
+  const std::map<std::string, std::string> metadata = WithExpertOrders({{"format", "pt"}}, orders);
+  NS_RETURN_IF_ERROR(file.Append(checkpoint::SerializeSafetensorsHeader(shapes, metadata)));
   std::vector<uint8_t> buffer;
   for (const NsqTensor& tensor : artifact.tensors) {
     NS_RETURN_IF_ERROR(CheckBytes(artifact, tensor));

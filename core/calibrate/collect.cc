@@ -77,6 +77,35 @@ class MomentsWriter {
   std::optional<AtomicFile> file_;
 };
 
+// Hears both: what a layer's inputs are, and which experts its tokens use together.
+class LayerTap : public forward::InputTap {
+ public:
+  LayerTap(MomentCollector* moments, uint64_t experts) : moments_(*moments), experts_(experts) {}
+  void Input(const std::string& input, const float* x, uint64_t tokens, uint64_t width) override {
+    moments_.Input(input, x, tokens, width);
+  }
+  void Experts(uint64_t, const uint16_t* chosen, uint64_t tokens, uint64_t used) override {
+    if (experts_ > kMostPairedExperts) return;
+    pairs_.resize(experts_ * experts_);
+    for (uint64_t t = 0; t < tokens; ++t, chosen += used) {
+      for (uint64_t a = 0; a < used; ++a) {
+        for (uint64_t b = 0; b < used; ++b) pairs_[chosen[a] * experts_ + chosen[b]] += a == b ? 0 : 1;
+      }
+    }
+  }
+  // Of the layer that was run, and forgets them; empty when nothing was to be counted.
+  std::vector<float> TakePairs() {
+    std::vector<float> pairs(pairs_.begin(), pairs_.end());
+    pairs_.clear();
+    return pairs;
+  }
+
+ private:
+  MomentCollector& moments_;
+  uint64_t experts_;
+  std::vector<uint32_t> pairs_;
+};
+
 // All calibration windows at one layer after another.
 class LayerRun {
  public:
@@ -180,14 +209,15 @@ InputMoment Unheard(const InputSpec& spec, const InputMoment& layer_input, uint6
 }
 
 // Runs the calibration text and writes the moments of `inputs` as they become whole, then the token counts, then by layer
-// those of experts.
+// those of experts and of pairs of them.
 absl::Status WriteMoments(forward::Transformer& transformer, const std::vector<InputSpec>& inputs, uint64_t widest,
                           absl::Span<const evaluate::Window> calibration, int threads, const evaluate::Progress& progress,
                           MomentsWriter* writer) {
   MomentCollector collector(widest, threads);
+  LayerTap tap(&collector, transformer.experts());
   LayerRun run(transformer, calibration, progress);
   NS_RETURN_IF_ERROR(run.Embed());
-  std::vector<std::vector<float>> expert_tokens;  // by layer
+  std::vector<std::vector<float>> expert_tokens, expert_pairs;  // by layer
   size_t next = 0;
   const auto write = [&](int layer) -> absl::Status {
     InputMoment layer_input;  // of the feed-forward part, when there are experts
@@ -204,13 +234,15 @@ absl::Status WriteMoments(forward::Transformer& transformer, const std::vector<I
     return absl::OkStatus();
   };
   for (uint64_t layer = 0; layer < transformer.layers(); ++layer) {
-    NS_RETURN_IF_ERROR(run.Layer(layer, &collector));
+    NS_RETURN_IF_ERROR(run.Layer(layer, &tap));
+    expert_pairs.push_back(tap.TakePairs());
     NS_RETURN_IF_ERROR(write(static_cast<int>(layer)));
   }
-  NS_RETURN_IF_ERROR(run.Norm(&collector));
+  NS_RETURN_IF_ERROR(run.Norm(&tap));
   NS_RETURN_IF_ERROR(write(-1));
   NS_RETURN_IF_ERROR(writer->Append(CountTokens(calibration, transformer.vocabulary())));
   for (const std::vector<float>& tokens : expert_tokens) NS_RETURN_IF_ERROR(writer->Append(tokens));
+  for (const std::vector<float>& pairs : expert_pairs) NS_RETURN_IF_ERROR(writer->Append(pairs));
   return absl::OkStatus();
 }
 
@@ -223,6 +255,10 @@ MomentSizes SizesOfMoments(const model::Model& model, bool tied_head) {
   for (const InputSpec& input : inputs) {
     sizes.widths.push_back(input.width);
     sizes.file_bytes += input.width <= sizes.widest_full ? TriangleBytes(input.width) : input.width * sizeof(float);
+  }
+  for (const model::MappedTensor& tensor : model.tensors) {
+    if (tensor.role != model::Role::kRouter || tensor.vector || tensor.rows > kMostPairedExperts) continue;
+    sizes.pair_bytes += tensor.rows * tensor.rows * sizeof(float);
   }
   return sizes;
 }
@@ -247,6 +283,10 @@ absl::Status CollectMoments(forward::Transformer& transformer, const model::Mode
   if (runs) shapes.push_back({kTokenCounts, checkpoint::DType::kF32, {transformer.vocabulary()}});
   for (uint64_t layer = 0; runs && transformer.experts() > 0 && layer < transformer.layers(); ++layer) {
     shapes.push_back({absl::StrCat(kExpertTokens, layer), checkpoint::DType::kF32, {transformer.experts()}});
+  }
+  const bool pairs = runs && transformer.experts() > 0 && transformer.experts() <= kMostPairedExperts;
+  for (uint64_t layer = 0; pairs && layer < transformer.layers(); ++layer) {
+    shapes.push_back({absl::StrCat(kExpertPairs, layer), checkpoint::DType::kF32, {transformer.experts(), transformer.experts()}});
   }
   if (sources.fisher != nullptr) AddFisherShapes(*sources.fisher, &shapes, &widths);
   AddWindowShape(kEvaluationTokens, sources.evaluation, &shapes);

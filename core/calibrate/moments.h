@@ -32,6 +32,10 @@ inline constexpr char kEvaluationTokens[] = "evaluation_tokens";
 inline constexpr char kSearchTokens[] = "search_tokens";
 // F32, [experts], by layer ("expert_tokens/3"): how many calibration tokens used each expert.
 inline constexpr char kExpertTokens[] = "expert_tokens/";
+// F32, [experts, experts], by layer: how many calibration tokens used both; symmetric, 0 on the diagonal. Absent where a layer
+// has more than kMostPairedExperts.
+inline constexpr char kExpertPairs[] = "expert_pairs/";
+inline constexpr uint64_t kMostPairedExperts = 1024;
 inline constexpr char kRowsOf[] = "rows/", kTableRowsOf[] = "table_rows/", kTableOf[] = "table/";
 
 // What is kept of one input.

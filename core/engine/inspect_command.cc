@@ -53,6 +53,8 @@ absl::StatusOr<Json> InspectGguf(const std::string& path) {
               {"weights", weights}, {"bytes", open.file->bytes().size()}, {"header_bytes", open.gguf.data_begin},
               {"bits_per_weight", 8.0 * open.file->bytes().size() / std::max<uint64_t>(weights, 1)},
               {"tensors", std::move(tensors)}};
+  NS_ASSIGN_OR_RETURN(const artifact::ExpertOrders orders, artifact::ExpertOrdersOf(open.gguf, path));
+  if (!orders.empty()) out["expert_order"] = orders;
   if (open.manifest.has_value()) {
     out["parameters"] = (*open.manifest)["source"]["parameters"];
     out["bits_per_weight"] = (*open.manifest)["result"]["bits_per_weight"];
@@ -69,7 +71,9 @@ absl::StatusOr<Json> InspectNsq(const std::string& path) {
   NS_ASSIGN_OR_RETURN(const artifact::OpenNsq open, artifact::ReadNsq(path));
   std::map<std::string, double> errors;
   if (open.manifest.has_value() && open.manifest->contains("tensors")) {
-    for (const Json& tensor : (*open.manifest)["tensors"]) errors[JsonString(tensor, "source")] = JsonDouble(tensor, "relative_error", 0);
+    for (const Json& tensor : (*open.manifest)["tensors"]) {
+      errors[JsonString(tensor, "stored_as", JsonString(tensor, "source"))] = JsonDouble(tensor, "relative_error", 0);
+    }
   }
   Json tensors = Json::array();
   uint64_t weights = 0;
@@ -89,6 +93,8 @@ absl::StatusOr<Json> InspectNsq(const std::string& path) {
   Json out = {{"path", path}, {"kind", "nsq"}, {"architecture", "?"}, {"weights", weights}, {"bytes", open.file->bytes().size()},
               {"header_bytes", open.block_begin},
               {"bits_per_weight", 8.0 * open.file->bytes().size() / std::max<uint64_t>(weights, 1)}, {"tensors", std::move(tensors)}};
+  NS_ASSIGN_OR_RETURN(const artifact::ExpertOrders orders, artifact::ExpertOrdersOf(open));
+  if (!orders.empty()) out["expert_order"] = orders;
   if (open.manifest.has_value()) {
     out["architecture"] = (*open.manifest)["source"]["architecture"];
     out["parameters"] = (*open.manifest)["source"]["parameters"];
@@ -145,6 +151,12 @@ void Print(const Json& info) {
                                info["tensors"].size(), info["bytes"].get<uint64_t>(), info["bits_per_weight"].get<double>());
   if (info.contains("relative_error")) {
     std::cout << absl::StrFormat("relative squared error of the matrices %.3e\n", info["relative_error"].get<double>());
+  }
+  if (info.contains("expert_order")) {
+    for (size_t layer = 0; layer < info["expert_order"].size(); ++layer) {
+      std::cout << absl::StrFormat("experts of layer %d, by their numbers in the checkpoint: %s\n", layer,
+                                   absl::StrJoin(info["expert_order"][layer].get<std::vector<int>>(), " "));
+    }
   }
   for (const Json& warning : info.value("warnings", Json::array())) std::cout << "warning: " << warning.get<std::string>() << "\n";
 }

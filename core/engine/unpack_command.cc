@@ -35,12 +35,13 @@ absl::StatusOr<Unpacked> ToGguf(const UnpackFlags& flags, const std::string& fil
                      "a GGUF file can be used as it is; for another size compress the checkpoint again");
   }
   NS_ASSIGN_OR_RETURN(const artifact::OpenNsq open, artifact::ReadNsq(flags.path));
+  NS_ASSIGN_OR_RETURN(const artifact::ExpertOrders orders, artifact::ExpertOrdersOf(open));
   NS_ASSIGN_OR_RETURN(const TemporaryDirectory dense, TemporaryDirectory::Create());
   NS_RETURN_IF_ERROR(artifact::Unpack(open, checkpoint::DType::kF32, dense.path(), flags.threads,
                                       [&](uint64_t done, uint64_t total) { line->Show("unpacking", done, total); }));
   NS_RETURN_IF_ERROR(MakeDirectories(DirName(file)));
   NS_ASSIGN_OR_RETURN(const pipeline::WrittenGguf written,
-                      pipeline::WriteGgufOf(dense.path(), file, flags.threads,
+                      pipeline::WriteGgufOf(dense.path(), file, flags.threads, orders,
                                             [&](uint64_t done, uint64_t total) { line->Show("writing", done, total); }));
   Unpacked out{file, written.warnings};
   std::map<std::string, int> formats;

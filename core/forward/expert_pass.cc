@@ -8,6 +8,7 @@
 #include "core/forward/kernels.h"
 #include "core/forward/room.h"
 #include "core/forward/row_steps.h"
+#include "core/model/architecture.h"
 
 namespace nashswarm::forward {
 namespace {
@@ -16,6 +17,16 @@ namespace {
 constexpr uint64_t kBlockRows = 256;
 
 float Sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+
+// Of e^(row - greatest), in whole units of 2^-50: the same whatever the order of the experts, which a file may change, and
+// finer than a float can tell. Each is at most 1, and 2^12 of them fit 63 bits.
+float SumOfExponentials(const float* row, uint64_t experts, float greatest) {
+  static_assert(model::kMaxExperts <= 1 << 12);
+  constexpr double kUnits = 0x1p50;
+  int64_t sum = 0;
+  for (uint64_t e = 0; e < experts; ++e) sum += std::llrint(kUnits * double{std::exp(row[e] - greatest)});
+  return static_cast<float>(static_cast<double>(sum) / kUnits);
+}
 
 }  // namespace
 
@@ -38,8 +49,7 @@ void WeighExperts(const float* logits, uint64_t experts, bool normalized, Expert
     const uint16_t* expert = &choices->expert[t * used];
     float* weight = &choices->weight[t * used];
     const float greatest = *std::max_element(row, row + experts);
-    float sum = 0;
-    for (uint64_t e = 0; !normalized && e < experts; ++e) sum += std::exp(row[e] - greatest);
+    float sum = normalized ? 0 : SumOfExponentials(row, experts, greatest);
     for (uint64_t s = 0; s < used; ++s) {
       weight[s] = std::exp(row[expert[s]] - greatest);
       if (normalized) sum += weight[s];
@@ -89,6 +99,7 @@ void ExpertPass::Run(const Call& call) {
   weights_ = call.weights;
   if (call.tap != nullptr) call.tap->Input(absl::StrCat("blk.", call.layer, ".ffn_in"), call.normed, call.rows, config_.width);
   Route(call);
+  if (call.tap != nullptr) call.tap->Experts(call.layer, choices_.expert.data(), choices_.tokens, choices_.used);
   groups_ = GroupByExpert(choices_, config_.experts);
   Gather(call);
   Activate(call);

@@ -37,6 +37,9 @@ class InputTap {
  public:
   virtual ~InputTap() = default;
   virtual void Input(const std::string& input, const float* x, uint64_t tokens, uint64_t width) = 0;  // tokens x width
+  // Which `used` experts of a layer each token takes, [tokens x used], different ones: once for each layer and batch, after
+  // "blk.N.ffn_in" and before the inputs of experts. Nothing for those who do not ask.
+  virtual void Experts(uint64_t /*layer*/, const uint16_t* /*chosen*/, uint64_t /*tokens*/, uint64_t /*used*/) {}
 };
 
 // Chooses experts in the model's place: `chosen` [tokens x used] from the router's `logits` [tokens x experts] of a layer,

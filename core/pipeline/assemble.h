@@ -24,7 +24,7 @@ struct AssembledTensor {
 struct Assembled {
   std::string file_name;          // model.gguf or model.safetensors
   artifact::WrittenFile file;
-  std::vector<AssembledTensor> tensors;
+  std::vector<AssembledTensor> tensors;  // by index into Prepared::tensors, wherever they lie in the file
 };
 
 // Writes the weight file of the outputs of ENCODE into `directory`. The same inputs give the same bytes. INTERNAL /

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/base/file.h"
+#include "core/pipeline/expert_layout.h"
 #include "core/quant/format.h"
 
 namespace nashswarm::pipeline {
@@ -115,7 +116,11 @@ std::optional<report::ExpertsReport> Experts(const ReportInputs& inputs) {
   if (by_layer.empty()) return std::nullopt;
   report::ExpertsReport experts;
   for (size_t layer = 0; layer < by_layer.size(); ++layer) {
-    experts.layers.push_back({static_cast<int>(layer), by_layer[layer], std::vector<double>(by_layer[layer].size())});
+    experts.layers.push_back({static_cast<int>(layer), by_layer[layer], std::vector<double>(by_layer[layer].size()), {}});
+  }
+  const artifact::ExpertOrders orders = OrdersIn(inputs.plan);
+  for (size_t layer = 0; layer < orders.size(); ++layer) {
+    experts.layers.at(layer).order.assign(orders[layer].begin(), orders[layer].end());
   }
   std::map<std::string, size_t> places;
   for (size_t t = 0; t < inputs.prepared.tensors.size(); ++t) places[inputs.prepared.tensors[t].name] = t;

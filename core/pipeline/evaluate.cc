@@ -5,6 +5,7 @@
 #include "core/base/status.h"
 #include "core/pipeline/assemble.h"
 #include "core/pipeline/evaluation.h"
+#include "core/pipeline/expert_layout.h"
 #include "core/pipeline/objectives.h"
 #include "core/pipeline/stages.h"
 
@@ -21,14 +22,15 @@ struct ArtifactWeights {
   std::shared_ptr<const forward::Weights> weights;
 };
 
-absl::StatusOr<ArtifactWeights> OpenArtifact(const Task& task, const std::string& directory) {
+absl::StatusOr<ArtifactWeights> OpenArtifact(const Task& task, const artifact::ExpertOrders& orders,
+                                             const std::string& directory) {
   ArtifactWeights out;
   if (!task.spec.is_nsq()) {
     NS_ASSIGN_OR_RETURN(const artifact::OpenGguf gguf, artifact::Open(directory));
     out.weights = forward::WeightsOf(JoinPath(directory, artifact::kGgufFile), gguf.file, gguf.gguf);
     return out;
   }
-  NS_RETURN_IF_ERROR(artifact::CopyCompanions(task.model_dir, 0, directory));
+  NS_RETURN_IF_ERROR(artifact::CopyCompanions(task.model_dir, 0, orders, directory));
   NS_ASSIGN_OR_RETURN(const artifact::OpenNsq nsq, artifact::ReadNsq(directory));
   const std::string dense = JoinPath(directory, "dense");
   NS_RETURN_IF_ERROR(artifact::Unpack(nsq, checkpoint::DType::kF32, dense, task.threads, [](uint64_t, uint64_t) {}));
@@ -50,7 +52,7 @@ absl::StatusOr<Json> Evaluate(const Task& task) {
   // Below out/, the only directory that a task may write to; gone when this returns.
   NS_ASSIGN_OR_RETURN(const TemporaryDirectory scratch, TemporaryDirectory::Create(task.out_dir));
   NS_ASSIGN_OR_RETURN(const Assembled assembled, AssembleWeights(task, prepared, open, plan, scratch.path(), [](uint64_t) {}));
-  NS_ASSIGN_OR_RETURN(const ArtifactWeights made, OpenArtifact(task, scratch.path()));
+  NS_ASSIGN_OR_RETURN(const ArtifactWeights made, OpenArtifact(task, OrdersIn(plan), scratch.path()));
   const std::shared_ptr<const forward::Weights> original = forward::WeightsOf(*open.checkpoint, open.model);
 
   const uint64_t tokens = evaluate::TokensOf(windows);

@@ -190,10 +190,12 @@ class Writer {
 }  // namespace
 
 absl::StatusOr<WrittenGguf> WriteGgufOf(const std::string& checkpoint_dir, const std::string& path, int threads,
+                                        const artifact::ExpertOrders& orders,
                                         const std::function<void(uint64_t done, uint64_t total)>& progress) {
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(checkpoint_dir));
   std::vector<std::string> warnings;
-  NS_ASSIGN_OR_RETURN(const auto metadata, ArtifactMetadata(open, &warnings));
+  NS_ASSIGN_OR_RETURN(auto metadata, ArtifactMetadata(open, &warnings));
+  artifact::AppendExpertOrders(orders, &metadata);
   Writer writer(open, threads, progress);
   NS_RETURN_IF_ERROR(writer.ChooseFormats());
   const std::string parent = DirName(path);

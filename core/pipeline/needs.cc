@@ -224,7 +224,8 @@ class Estimate {
                   std::max({writing, gradients, summing, references, injecting});
     need.thread = RunningThread(std::max(window_, evaluation_window_)) + kFloat * kRows * std::max(width_, widest_) +
                   chunk_ * 3 * kFloat;
-    need.disk = FewFiles() + static_cast<Bytes>(moments_.file_bytes) + tables * 2 * Square(width_) +
+    need.memory += static_cast<Bytes>(moments_.pair_bytes);
+    need.disk = FewFiles() + static_cast<Bytes>(moments_.file_bytes + moments_.pair_bytes) + tables * 2 * Square(width_) +
                 kFloat * (vocabulary_ * 4 + all_weights_ / std::max<Bytes>(1, width_) + 2 * calibration_ + evaluation_);
     return need;
   }

@@ -8,6 +8,7 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/base/tensor_pattern.h"
+#include "core/pipeline/expert_layout.h"
 #include "core/pipeline/needs.h"
 #include "core/pipeline/nsq_stages.h"
 #include "core/pipeline/prepared.h"
@@ -169,7 +170,9 @@ absl::Status CheckStacks(const Prepared& prepared) {
 
 // Tensors, and what the file takes beside them.
 absl::Status PrepareGguf(const Task& task, const OpenModel& open, Prepared* prepared) {
-  NS_ASSIGN_OR_RETURN(const auto metadata, ArtifactMetadata(open, &prepared->warnings));
+  NS_ASSIGN_OR_RETURN(auto metadata, ArtifactMetadata(open, &prepared->warnings));
+  // Which order it is to be shows later; what it takes shows now.
+  if (ReordersExperts(task.spec, open.model)) artifact::AppendExpertOrders(OriginalOrders(open.model), &metadata);
   for (const model::MappedTensor& tensor : open.model.tensors) {
     prepared->tensors.push_back({tensor.name, tensor.source_name(), std::string(model::NameOf(tensor.role)), tensor.rows,
                                  tensor.row_weights, tensor.vector, FormatsFor(tensor)});
@@ -213,6 +216,10 @@ absl::StatusOr<Json> Prepare(const Task& task) {
   prepared.parameters = open.model.parameters;
   prepared.source_weight_bytes = open.checkpoint->weight_bytes();
   prepared.warnings = open.model.warnings;
+  NS_RETURN_IF_ERROR(CheckExpertOrder(task.spec, open.model));
+  if (task.spec.expert_order == Spec::ExpertOrder::kTogether && !ReordersExperts(task.spec, open.model)) {
+    prepared.warnings.push_back("the expert order 'together' changes nothing: this model has no experts");
+  }
   NS_RETURN_IF_ERROR(task.spec.is_nsq() ? PrepareNsq(task, open, &prepared) : PrepareGguf(task, open, &prepared));
   CutIntoShards(&prepared);
   uint64_t weights = 0;

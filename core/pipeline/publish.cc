@@ -8,6 +8,7 @@
 #include "core/pipeline/assemble.h"
 #include "core/pipeline/build_report.h"
 #include "core/pipeline/evaluation.h"
+#include "core/pipeline/expert_layout.h"
 #include "core/pipeline/prepared.h"
 #include "core/pipeline/stages.h"
 #include "core/report/report.h"
@@ -15,11 +16,14 @@
 namespace nashswarm::pipeline {
 namespace {
 
-Json ManifestTensors(const Prepared& prepared, const std::vector<AssembledTensor>& tensors, const Json& plan) {
+// In the order of the file: a name there, and all else of the checkpoint's tensor that has it.
+Json ManifestTensors(const Prepared& prepared, const std::vector<AssembledTensor>& tensors, const Json& plan,
+                     const ExpertLayout& layout) {
   Json out = Json::array();
-  for (size_t t = 0; t < tensors.size(); ++t) {
+  for (size_t place = 0; place < tensors.size(); ++place) {
+    const size_t t = layout.DataOf(place);
     const PreparedTensor& tensor = prepared.tensors[t];
-    out.push_back({{"name", tensor.name},
+    out.push_back({{"name", prepared.tensors[place].name},
                    {"source", tensor.source},
                    {"role", tensor.role},
                    {"format", tensors[t].format},
@@ -29,6 +33,8 @@ Json ManifestTensors(const Prepared& prepared, const std::vector<AssembledTensor
                    {"bits_per_weight", tensors[t].bits_per_weight},
                    {"relative_error", tensors[t].relative_error()},
                    {"loss_weight", plan.at("tensors").at(t).at("loss_weight")}});
+    // An nsq file has the checkpoint's names: here that of another expert.
+    if (place != t && prepared.format == "nsq") out.back()["stored_as"] = prepared.tensors[place].source;
   }
   return out;
 }
@@ -83,7 +89,10 @@ absl::StatusOr<Json> Publish(const Task& task) {
                   {"warnings", Warnings(prepared, calibrated.calibration)},
                   {"plan_summary", plan.at("summary")}};
   if (evaluation) summary["quality"] = QualityJson(*evaluation, calibrated.calibration);
-  if (task.spec.is_nsq()) NS_RETURN_IF_ERROR(artifact::CopyCompanions(task.model_dir, summary.at("bits_per_weight"), artifact_dir));
+  const artifact::ExpertOrders orders = OrdersIn(plan);
+  if (task.spec.is_nsq()) {
+    NS_RETURN_IF_ERROR(artifact::CopyCompanions(task.model_dir, summary.at("bits_per_weight"), orders, artifact_dir));
+  }
   Json plan_summary = plan;
   for (const char* detail : {"tensors", "frontier", "trials", "search"}) plan_summary.erase(detail);  // the first below, the others in the report
   OrderedJson manifest = {
@@ -94,7 +103,7 @@ absl::StatusOr<Json> Publish(const Task& task) {
       {"artifact", {{"file", assembled.file_name}, {"bytes", assembled.file.bytes}, {"sha256", ToHex(assembled.file.sha256)}}},
       {"result", summary},
       {"plan", plan_summary},
-      {"tensors", ManifestTensors(prepared, assembled.tensors, plan)}};
+      {"tensors", ManifestTensors(prepared, assembled.tensors, plan, ExpertLayout(open.model, prepared, orders))}};
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(artifact_dir, artifact::kManifestFile), manifest.dump(1) + "\n"));
 
   const report::Report report = BuildReport({task, prepared, open, plan, calibrated.calibration, evaluation, assembled, summary});

@@ -21,8 +21,7 @@ bool HasChoice(const Prepared& prepared) {
 }
 
 bool Searches(const Spec& spec, const Prepared& prepared) {
-  const bool has_text = spec.calibration == Spec::Calibration::kText || spec.calibration == Spec::Calibration::kSelf;
-  return spec.search.asked() && has_text && !spec.has_quality_target() && HasChoice(prepared);
+  return spec.search.asked() && spec.has_calibration_text() && !spec.has_quality_target() && HasChoice(prepared);
 }
 
 // The flock has one round at least.

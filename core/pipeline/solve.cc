@@ -8,6 +8,7 @@
 #include "core/base/status.h"
 #include "core/game/game.h"
 #include "core/pipeline/candidate.h"
+#include "core/pipeline/expert_layout.h"
 #include "core/pipeline/objectives.h"
 #include "core/pipeline/players.h"
 #include "core/pipeline/prepared.h"
@@ -144,18 +145,21 @@ absl::StatusOr<Json> SolvePlan(const Task& task) {
                       {"perplexity", trial.perplexity}, {"perplexity_change", trial.perplexity_change},
                       {"passed", trial.passed}});
   }
-  const Json json = {{"target_bytes", target},
-                     {"file_bytes", file_bytes},
-                     {"price", plan.price},
-                     {"loss", plan.loss},
-                     {"lower_bound", plan.lower_bound},
-                     {"duality_gap", plan.duality_gap()},
-                     {"proved_best", plan.proved_best},
-                     {"summary", summary},
-                     {"path", std::move(path)},
-                     {"frontier", std::move(points)},
-                     {"trials", std::move(trials)},
-                     {"tensors", PlanTensors(players, plan)}};
+  Json json = {{"target_bytes", target},
+               {"file_bytes", file_bytes},
+               {"price", plan.price},
+               {"loss", plan.loss},
+               {"lower_bound", plan.lower_bound},
+               {"duality_gap", plan.duality_gap()},
+               {"proved_best", plan.proved_best},
+               {"summary", summary},
+               {"path", std::move(path)},
+               {"frontier", std::move(points)},
+               {"trials", std::move(trials)},
+               {"tensors", PlanTensors(players, plan)}};
+  if (ReordersExperts(task.spec, open.model)) {
+    NS_ASSIGN_OR_RETURN(json[kOrdersInPlan], OrdersTogether(open.model, *calibrated.moments, task.threads));
+  }
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, "plan.json"), json.dump(1)));
   return Json{{"file_bytes", file_bytes}, {"summary", summary}, {"search_rounds", SearchRounds(task.spec, prepared)}};
 }

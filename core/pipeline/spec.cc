@@ -73,6 +73,19 @@ absl::Status ParseSearch(const Json& json, Spec* spec) {
   return absl::OkStatus();
 }
 
+absl::Status ParseExpertOrder(const Json& json, Spec* spec) {
+  const std::string order = JsonString(json, "expert_order", "original");
+  if (order != "original" && order != "together") {
+    return Invalid(absl::StrCat("unknown expert order '", order, "'"), "original and together are known");
+  }
+  if (order == "together") spec->expert_order = Spec::ExpertOrder::kTogether;
+  if (spec->expert_order == Spec::ExpertOrder::kOriginal || spec->has_calibration_text()) return absl::OkStatus();
+  return Invalid("the expert order 'together' needs a text that shows which experts are used together",
+                 spec->calibration == Spec::Calibration::kImatrix
+                     ? "an importance matrix does not say: give --calibrate FILE or --calibrate self instead of --imatrix"
+                     : "give --calibrate FILE or --calibrate self");
+}
+
 }  // namespace
 
 uint64_t Spec::TargetBytes(uint64_t parameters) const {
@@ -115,6 +128,7 @@ absl::StatusOr<Spec> ParseSpec(const Json& json) {
   spec.seed = static_cast<uint64_t>(JsonInt(json, "seed", 0));
   spec.zero_non_finite = JsonBool(json, "zero_non_finite", false);
   if (json.contains("calibration")) NS_RETURN_IF_ERROR(ParseCalibration(json["calibration"], &spec));
+  NS_RETURN_IF_ERROR(ParseExpertOrder(json, &spec));
   if (json.contains("evaluation")) NS_RETURN_IF_ERROR(ParseEvaluation(json["evaluation"], &spec));
   if (spec.has_quality_target() && !spec.evaluates()) {
     return Invalid("a quality target needs text to measure on", "give --evaluate FILE, --calibrate FILE or --calibrate self");

@@ -28,6 +28,9 @@ struct Spec {
   uint64_t seed = 0;
   std::vector<Rule> rules;     // first match wins
   bool zero_non_finite = false;
+  // Of the experts of a layer in the artifact: the checkpoint's, or those that tokens use together beside one another.
+  enum class ExpertOrder { kOriginal, kTogether };
+  ExpertOrder expert_order = ExpertOrder::kOriginal;
 
   Calibration calibration = Calibration::kNone;
   uint64_t calibration_tokens = 0;    // 0: the default
@@ -48,8 +51,10 @@ struct Spec {
   bool has_quality_target() const { return target == Target::kMaxPerplexityIncrease || target == Target::kMaxKl; }
   // There is text to measure on: a text of its own, or a held-out part of what calibrates.
   bool evaluates() const {
-    return evaluation_text || calibration == Calibration::kText || calibration == Calibration::kSelf;
+    return evaluation_text || has_calibration_text();
   }
+  // Text is run through the model to calibrate it: what depends on its tokens can be known.
+  bool has_calibration_text() const { return calibration == Calibration::kText || calibration == Calibration::kSelf; }
   bool calibrates() const { return evaluates() || calibration == Calibration::kImatrix; }
 
   // Bytes the whole weight file may have. Not for a quality target.

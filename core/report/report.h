@@ -90,11 +90,12 @@ struct SearchReport {
   std::vector<SearchVariant> ablation;
 };
 
-// The experts of a layer.
+// The experts of a layer, by their numbers in the checkpoint.
 struct ExpertLayer {
   int layer = 0;
   std::vector<uint64_t> tokens;  // of the calibration text, that used each
   std::vector<double> bits;      // per weight, of each
+  std::vector<uint64_t> order;   // the expert at each place of the artifact; empty: as in the checkpoint
 };
 
 struct ExpertsReport {

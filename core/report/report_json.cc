@@ -94,6 +94,7 @@ void Fields(V& v, T& layer) requires std::is_same_v<std::remove_const_t<T>, Expe
   v("layer", layer.layer);
   v("tokens", layer.tokens);
   v("bits_per_weight", layer.bits);
+  v.If(!layer.order.empty(), "order", layer.order);
 }
 
 template <typename V, typename T>

@@ -147,6 +147,19 @@ absl::Status ValidateSearch(const v1::CompressionSpec& spec) {
                  "add one: --calibrate FILE or --calibrate self; an evaluation text must stay unseen");
 }
 
+absl::Status ValidateExpertOrder(const v1::CompressionSpec& spec) {
+  if (!v1::CompressionSpec::ExpertOrder_IsValid(spec.expert_order())) {
+    return Invalid("BAD_EXPERT_ORDER",
+                   absl::StrCat("expert_order is ", spec.expert_order(), ", which this server does not know"),
+                   "use ORIGINAL or TOGETHER (nashswarm: --expert-order original or together)");
+  }
+  if (spec.expert_order() != v1::CompressionSpec::TOGETHER || HasCalibrationText(spec)) return absl::OkStatus();
+  return Invalid("NO_EXPERT_ORDER_TEXT",
+                 "the expert order 'together' needs a text that shows which experts are used together, and the spec "
+                 "calibrates on none",
+                 "add one: --calibrate FILE or --calibrate self; an importance matrix does not say");
+}
+
 absl::Status ValidateMeasuring(const v1::CompressionSpec& spec) {
   if (spec.has_calibration()) NS_RETURN_IF_ERROR(ValidateCalibration(spec.calibration()));
   if (spec.has_evaluation()) NS_RETURN_IF_ERROR(ValidateEvaluation(spec.evaluation()));
@@ -284,6 +297,7 @@ absl::Status ValidateSpec(v1::CompressionSpec* spec) {
   }
   for (auto& rule : *spec->mutable_rules()) NS_RETURN_IF_ERROR(ValidateRule(&rule));
   NS_RETURN_IF_ERROR(ValidateMeasuring(*spec));
+  NS_RETURN_IF_ERROR(ValidateExpertOrder(*spec));
   return ValidateSearch(*spec);
 }
 

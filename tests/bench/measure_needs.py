@@ -80,7 +80,7 @@ def main():
     parser.add_argument("--bits", type=float, default=4.5)
     args = parser.parse_args()
     model = os.path.abspath(args.model)
-    spec = {"target": {"bits_per_weight": args.bits}, "format": args.format, "seed": 1, "rules": [], "zero_non_finite": False}
+    spec = {"target": {"bits_per_weight": args.bits}, "format": args.format, "seed": 1, "rules": [], "zero_non_finite": False, "expert_order": "original"}
     data = {}
     if args.calibrate:
         spec["calibration"] = {"source": "self" if args.calibrate == "self" else "text", "tokens": args.tokens}

@@ -152,6 +152,22 @@ TinyCheckpoint TinyLlama(const std::string& model_type, bool tied) {
   return out;
 }
 
+TinyCheckpoint TinyMixture(const std::string& model_type, int experts) {
+  TinyCheckpoint out = TinyLlama(model_type, false);
+  out.config[model_type == "mixtral" ? "num_local_experts" : "num_experts"] = experts;
+  const std::map<std::string, TinyTensor> four = out.tensors;
+  for (const auto& [name, tensor] : four) {
+    const size_t at = name.find("experts.3.");
+    for (int e = 4; at != std::string::npos && e < experts; ++e) {
+      out.Add(name.substr(0, at) + "experts." + std::to_string(e) + name.substr(at + 9), tensor.shape);
+    }
+    if (name.ends_with("mlp.gate.weight") || name.ends_with("block_sparse_moe.gate.weight")) {
+      out.Add(name, {static_cast<uint64_t>(experts), tensor.shape[1]});
+    }
+  }
+  return out;
+}
+
 TinyCheckpoint TinyGpt2() {
   constexpr uint64_t kWidth = 64, kVocabulary = 300, kContext = 32;
   TinyCheckpoint out;

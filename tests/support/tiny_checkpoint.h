@@ -31,6 +31,8 @@ struct TinyCheckpoint {
 // Two layers, width 64, feed-forward 96, 4 heads (2 of keys and values), vocabulary 300. `model_type`: llama, mistral,
 // qwen2, qwen3, gemma3_text, or one of four experts and two for a token: mixtral, qwen2_moe, qwen3_moe, olmoe.
 TinyCheckpoint TinyLlama(const std::string& model_type, bool tied);
+// One of the four with `experts` experts a layer, 4 or more, no tied embedding.
+TinyCheckpoint TinyMixture(const std::string& model_type, int experts);
 // Two layers, width 64, 4 heads, context 32, vocabulary 300.
 TinyCheckpoint TinyGpt2();
 

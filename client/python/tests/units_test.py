@@ -23,7 +23,8 @@ class SpecTest(unittest.TestCase):
         for arguments in ({}, {"bpw": 4, "ratio": 0.5}, {"bpw": 0}, {"bpw": 33}, {"bpw": "4 bits"}, {"bpw": "nan"}, {"size": "50 miles"}, {"size": "0"},
                           {"ratio": 1}, {"ratio": "0x"}, {"max_ppl_increase": 2, "calibrate": "self"}, {"max_kl": 0.1}, {"bpw": 4, "calibration_tokens": 5},
                           {"bpw": 4, "calibrate": "self", "imatrix": "f"}, {"bpw": 4, "swarm": 5}, {"bpw": 4, "swarm_seconds": 5, "calibrate": "self"},
-                          {"bpw": 4, "evaluation_tokens": 3}):
+                          {"bpw": 4, "evaluation_tokens": 3}, {"bpw": 4, "expert_order": "together"},
+                          {"bpw": 4, "expert_order": "together", "imatrix": "f"}, {"bpw": 4, "expert_order": "random", "calibrate": "self"}):
             with self.assertRaises(nashswarm.InvalidRequestError, msg=arguments):
                 _spec.Request(**arguments).to_message()
         with self.assertRaises(nashswarm.NotFoundError):
@@ -31,10 +32,11 @@ class SpecTest(unittest.TestCase):
 
     def test_the_whole_of_it(self):
         spec = _spec.Request(bpw=4, format="nsq", calibrate="models/t", calibration_tokens=9, evaluate="models/e", evaluation_context=64, context_rounds=2,
-                             swarm=7, rules={"a": "Q6_K", "b": "keep"}, seed=3, threads=2, zero_non_finite=True).to_message()
+                             swarm=7, rules={"a": "Q6_K", "b": "keep"}, seed=3, threads=2, zero_non_finite=True, expert_order="together").to_message()
         self.assertEqual(spec, pb.CompressionSpec(
             bits_per_weight=4, artifact_format="nsq", calibration={"text": "models/t", "tokens": 9}, evaluation={"text": "models/e", "context": 64},
             search={"context_rounds": 2, "swarm_evaluations": 7}, seed=3, threads=2, zero_non_finite=True,
+            expert_order=pb.CompressionSpec.TOGETHER,
             rules=[{"pattern": "a", "format": "Q6_K"}, {"pattern": "b", "format": "keep"}]))
         self.assertEqual(_spec.data_fields(spec), [])
 

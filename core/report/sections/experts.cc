@@ -59,6 +59,10 @@ std::string ExpertsHtml(const Report& report) {
                    BucketLegend(map.buckets, BucketsUsed(map), " of an even share"), "");
   }
   body += LayersHtml(experts);
+  if (std::any_of(experts.layers.begin(), experts.layers.end(), [](const ExpertLayer& l) { return !l.order.empty(); })) {
+    body += "<p>Experts have their numbers in the checkpoint here. In the artifact those that tokens use together lie together; "
+            "its metadata and report.json say in which order.</p>\n";
+  }
   return Section("experts", "The experts", body);
 }
 

@@ -125,7 +125,7 @@ TEST(NsqCompanionsTest, TravelByteForByteAndWeightsStay) {
     WriteTestFile(from + "/" + name, "{}");
   }
   WriteTestFile(from + "/config.json", R"({"zeta":1,"alpha":{"b":2,"a":0.1},"mid":[1e-5,true]})");
-  NS_ASSERT_OK(CopyCompanions(from, 2.5, to));
+  NS_ASSERT_OK(CopyCompanions(from, 2.5, {}, to));
   EXPECT_THAT(NamesIn(to), ElementsAre("LICENSE", "config.json", "safetensors", "sub/merges.txt", "tokenizer.json", "vocab.txt"));
   EXPECT_EQ(ReadTestFile(to + "/sub/merges.txt"), "sub/merges.txt" + binary);
   const OrderedJson config = OrderedJson::parse(ReadTestFile(to + "/config.json"));
@@ -143,7 +143,7 @@ TEST(NsqCompanionsTest, AConfigThatIsNoObjectIsRefused) {
   for (const auto& [text, reason] : std::map<std::string, std::string>{
            {"[]", "CONFIG_INVALID"}, {"{", "JSON_SYNTAX"}, {R"({"a":1,"a":2})", "JSON_DUPLICATE_KEY"}}) {
     WriteTestFile(from + "/config.json", text);
-    EXPECT_EQ(ReasonOf(CopyCompanions(from, 3, to)), reason);
+    EXPECT_EQ(ReasonOf(CopyCompanions(from, 3, {}, to)), reason);
     EXPECT_FALSE(PathExists(to + "/config.json"));
     EXPECT_FALSE(IsNsq(from)) << text;
   }

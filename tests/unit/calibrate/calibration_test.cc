@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/base/status.h"
+#include "core/calibrate/collect.h"
 #include "core/calibrate/imatrix.h"
 #include "core/calibrate/objective.h"
 #include "core/calibrate/overlay.h"
@@ -113,6 +114,54 @@ TEST_F(CalibrationTest, MomentsAreThoseOfAPlainRun) {
     const std::vector<float> diagonal = moments->Diagonal(input);
     ASSERT_THAT(diagonal, SizeIs(sum.size())) << input;
     for (size_t c = 0; c < sum.size(); ++c) EXPECT_NEAR(diagonal[c], sum[c], 1e-5 * (1 + sum[c])) << input;
+  }
+}
+
+TEST_F(CalibrationTest, PairsOfExpertsAreThoseThatTokensUseTogether) {
+  for (const uint64_t used : {2, 3}) {
+    auto tiny = nashswarm::testing::TinyMixture("qwen2_moe", 6);
+    tiny.config["num_experts_per_tok"] = used;
+    Open(tiny);
+    WriteTestFile(path("text"), Text(100));
+    Request request;
+    request.source = Request::Source::kText;
+    request.calibration_path = path("text");
+    request.tokens = 224;  // seven windows of 32
+    request.measure_loss_weights = false;
+    const auto calibration = Run(request);
+    NS_ASSERT_OK(calibration.status());
+    const auto moments = *Moments::Open(path("moments"));
+
+    struct Counter : forward::InputTap {
+      void Input(const std::string&, const float*, uint64_t, uint64_t) override {}
+      void Experts(uint64_t layer, const uint16_t* chosen, uint64_t tokens, uint64_t each) override {
+        for (uint64_t t = 0; t < tokens; ++t) {
+          for (uint64_t a = 0; a < each; ++a) {
+            for (uint64_t b = 0; b < a; ++b) ++pairs[{layer, chosen[t * each + a], chosen[t * each + b]}];
+          }
+        }
+      }
+      std::map<std::tuple<uint64_t, int, int>, float> pairs;  // either way round
+    } counter;
+    const auto transformer = *forward::Transformer::Open(subject_.weights, {1});
+    std::vector<int32_t> tokens = subject_.tokenizer->Encode(Text(100));
+    tokens.resize(224);
+    std::vector<float> hidden(224 * transformer->width());
+    NS_ASSERT_OK(transformer->Run({tokens, 7, 32}, hidden.data(), &counter));
+    for (uint64_t layer = 0; layer < 2; ++layer) {
+      const std::vector<float> pairs = moments->Vector(absl::StrCat(kExpertPairs, layer));
+      ASSERT_THAT(pairs, SizeIs(36));
+      for (int a = 0; a < 6; ++a) {
+        float row = 0;
+        for (int b = 0; b < 6; ++b) {
+          const float both = counter.pairs[{layer, a, b}] + counter.pairs[{layer, b, a}];
+          EXPECT_EQ(pairs[a * 6 + b], both) << a << " " << b;
+          row += pairs[a * 6 + b];
+        }
+        EXPECT_EQ(row, (used - 1) * calibration->expert_tokens[layer][static_cast<size_t>(a)]) << "with each of its others";
+      }
+    }
+    EXPECT_EQ(SizesOfMoments(model_, false).pair_bytes, 2 * 36 * sizeof(float));
   }
 }
 

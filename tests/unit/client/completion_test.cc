@@ -72,6 +72,7 @@ TEST_F(CompletionTest, BashCompletesCommandsOptionsChoicesAndFiles) {
   EXPECT_EQ(Bash("nashswarm frontier --"), "--help --bpw --points --text --measure --format --threads --json\n");
   EXPECT_EQ(Bash("nashswarm frontier x --format n"), "nsq\n");
   EXPECT_EQ(Bash("nashswarm compress x --format ''"), "gguf nsq\n");
+  EXPECT_EQ(Bash("nashswarm compress x --expert-order ''"), "original together\n");
   EXPECT_EQ(Bash("nashswarm bench q"), "quality\n");
   EXPECT_EQ(Bash("nashswarm bench quality --"), "--help --text --calibrate --bpw --tokens --threads --json\n");
   directory_.Write("my model/config.json", "");

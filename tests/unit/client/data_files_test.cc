@@ -100,6 +100,24 @@ TEST_F(DataFilesTest, SearchFlagsOfCompressAndSubmit) {
   }
 }
 
+TEST_F(DataFilesTest, ExpertOrderNeedsATextAndIsAsInTheCheckpointUnlessAsked) {
+  ASSERT_EQ(Run({"submit", "m", "--bpw", "4", "--calibrate", "self", "--expert-order", "together"}).exit_code, 0);
+  EXPECT_EQ(asked().expert_order(), v1::CompressionSpec::TOGETHER);
+  ASSERT_EQ(Run({"submit", "m", "--bpw", "4", "--expert-order", "original"}).exit_code, 0);
+  EXPECT_NE(asked().expert_order(), v1::CompressionSpec::TOGETHER);
+  ASSERT_EQ(Run({"submit", "m", "--bpw", "4", "--calibrate", "self"}).exit_code, 0);
+  EXPECT_NE(asked().expert_order(), v1::CompressionSpec::TOGETHER);
+  EXPECT_EQ(Run({"submit", "m", "--bpw", "4", "--calibrate", "self", "--expert-order", "random"}).exit_code, kExitUsage);
+  for (const std::vector<std::string>& none : {std::vector<std::string>{}, {"--imatrix", directory_ / "train.txt"}}) {
+    std::vector<std::string> arguments = {"submit", "m", "--bpw", "4", "--expert-order", "together"};
+    arguments.insert(arguments.end(), none.begin(), none.end());
+    const RunResult r = Run(arguments);
+    EXPECT_EQ(r.exit_code, kExitUsage);
+    EXPECT_THAT(r.err, HasSubstr("hint:  add --calibrate FILE or --calibrate self"));
+  }
+  EXPECT_THAT(RunCli({"compress", "--help"}).out, HasSubstr("--expert-order ORDER"));
+}
+
 TEST_F(DataFilesTest, SubmitTakesWhatWasPushedBefore) {
   ASSERT_EQ(Run({"submit", "m", "--bpw", "4", "--calibrate", "models/wiki", "--evaluate", directory_ / "test.txt"}).exit_code,
             0);

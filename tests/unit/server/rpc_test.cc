@@ -114,6 +114,27 @@ TEST(ValidateTest, ArtifactFormats) {
   EXPECT_EQ(HintOf(ValidateSpec(&spec)), "use one of: gguf, nsq");
 }
 
+TEST(ValidateTest, AnExpertOrderNeedsACalibrationText) {
+  v1::CompressionSpec spec;
+  spec.set_bits_per_weight(4);
+  spec.set_expert_order(v1::CompressionSpec::ORIGINAL);
+  EXPECT_TRUE(ValidateSpec(&spec).ok());
+  spec.set_expert_order(v1::CompressionSpec::TOGETHER);
+  EXPECT_TRUE(absl::IsInvalidArgument(ValidateSpec(&spec)));
+  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "NO_EXPERT_ORDER_TEXT");
+  EXPECT_THAT(HintOf(ValidateSpec(&spec)), ::testing::HasSubstr("--calibrate self"));
+  spec.mutable_evaluation()->set_text("models/held-out");
+  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "NO_EXPERT_ORDER_TEXT") << "no pairs are counted on it";
+  spec.mutable_calibration()->set_imatrix("models/im");
+  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "NO_EXPERT_ORDER_TEXT") << "an importance matrix is no text";
+  spec.mutable_calibration()->set_self(true);
+  EXPECT_TRUE(ValidateSpec(&spec).ok());
+  spec.mutable_calibration()->set_text("models/wiki");
+  EXPECT_TRUE(ValidateSpec(&spec).ok());
+  spec.set_expert_order(static_cast<v1::CompressionSpec::ExpertOrder>(7));
+  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "BAD_EXPERT_ORDER");
+}
+
 TEST(ValidateTest, ASearchNeedsACalibrationText) {
   v1::CompressionSpec spec;
   spec.set_bits_per_weight(4);

@@ -128,8 +128,12 @@ TEST(StagesTest, SpecAsTheEngineReadsIt) {
   spec.add_rules()->set_pattern(".*");
   spec.mutable_rules(0)->set_format("Q6_K");
   EXPECT_EQ(SpecToJson(spec).dump(),
-            R"({"format":"gguf","rules":[{"format":"Q6_K","pattern":".*"}],"seed":7,"target":{"ratio":0.9},)"
+            R"({"expert_order":"original","format":"gguf","rules":[{"format":"Q6_K","pattern":".*"}],"seed":7,"target":{"ratio":0.9},)"
             R"("zero_non_finite":false})");
+  spec.set_expert_order(v1::CompressionSpec::ORIGINAL);
+  EXPECT_EQ(SpecToJson(spec)["expert_order"], "original");
+  spec.set_expert_order(v1::CompressionSpec::TOGETHER);
+  EXPECT_EQ(SpecToJson(spec)["expert_order"], "together");
 }
 
 TEST(StagesTest, CalibrationAndEvaluationAsTheEngineReadsThem) {
@@ -260,6 +264,21 @@ TEST(StagesTest, EveryFormatSharesOneCalibration) {
   spec.clear_rules();
   spec.set_seed(1);
   EXPECT_NE(key(J::CALIBRATE), calibrate) << "the text the model writes depends on it";
+}
+
+TEST(StagesTest, EveryExpertOrderSharesCalibrationAndMeasurements) {
+  v1::CompressionSpec spec = WithText();
+  const auto key = [&](Stage stage) { return TaskCacheKey("engine", TaskOf(stage, 0, spec), {}); };
+  std::map<Stage, std::string> original;
+  const std::vector<Stage> shared = {J::CALIBRATE, J::MEASURE};
+  const std::vector<Stage> apart = {J::PREPARE, J::SOLVE, J::SEARCH, J::ENCODE, J::EVALUATE, J::PUBLISH};
+  for (const Stage stage : shared) original[stage] = key(stage);
+  for (const Stage stage : apart) original[stage] = key(stage);
+  spec.set_expert_order(v1::CompressionSpec::ORIGINAL);
+  for (const auto& [stage, before] : original) EXPECT_EQ(key(stage), before) << "said or not: " << stage;
+  spec.set_expert_order(v1::CompressionSpec::TOGETHER);
+  for (const Stage stage : shared) EXPECT_EQ(key(stage), original[stage]) << stage;
+  for (const Stage stage : apart) EXPECT_NE(key(stage), original[stage]) << stage;
 }
 
 TEST(StagesTest, SearchIsPartOfTheKeysFromSolveOn) {

@@ -45,3 +45,4 @@ class JobArguments(TypedDict, total=False):
     threads: int
     seed: int
     zero_non_finite: bool                # NaN and infinite weights become 0 instead of an error
+    expert_order: str                    # "original" (the default), or "together": experts that tokens use together lie together

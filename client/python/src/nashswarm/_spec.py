@@ -86,6 +86,7 @@ class Request:
     threads: int = 0
     seed: int = 0
     zero_non_finite: bool = False
+    expert_order: str = "original"
 
     def to_message(self) -> pb.CompressionSpec:
         """Texts are still names of files. Raises for what can be refused before anything is sent."""
@@ -94,6 +95,7 @@ class Request:
         self._set_calibration(spec)
         self._set_evaluation(spec)
         self._set_search(spec)
+        self._set_expert_order(spec)
         rules = self.rules.items() if isinstance(self.rules, Mapping) else self.rules
         spec.rules.extend(pb.CompressionSpec.TensorRule(pattern=pattern, format=form) for pattern, form in rules)
         for _, value in data_fields(spec):
@@ -154,6 +156,16 @@ class Request:
         spec.search.context_rounds = self.context_rounds
         spec.search.swarm_evaluations = self.swarm
         spec.search.swarm_seconds = self.swarm_seconds
+
+    def _set_expert_order(self, spec: pb.CompressionSpec) -> None:
+        if self.expert_order == "original":
+            return
+        if self.expert_order != "together":
+            raise usage(f"'{self.expert_order}' is no order of experts", "original and together are known")
+        if self.calibrate is None:
+            raise usage("expert_order='together' needs a text that shows which experts are used together",
+                        "add calibrate=FILE or calibrate='self'; an importance matrix does not say")
+        spec.expert_order = pb.CompressionSpec.TOGETHER
 
 
 def data_fields(spec: pb.CompressionSpec) -> list[tuple[Any, str]]:
