@@ -252,10 +252,16 @@ MomentSizes SizesOfMoments(const model::Model& model, bool tied_head) {
   const std::vector<InputSpec> inputs = InputsOf(model, tied_head);
   MomentSizes sizes;
   sizes.widest_full = WidestFull(inputs);
+  std::map<int, double> squares;  // by layer
   for (const InputSpec& input : inputs) {
     sizes.widths.push_back(input.width);
+    const double square = static_cast<double>(input.width) * static_cast<double>(input.width);
+    // What all experts of a layer read is summed beside what each of them reads.
+    const int sums = input.expert == 0 && input.counts_expert ? 2 : 1;
+    if (input.width <= sizes.widest_full) squares[input.layer] += sums * square;
     sizes.file_bytes += input.width <= sizes.widest_full ? TriangleBytes(input.width) : input.width * sizeof(float);
   }
+  for (const auto& [layer, sum] : squares) sizes.layer_squares = std::max(sizes.layer_squares, sum);
   for (const model::MappedTensor& tensor : model.tensors) {
     if (tensor.role != model::Role::kRouter || tensor.vector || tensor.rows > kMostPairedExperts) continue;
     sizes.pair_bytes += tensor.rows * tensor.rows * sizeof(float);

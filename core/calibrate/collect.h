@@ -32,6 +32,7 @@ struct MomentSizes {
   std::vector<uint64_t> widths;  // of every input of a player
   uint64_t widest_full = 0;      // inputs up to this width keep their full moment
   uint64_t file_bytes = 0;       // of all moments, packed
+  double layer_squares = 0;      // greatest sum over a layer of width^2 of inputs with full moments: all experts' are summed at once
   uint64_t pair_bytes = 0;       // of the counts of pairs of experts
 };
 MomentSizes SizesOfMoments(const model::Model& model, bool tied_head);

@@ -210,8 +210,7 @@ class Estimate {
                             Activations(back, back) + kFloat * kGradientPortion * (2 * width_ + 3 * ffn_) +
                             kFloat * std::min(back * vocabulary_, kLogits) + 8 * Square(width_) + 8 * vocabulary_;
     const Bytes group = std::min(calibration_, std::max(kBatchTokens, window_));
-    const Bytes summing = kFloat * calibration_ * width_ + Activations(group, group) +
-                          kSummingMoment * (2 * Square(width_) + Square(query) + Square(std::min(ffn_, widest_)));
+    const Bytes summing = kFloat * calibration_ * width_ + Activations(group, group) + kSummingMoment * moments_.layer_squares;
     const Bytes references = Scoring(evaluation_) + Running(evaluation_, evaluation_window_) +
                              (runs_baselines_ ? kFloat * players_ : 0) +
                              static_cast<Bytes>(forward::LayerBytes(config_));

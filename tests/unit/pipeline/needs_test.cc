@@ -23,6 +23,7 @@ using ::nashswarm::testing::RecordingObserver;
 using ::nashswarm::testing::TestData;
 using ::nashswarm::testing::TinyCheckpoint;
 using ::nashswarm::testing::TinyLlama;
+using ::nashswarm::testing::TinyMixture;
 
 constexpr int kThreads = 2;
 
@@ -134,6 +135,21 @@ TEST(NeedsTest, GrowWithTheTextAndAreBoundByItsLength) {
   EXPECT_FALSE(Prepare(task)->at("needs").contains("calibrate"));
   EXPECT_LT(calibrate(512), calibrate(8192));
   EXPECT_EQ(calibrate(1 << 20), calibrate(1 << 30)) << "the text has 13 kB";
+}
+
+// The inputs of all experts of a layer are summed at once, in doubles.
+TEST(NeedsTest, GrowWithTheExpertsOfALayer) {
+  const auto calibrate = [](int experts) {
+    const TemporaryDirectory directory = MakeTemporaryDirectory();
+    TinyMixture("mixtral", experts).Write(directory.path());
+    RecordingObserver observer;
+    Task task{directory.path(), "", directory.path(), BitsPerWeight(8), 0, kThreads, "00", &observer, TestData("text.txt"), ""};
+    task.spec.calibration = Spec::Calibration::kText;
+    const absl::StatusOr<Json> prepared = Prepare(task);
+    if (!prepared.ok()) ADD_FAILURE() << prepared.status();
+    return prepared->at("needs").at("calibrate").at("memory_bytes").get<int64_t>();
+  };
+  EXPECT_GE(calibrate(64) - calibrate(4), 60 * (64 * 64 + 96 * 96) * 8);
 }
 
 }  // namespace
