@@ -44,7 +44,7 @@ std::string Head(const RoutingReport& report) {
                                     report.layers.size(), report.experts, report.used);
   absl::StrAppendFormat(&out, "text: %s, %d tokens held out (%d scored), %d before them to tune on, windows of %d\n", report.text, report.tokens,
                         report.scored, report.tuning_tokens, report.context);
-  absl::StrAppendFormat(&out, "cache: %s, %s, %s of all experts, an even share for every layer\n", s.policy, report::ExactBytes(s.cache_bytes),
+  absl::StrAppendFormat(&out, "cache: %s, %s, %s of all experts, for every layer a share by the bytes of its experts\n", s.policy, report::ExactBytes(s.cache_bytes),
                         Share(static_cast<double>(s.cache_bytes) / static_cast<double>(s.expert_bytes)));
   absl::StrAppendFormat(&out, "game: %s, alpha %g, cache bonus %.4g%s, separation %g, alignment %g, cohesion %g, batches of %d\n\n", s.similarity,
                         s.alpha, s.cache_bonus, s.bonus_was_chosen ? absl::StrFormat(" (chosen to cost at most %g %%)", 100 * s.max_loss) : "",
@@ -167,15 +167,15 @@ std::string Policies(const RoutingReport& report) {
 }
 
 std::string Pages(const report::PagesReport& pages) {
-  Table table({"order", ">pages touched", ">in stretches", ">pages read"});
+  Table table({"order", ">pages touched", ">in stretches", ">faulted in", ">read"});
   for (const report::OrderRow& row : pages.orders) {
-    table.Add({row.order, absl::StrFormat("%.1f", row.touched), absl::StrFormat("%.1f", row.runs),
-               row.resident ? absl::StrFormat("%.1f", *row.resident) : "-"});
+    const auto measured = [](const std::optional<double>& pages) { return pages ? absl::StrFormat("%.1f", *pages) : "-"; };
+    table.Add({row.order, absl::StrFormat("%.1f", row.touched), absl::StrFormat("%.1f", row.runs), measured(row.faulted), measured(row.resident)});
   }
   std::string out = absl::StrFormat("\npages of %s (%d bytes each) that a token's experts need, by the order of the experts\n", pages.file, pages.page_bytes);
   absl::StrAppend(&out, table.ToString());
-  if (!pages.not_measured.empty()) absl::StrAppend(&out, "pages read: ", pages.not_measured, "\n");
-  else absl::StrAppend(&out, "pages read: with mincore on a cold mapping, readahead included, for ", pages.tokens, " tokens\n");
+  if (!pages.not_measured.empty()) absl::StrAppend(&out, "faulted in and read: ", pages.not_measured, "\n");
+  else absl::StrAppend(&out, "faulted in and, with the kernel's readahead, read: with mincore on a cold mapping, for ", pages.tokens, " tokens\n");
   return out;
 }
 

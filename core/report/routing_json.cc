@@ -74,6 +74,7 @@ static void Fields(JsonWriter& v, const OrderRow& row) {
   v("order", row.order);
   v("touched", row.touched);
   v("runs", row.runs);
+  v("faulted", row.faulted);
   v("resident", row.resident);
 }
 

@@ -80,7 +80,8 @@ struct OrderRow {
   std::string order;             // "original", "random", "together"
   double touched = 0;            // that hold bytes of its experts, predicted from the trace
   double runs = 0;               // stretches of neighbouring pages among them, predicted
-  std::optional<double> resident;  // in the page cache after touching them on a cold mapping: measured with mincore
+  // In the page cache after touching them on a cold mapping, measured with mincore: without readahead, and with the kernel's.
+  std::optional<double> faulted, resident;
 };
 
 struct PagesReport {
@@ -88,7 +89,7 @@ struct PagesReport {
   uint64_t page_bytes = 0, tokens = 0;  // tokens measured, spread over the text
   std::string router;            // whose choices
   std::vector<OrderRow> orders;
-  std::string not_measured;      // why `resident` is absent; empty when it is there
+  std::string not_measured;      // why `faulted` and `resident` are absent; empty when it is there
 };
 
 struct RoutingLambdas {
@@ -103,7 +104,7 @@ struct RoutingSettings {
   int group = 0;                 // experts of a local group
   uint64_t batch = 0;            // tokens that are routed together
   std::string policy;            // of the cache: "lru", ...
-  uint64_t cache_bytes = 0;      // of all layers together, evenly shared
+  uint64_t cache_bytes = 0;      // of all layers together; each has its share by the bytes of its experts
   uint64_t expert_bytes = 0;     // of all experts, as stored
   RoutingLambdas lambdas;
 };

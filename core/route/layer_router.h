@@ -24,7 +24,7 @@ struct RouterOptions {
   // Of the game; the model's own choices are judged by them too.
   routing::Options game;
   uint64_t batch = 256;              // tokens that are routed together; the last of a call may be fewer
-  expert_cache::CacheOptions cache;  // of the one layer
+  expert_cache::CacheOptions cache;  // for a LayerRouter: of its layer
   bool details = true;               // traces, terms, convergence; without them LayerCounts has what no comment marks
 };
 

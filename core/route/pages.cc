@@ -39,10 +39,10 @@ std::vector<ExpertOrder> RandomOrders(uint32_t layers, uint32_t experts) {
 
 class ColdFiles {
  public:
-  static absl::StatusOr<ColdFiles> Open(const ExpertFiles& files) {
+  static absl::StatusOr<ColdFiles> Open(const ExpertFiles& files, expert_cache::Readahead readahead) {
     ColdFiles cold;
     for (const ExpertFiles::File& file : files.files) {
-      NS_ASSIGN_OR_RETURN(auto mapping, ColdMapping::Open(file.path, expert_cache::Readahead::kNormal));
+      NS_ASSIGN_OR_RETURN(auto mapping, ColdMapping::Open(file.path, readahead));
       cold.mappings_.push_back({file.begin, std::move(mapping)});
     }
     return cold;
@@ -85,8 +85,8 @@ absl::StatusOr<uint64_t> PagesOfToken(ColdFiles& cold, const Trace& trace, uint3
 
 // Means by candidate. Order after order for each token, so that what else the machine does is the same for all.
 absl::StatusOr<std::vector<double>> Measure(const ExpertFiles& files, const Trace& trace, const std::vector<Candidate>& candidates,
-                                            uint64_t tokens, const evaluate::Progress& progress) {
-  NS_ASSIGN_OR_RETURN(ColdFiles cold, ColdFiles::Open(files));
+                                            uint64_t tokens, expert_cache::Readahead readahead, const evaluate::Progress& progress) {
+  NS_ASSIGN_OR_RETURN(ColdFiles cold, ColdFiles::Open(files, readahead));
   std::vector<double> means(candidates.size());
   for (uint64_t i = 0; i < tokens; ++i) {
     const auto token = static_cast<uint32_t>(i * trace.tokens / tokens);
@@ -135,14 +135,17 @@ absl::StatusOr<report::PagesReport> ComparePages(const ExpertFiles& files, const
     return report;
   }
   const uint64_t tokens = std::min<uint64_t>(options.tokens, trace.tokens);
-  const absl::StatusOr<std::vector<double>> means = Measure(files, trace, candidates, tokens, progress);
-  if (absl::IsFailedPrecondition(means.status())) {
-    report.not_measured = std::string(means.status().message());
-    return report;
+  for (const auto& [readahead, number] : {std::pair{expert_cache::Readahead::kNone, &report::OrderRow::faulted},
+                                          std::pair{expert_cache::Readahead::kNormal, &report::OrderRow::resident}}) {
+    const absl::StatusOr<std::vector<double>> means = Measure(files, trace, candidates, tokens, readahead, progress);
+    if (absl::IsFailedPrecondition(means.status())) {
+      report.not_measured = std::string(means.status().message());
+      return report;
+    }
+    NS_RETURN_IF_ERROR(means.status());
+    for (size_t c = 0; c < candidates.size(); ++c) report.orders[c].*number = (*means)[c];
   }
-  NS_RETURN_IF_ERROR(means.status());
   report.tokens = tokens;
-  for (size_t c = 0; c < candidates.size(); ++c) report.orders[c].resident = (*means)[c];
   return report;
 }
 

@@ -1,6 +1,7 @@
 #include "core/route/routed_run.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/base/status.h"
 #include "core/forward/expert_pass.h"
@@ -37,6 +38,18 @@ double Mean(const std::vector<LayerCounts>& layers, Value value, Weight weight) 
 uint64_t TokensOf(const LayerCounts& layer) { return layer.tokens; }
 
 }  // namespace
+
+std::vector<uint64_t> LayerShares(uint64_t bytes, absl::Span<const uint64_t> sizes, size_t layers) {
+  const size_t experts = sizes.size() / layers;
+  const auto sum = [](absl::Span<const uint64_t> of) { return std::accumulate(of.begin(), of.end(), uint64_t{0}); };
+  const uint64_t all = std::max<uint64_t>(1, sum(sizes));
+  std::vector<uint64_t> shares;
+  for (size_t layer = 0; layer < layers; ++layer) {
+    const auto exact = static_cast<unsigned __int128>(bytes) * sum(sizes.subspan(layer * experts, experts));
+    shares.push_back(static_cast<uint64_t>(exact / all));
+  }
+  return shares;
+}
 
 expert_cache::HitCount RoutedRun::hits() const {
   expert_cache::HitCount all;
@@ -94,11 +107,14 @@ absl::StatusOr<RoutedModel> RoutedModel::Make(std::shared_ptr<const forward::Wei
 absl::StatusOr<RoutedRun> RoutedModel::Run(absl::Span<const evaluate::Window> windows, const RouterOptions& options,
                                            const evaluate::Progress& progress, int threads) const {
   std::vector<LayerRouter> routers;
+  const std::vector<uint64_t> shares = LayerShares(options.cache.capacity_bytes, sizes_, layers());
   for (size_t layer = 0; layer < layers(); ++layer) {
     const auto first = sizes_.begin() + static_cast<ptrdiff_t>(layer * experts());
     LayerShape shape{experts(), used(), model_->normalized_experts(), &centres_[layer],
                      std::vector<uint64_t>(first, first + static_cast<ptrdiff_t>(experts()))};
-    NS_ASSIGN_OR_RETURN(LayerRouter router, LayerRouter::Make(std::move(shape), options));
+    RouterOptions of_layer = options;
+    of_layer.cache.capacity_bytes = shares[layer];
+    NS_ASSIGN_OR_RETURN(LayerRouter router, LayerRouter::Make(std::move(shape), std::move(of_layer)));
     routers.push_back(std::move(router));
   }
   // A router has no way to fail: the first error stops the run at the next report of progress.

@@ -1,7 +1,7 @@
 // A model run over windows of text while a router of ours, or its own, chooses the experts: what that costs in loss and
 // saves in memory traffic.
 //
-// Each layer has its own cache, an even share of the bytes: a layer is routed for many tokens at once before the next one
+// Each layer has its own cache, a share of the bytes by those of its experts: a layer is routed for many tokens at once before the next one
 // begins, so what one cache for all layers would hold is only known afterwards (a trace tells: expert_cache::Simulate).
 // The windows follow one another, as one decoder's texts; caches keep what they hold from one to the next.
 #ifndef NASHSWARM_CORE_ROUTE_ROUTED_RUN_H_
@@ -20,6 +20,9 @@
 #include "core/route/layer_router.h"
 
 namespace nashswarm::route {
+
+// Of `bytes`, the share of each layer, by the bytes of its experts; rounded down. `sizes` [layers x experts].
+std::vector<uint64_t> LayerShares(uint64_t bytes, absl::Span<const uint64_t> sizes, size_t layers);
 
 struct RoutedRun {
   evaluate::Score score;
@@ -41,7 +44,7 @@ class RoutedModel {
   static absl::StatusOr<RoutedModel> Make(std::shared_ptr<const forward::Weights> weights,
                                           std::unique_ptr<forward::Transformer> model, std::vector<uint64_t> sizes);
 
-  // options.cache.capacity_bytes: of each layer. Errors of the model, of routing::Route and MakeExpertCache.
+  // options.cache.capacity_bytes: of all layers together. Errors of the model, of routing::Route and MakeExpertCache.
   absl::StatusOr<RoutedRun> Run(absl::Span<const evaluate::Window> windows, const RouterOptions& options,
                                 const evaluate::Progress& progress, int threads) const;
 

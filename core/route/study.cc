@@ -22,7 +22,6 @@ class Studying {
  public:
   Studying(const RoutedModel& model, const StudyOptions& options, const StudyProgress& progress)
       : model_(model), options_(options), progress_(progress), router_(options.router) {
-    router_.cache.capacity_bytes /= model.layers();
     router_.game.weights.cache_bonus = options.bonus.value_or(0);
   }
 
@@ -53,16 +52,22 @@ class Studying {
   const RoutedModel& model_;
   const StudyOptions& options_;
   const StudyProgress& progress_;
-  RouterOptions router_;  // with a layer's share of the cache, and with the bonus once it is known
+  RouterOptions router_;  // with the bonus once it is known
 };
 
 absl::Status Studying::CheckCache() const {
-  const uint64_t least = *std::min_element(model_.sizes().begin(), model_.sizes().end());
-  if (router_.cache.capacity_bytes >= least) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kFailedPrecondition, "CACHE_TOO_SMALL",
-                   absl::StrCat("a cache of ", options_.router.cache.capacity_bytes, " bytes leaves each of ", model_.layers(), " layers ",
-                                router_.cache.capacity_bytes, ", and the smallest expert has ", least),
-                   absl::StrCat("give at least ", least * model_.layers(), " bytes: one expert a layer"));
+  const std::vector<uint64_t> shares = LayerShares(router_.cache.capacity_bytes, model_.sizes(), model_.layers());
+  for (size_t layer = 0; layer < model_.layers(); ++layer) {
+    const auto first = model_.sizes().begin() + static_cast<ptrdiff_t>(layer * model_.experts());
+    const uint64_t least = *std::min_element(first, first + static_cast<ptrdiff_t>(model_.experts()));
+    if (shares[layer] >= least) continue;
+    return MakeError(absl::StatusCode::kFailedPrecondition, "CACHE_TOO_SMALL",
+                     absl::StrCat("a cache of ", router_.cache.capacity_bytes, " bytes leaves layer ", layer, " ", shares[layer],
+                                  ", and the smallest of its experts has ", least),
+                     absl::StrCat("give at least one expert for every layer: ", std::ceil(100.0 / static_cast<double>(model_.experts())),
+                                  "% of all experts or more"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<RoutingPoint> Studying::Try(absl::Span<const evaluate::Window> windows, const RoutedRun& own, RouterOptions options,

@@ -26,7 +26,7 @@ inline constexpr double kBoundToUse = 0.75;
 inline constexpr uint64_t kTuningPart = 4;  // one of so many windows tunes
 
 struct StudyOptions {
-  RouterOptions router;             // cache.capacity_bytes: of all layers together; game.weights.cache_bonus: see `bonus`
+  RouterOptions router;             // game.weights.cache_bonus: see `bonus`
   std::optional<double> bonus;      // absent: chosen on the tuning text
   double max_loss = 0.01;           // most that the loss may rise, relative
   bool sweep = false;               // measure other bonuses and prices on the held-out text too

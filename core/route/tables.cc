@@ -69,11 +69,11 @@ absl::StatusOr<double> SharedHitRate(const Trace& trace, const CacheOptions& cac
   return result.total.rate();
 }
 
-absl::StatusOr<double> SplitHitRate(const std::vector<Trace>& layers, CacheOptions cache) {
-  cache.capacity_bytes /= layers.size();
+absl::StatusOr<double> SplitHitRate(const std::vector<Trace>& layers, const std::vector<uint64_t>& shares, CacheOptions cache) {
   double sum = 0;
-  for (const Trace& layer : layers) {
-    NS_ASSIGN_OR_RETURN(const double rate, SharedHitRate(layer, cache));
+  for (size_t layer = 0; layer < layers.size(); ++layer) {
+    cache.capacity_bytes = shares[layer];
+    NS_ASSIGN_OR_RETURN(const double rate, SharedHitRate(layers[layer], cache));
     sum += rate;
   }
   return sum / static_cast<double>(layers.size());
@@ -142,13 +142,14 @@ absl::StatusOr<std::vector<report::RoutedLayer>> LayersOf(const RoutedRun& own, 
 
 absl::StatusOr<std::vector<report::PolicyRow>> PoliciesOf(const Trace& own, const Trace& game, const CacheOptions& cache) {
   const std::vector<Trace> own_layers = LayersOf(own), game_layers = LayersOf(game);
+  const std::vector<uint64_t> shares = LayerShares(cache.capacity_bytes, own.sizes, own.layers);
   std::vector<report::PolicyRow> rows;
   for (const Policy policy : {Policy::kLru, Policy::kLfu, Policy::kTtl, Policy::kAdaptive, Policy::kOptimal}) {
     CacheOptions options = cache;
     options.policy = policy;
     report::PolicyRow row{std::string(expert_cache::PolicyName(policy))};
-    NS_ASSIGN_OR_RETURN(row.model_hit_rate, SplitHitRate(own_layers, options));
-    NS_ASSIGN_OR_RETURN(row.game_hit_rate, SplitHitRate(game_layers, options));
+    NS_ASSIGN_OR_RETURN(row.model_hit_rate, SplitHitRate(own_layers, shares, options));
+    NS_ASSIGN_OR_RETURN(row.game_hit_rate, SplitHitRate(game_layers, shares, options));
     NS_ASSIGN_OR_RETURN(row.model_shared_hit_rate, SharedHitRate(own, options));
     NS_ASSIGN_OR_RETURN(row.game_shared_hit_rate, SharedHitRate(game, options));
     rows.push_back(std::move(row));

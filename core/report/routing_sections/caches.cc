@@ -54,13 +54,17 @@ std::string PagesHtml(const RoutingReport& report) {
   const PagesReport& pages = *report.pages;
   const std::string reason = pages.not_measured.empty() ? "not measured" : Cat("not measured: ", pages.not_measured);
   Table table("Pages a token needs by order of the experts",
-              {{"order"}, {"pages touched, predicted"}, {"runs, predicted"}, {"pages resident"}});
+              {{"order"}, {"pages touched, predicted"}, {"runs, predicted"}, {"pages faulted in"}, {"pages read"}});
   bool absent = false;
   for (const OrderRow& row : pages.orders) {
-    const bool resident = row.resident && std::isfinite(*row.resident);
-    absent |= !resident;
+    const auto measured = [&](const std::optional<double>& number) {
+      const bool there = number && std::isfinite(*number);
+      absent |= !there;
+      return there ? Fixed(*number, 1) : Absent(reason);
+    };
+    std::string faulted = measured(row.faulted), read = measured(row.resident);
     table.Add({OrderName(row.order), IfMeasured(row.touched, Fixed(row.touched, 1)),
-               IfMeasured(row.runs, Fixed(row.runs, 1)), resident ? Fixed(*row.resident, 1) : Absent(reason)});
+               IfMeasured(row.runs, Fixed(row.runs, 1)), std::move(faulted), std::move(read)});
   }
   const std::string router = pages.router == kModelRow  ? "the model’s own router"
                              : pages.router == kGameRow ? "the game"
@@ -73,13 +77,14 @@ std::string PagesHtml(const RoutingReport& report) {
   if (pages.tokens > 0) lead += Cat(", mean over ", Grouped(pages.tokens), " tokens");
   const std::string missing = absent && !pages.not_measured.empty()
                                   ? Cat("<p class=\"missing\">", kNothing,
-                                        ": pages resident were not measured: ", Escape(pages.not_measured), "</p>\n")
+                                        ": pages faulted in and read were not measured: ", Escape(pages.not_measured), "</p>\n")
                                   : "";
   return Section("pages", "Pages of the file by order of the experts",
                  Cat("<p>", lead, ".</p>\n", table.ToHtml(), missing,
                      "<p class=\"fine\">Touched: pages that hold bytes of the token’s experts. Runs: stretches of "
-                     "neighbouring pages among them. Resident: "
-                     "pages in the page cache after touching those on a cold mapping.</p>\n"));
+                     "neighbouring pages among them. Faulted in: "
+                     "pages in the page cache after touching those on a cold mapping. Read: the same with the kernel’s "
+                     "readahead.</p>\n"));
 }
 
 }  // namespace nashswarm::report

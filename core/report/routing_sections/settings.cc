@@ -46,7 +46,7 @@ std::string SettingsHtml(const RoutingReport& report) {
   add("batch", s.batch == 0 ? Absent("not known") : Grouped(s.batch), "tokens that are routed together");
   add("group", s.group <= 0 ? Absent("not known") : std::to_string(s.group),
       "experts that a token chooses from: those nearest to it");
-  add("cache", Cache(s), "of all layers together, evenly shared");
+  add("cache", Cache(s), "of all layers together, each a share by the bytes of its experts");
   add("cache policy", Word(s.policy), "which expert leaves when another needs its room");
   return Section("settings", "Settings of the game",
                  Cat("<p>Prices and worths are in logits, as the router’s own scores are.</p>\n", table.ToHtml()));

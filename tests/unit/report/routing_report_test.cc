@@ -56,7 +56,7 @@ TEST(RoutingJsonTest, EveryKeyHoldsItsOwnMember) {
   r.convergence = {{1.5}, {2.5}, {3.5}};
   r.sweeps = {{"sp", "st", {{1.5, 2.5, 3.5, 4.5, 5.5, 6.5, true}}}};
   r.policies = {{"pp", 1.5, 2.5, 3.5, 4.5}};
-  r.pages = PagesReport{"pf", 1, 2, "pr", {{"po", 3.5, 4.5, 5.5}}, "pn"};
+  r.pages = PagesReport{"pf", 1, 2, "pr", {{"po", 3.5, 4.5, 6.5, 5.5}}, "pn"};
   r.seconds = 18.5, r.notes = {"w"};
   EXPECT_EQ(Json(ToJson(r)), Json::parse(R"({
     "schema": "nashswarm.routing/1", "engine": "e", "model_name": "m", "architecture": "a", "experts": 1, "used": 2, "text": "t",
@@ -76,7 +76,7 @@ TEST(RoutingJsonTest, EveryKeyHoldsItsOwnMember) {
                                                             "load_variation": 5.5, "rounds": 6.5, "chosen": true}]}],
     "policies": [{"policy": "pp", "model_hit_rate": 1.5, "game_hit_rate": 2.5, "model_shared_hit_rate": 3.5, "game_shared_hit_rate": 4.5}],
     "pages": {"file": "pf", "page_bytes": 1, "tokens": 2, "router": "pr",
-              "orders": [{"order": "po", "touched": 3.5, "runs": 4.5, "resident": 5.5}], "not_measured": "pn"},
+              "orders": [{"order": "po", "touched": 3.5, "runs": 4.5, "faulted": 6.5, "resident": 5.5}], "not_measured": "pn"},
     "seconds": 18.5, "notes": ["w"]})"));
 }
 

@@ -192,7 +192,7 @@ TEST(RoutingSectionsTest, TellsWhatTheFiguresRestOn) {
 TEST(RoutingSectionsTest, TellsWhyPagesWereNotMeasured) {
   const std::string pages = SectionOf(Body(BareRouting()), "pages");
   EXPECT_TRUE(Has(pages, "title=\"not measured: this system has no mincore\""));
-  EXPECT_TRUE(Has(pages, "pages resident were not measured: this system has no mincore"));
+  EXPECT_TRUE(Has(pages, "pages faulted in and read were not measured: this system has no mincore"));
   EXPECT_EQ(Times(SectionOf(Body(FullRouting()), "pages"), "not measured"), 0u);
 }
 

@@ -77,7 +77,8 @@ TEST(PagesTest, MeasuredPagesHoldWhatIsTouched) {
   if (!pages->not_measured.empty()) GTEST_SKIP() << "SKIPPED: pages cannot be measured here: " << pages->not_measured;
   EXPECT_EQ(pages->tokens, 3u);
   for (const report::OrderRow& row : pages->orders) {
-    ASSERT_TRUE(row.resident.has_value());
+    ASSERT_TRUE(row.faulted.has_value() && row.resident.has_value());
+    EXPECT_NEAR(*row.faulted, row.touched, 1e-9);  // each page alone, and every token touches as many
     EXPECT_GE(*row.resident, row.touched);
     EXPECT_LE(*row.resident, static_cast<double>(4 * kExpertPages * kPage / pages->page_bytes));
   }

@@ -45,6 +45,15 @@ TEST(RoutedRunTest, WithoutWeightsLossesAreThoseOfTheModelToTheBit) {
   }
 }
 
+TEST(RoutedRunTest, LayersShareACacheByTheBytesOfTheirExperts) {
+  EXPECT_EQ(LayerShares(100, std::vector<uint64_t>{10, 10, 30, 30}, 2), (std::vector<uint64_t>{25, 75}));
+  // A quarter of the experts is a quarter of each layer, to the byte, and nothing overflows on the way.
+  const uint64_t large = uint64_t{1} << 58;
+  EXPECT_EQ(LayerShares(2 * large, std::vector<uint64_t>{large, large, large, large, 3, 3, 3, 3}, 2)[0], 2 * large - 6);
+  EXPECT_EQ(LayerShares(6, std::vector<uint64_t>{3, 3, 3, 3, 9, 9, 9, 9}, 2), (std::vector<uint64_t>{1, 4}));
+  EXPECT_EQ(LayerShares(5, std::vector<uint64_t>{0, 0}, 2), (std::vector<uint64_t>{0, 0}));
+}
+
 TEST(RoutedRunTest, AnotherChoiceIsAnotherLoss) {
   const TinyModel tiny("mixtral");
   const std::vector<evaluate::Window> windows = TinyModel::Windows(3, 32);
