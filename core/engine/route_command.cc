@@ -1,8 +1,8 @@
-// route: a mixture-of-experts model's own router against the routing game on a text: loss, load, hits of a cache of experts.
+// route: a mixture-of-experts model's own router against the routing game on a text: loss, load, hits of a cache of
+// experts.
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <iostream>
-
-#include <CLI/CLI.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -65,7 +65,8 @@ absl::Status CheckFlags(const RouteFlags& flags) {
 // What would stop the command after minutes is looked at first.
 absl::Status CheckFiles(const RouteFlags& flags) {
   if (!PathExists(flags.text)) {
-    return MakeError(absl::StatusCode::kNotFound, "FILE_NOT_FOUND", absl::StrCat(flags.text, ": no such file"), "give a file of plain text");
+    return MakeError(absl::StatusCode::kNotFound, "FILE_NOT_FOUND", absl::StrCat(flags.text, ": no such file"),
+                     "give a file of plain text");
   }
   if (flags.out.empty()) return absl::OkStatus();
   return AtomicFile::Create(flags.out).status();  // takes its temporary file away again
@@ -76,7 +77,12 @@ absl::StatusOr<route::StudyOptions> OptionsOf(const RouteFlags& flags, uint64_t 
   options.router.batch = flags.batch;
   const bool logit = flags.similarity == "logit";
   options.router.game.similarity = logit ? routing::Similarity::kLogit : routing::Similarity::kSquaredGate;
-  options.router.game.weights = {flags.alpha.value_or(logit ? kLogitAlpha : kGateAlpha), flags.separation, flags.threshold, flags.alignment, flags.cohesion, 0};
+  options.router.game.weights = {flags.alpha.value_or(logit ? kLogitAlpha : kGateAlpha),
+                                 flags.separation,
+                                 flags.threshold,
+                                 flags.alignment,
+                                 flags.cohesion,
+                                 0};
   options.router.game.group = flags.group;
   NS_ASSIGN_OR_RETURN(options.router.cache.policy, expert_cache::ParsePolicy(flags.policy));
   NS_ASSIGN_OR_RETURN(options.router.cache.capacity_bytes, CacheBytes(flags.cache_size, expert_bytes));
@@ -102,7 +108,8 @@ absl::StatusOr<Studied> StudyModel(const RouteFlags& flags, const route::StudyPr
   const uint64_t context = transformer->context();
   if (transformer->experts() == 0) return route::NoExperts(flags.model);
   NS_ASSIGN_OR_RETURN(route::ExpertFiles files, local.FindExperts());
-  NS_ASSIGN_OR_RETURN(const route::RoutedModel model, route::RoutedModel::Make(local.weights(), std::move(transformer), files.sizes()));
+  NS_ASSIGN_OR_RETURN(const route::RoutedModel model,
+                      route::RoutedModel::Make(local.weights(), std::move(transformer), files.sizes()));
   uint64_t expert_bytes = 0;
   for (const uint64_t size : model.sizes()) expert_bytes += size;
   NS_ASSIGN_OR_RETURN(const route::StudyOptions options, OptionsOf(flags, expert_bytes));
@@ -129,10 +136,10 @@ absl::StatusOr<report::RoutingReport> MakeReport(const RouteFlags& flags) {
   };
   NS_ASSIGN_OR_RETURN(Studied studied, StudyModel(flags, progress));
   report::RoutingReport report = std::move(studied.findings.report);
-  NS_ASSIGN_OR_RETURN(report.pages, route::ComparePages(studied.files, studied.findings.own_trace, studied.findings.together,
-                                                        {.measure = flags.pages}, [&](uint64_t done, uint64_t total) {
-                                                          return progress("pages of the file", done, total);
-                                                        }));
+  NS_ASSIGN_OR_RETURN(
+      report.pages, route::ComparePages(
+                        studied.files, studied.findings.own_trace, studied.findings.together, {.measure = flags.pages},
+                        [&](uint64_t done, uint64_t total) { return progress("pages of the file", done, total); }));
   report.pages->router = "model";
   report.engine = "nashswarm " NASHSWARM_VERSION;
   report.model_name = ModelName(flags.model);
@@ -151,7 +158,8 @@ int RunRoute(const RouteFlags& flags, bool json) {
   const absl::StatusOr<report::RoutingReport> report = MakeReport(flags);
   if (!report.ok()) return ReportError(report.status(), json);
   if (!flags.out.empty()) {
-    if (const absl::Status status = WriteFileDurably(flags.out, report::ToHtml(*report)); !status.ok()) return ReportError(status, json);
+    if (const absl::Status status = WriteFileDurably(flags.out, report::ToHtml(*report)); !status.ok())
+      return ReportError(status, json);
   }
   if (json) {
     OrderedJson out = report::ToJson(*report);

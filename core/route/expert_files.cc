@@ -34,7 +34,8 @@ class Builder {
   absl::StatusOr<ExpertFiles> Build(const std::string& what) {
     if (parts_.empty()) return NoExperts(what);
     found_.layout.parts.resize(size_t{found_.layers} * found_.experts);
-    for (auto& [place, parts] : parts_) found_.layout.parts[size_t{place.first} * found_.experts + place.second] = std::move(parts);
+    for (auto& [place, parts] : parts_)
+      found_.layout.parts[size_t{place.first} * found_.experts + place.second] = std::move(parts);
     return std::move(found_);
   }
 
@@ -53,7 +54,8 @@ uint32_t LayerOf(std::string_view name) {
 }  // namespace
 
 absl::Status NoExperts(const std::string& model) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, "NO_EXPERTS", absl::StrCat(model, ": has no experts to route to"),
+  return MakeError(absl::StatusCode::kFailedPrecondition, "NO_EXPERTS",
+                   absl::StrCat(model, ": has no experts to route to"),
                    "routing needs a mixture of experts: mixtral, qwen2_moe, qwen3_moe or olmoe");
 }
 

@@ -25,7 +25,8 @@ void Note(const ExpertCache& cache, size_t experts, uint8_t* cached) {
   for (size_t e = 0; e < experts; ++e) cached[e] = cache.Contains(static_cast<expert_cache::ExpertKey>(e)) ? 1 : 0;
 }
 
-// A decoder knows all of a token's experts at once and takes those that are there before another of them drives them out.
+// A decoder knows all of a token's experts at once and takes those that are there before another of them drives them
+// out.
 std::vector<uint16_t> CachedFirst(const ExpertCache& cache, absl::Span<const uint16_t> chosen) {
   std::vector<uint16_t> order(chosen.begin(), chosen.end());
   std::stable_partition(order.begin(), order.end(), [&](uint16_t expert) { return cache.Contains(expert); });

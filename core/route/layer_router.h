@@ -1,5 +1,5 @@
-// One layer of a mixture of experts, routed batch by batch: by the model's own logits or by the game, with a cache of the
-// layer's experts beside it, and everything counted.
+// One layer of a mixture of experts, routed batch by batch: by the model's own logits or by the game, with a cache of
+// the layer's experts beside it, and everything counted.
 #ifndef NASHSWARM_CORE_ROUTE_LAYER_ROUTER_H_
 #define NASHSWARM_CORE_ROUTE_LAYER_ROUTER_H_
 
@@ -30,9 +30,9 @@ struct RouterOptions {
 
 struct LayerShape {
   size_t experts = 0, used = 0;
-  bool normalized = false;                   // see routing::Batch
+  bool normalized = false;                    // see routing::Batch
   const routing::Centres* centres = nullptr;  // of the layer; outlives the router
-  std::vector<uint64_t> sizes;               // bytes, by expert
+  std::vector<uint64_t> sizes;                // bytes, by expert
 };
 
 // Sums over the batches, in their order.
@@ -40,16 +40,16 @@ struct LayerCounts {
   uint64_t tokens = 0, batches = 0;
   expert_cache::HitCount hits;
   uint64_t bytes_loaded = 0;
-  uint64_t same_choices = 0;         // that the model's own router makes too, on the same inputs
-  double load_variation = 0;         // sum of batch's * its tokens
+  uint64_t same_choices = 0;  // that the model's own router makes too, on the same inputs
+  double load_variation = 0;  // sum of batch's * its tokens
   uint64_t rounds = 0;
   int most_rounds = 0;
   uint64_t nash_batches = 0;
-  routing::LossTerms terms;          // details: sums of a batch's * its tokens; `cached`: as each token came
+  routing::LossTerms terms;  // details: sums of a batch's * its tokens; `cached`: as each token came
   // details: by batch
   std::vector<uint64_t> batch_tokens;
   std::vector<std::vector<double>> potential, cohesion, moved;  // as Result's, a token
-  std::vector<uint16_t> trace;       // details: [tokens x used], those in the cache first
+  std::vector<uint16_t> trace;                                  // details: [tokens x used], those in the cache first
 };
 
 // Not thread-safe.

@@ -52,7 +52,8 @@ class ColdFiles {
     return absl::OkStatus();
   }
   absl::Status Touch(const ByteRange& part) {
-    const auto after = std::find_if(mappings_.begin(), mappings_.end(), [&](const Mapping& m) { return m.begin > part.offset; });
+    const auto after =
+        std::find_if(mappings_.begin(), mappings_.end(), [&](const Mapping& m) { return m.begin > part.offset; });
     const Mapping& mapping = *std::prev(after);
     return mapping.file->Touch(part.offset - mapping.begin, part.bytes);
   }
@@ -84,8 +85,9 @@ absl::StatusOr<uint64_t> PagesOfToken(ColdFiles& cold, const Trace& trace, uint3
 }
 
 // Means by candidate. Order after order for each token, so that what else the machine does is the same for all.
-absl::StatusOr<std::vector<double>> Measure(const ExpertFiles& files, const Trace& trace, const std::vector<Candidate>& candidates,
-                                            uint64_t tokens, expert_cache::Readahead readahead, const evaluate::Progress& progress) {
+absl::StatusOr<std::vector<double>> Measure(const ExpertFiles& files, const Trace& trace,
+                                            const std::vector<Candidate>& candidates, uint64_t tokens,
+                                            expert_cache::Readahead readahead, const evaluate::Progress& progress) {
   NS_ASSIGN_OR_RETURN(ColdFiles cold, ColdFiles::Open(files, readahead));
   std::vector<double> means(candidates.size());
   for (uint64_t i = 0; i < tokens; ++i) {
@@ -111,19 +113,23 @@ absl::StatusOr<std::vector<ExpertOrder>> OrderByUse(const Trace& trace) {
   return orders;
 }
 
-absl::StatusOr<report::PagesReport> ComparePages(const ExpertFiles& files, const Trace& trace, absl::Span<const ExpertOrder> together,
-                                                 const PagesOptions& options, const evaluate::Progress& progress) {
+absl::StatusOr<report::PagesReport> ComparePages(const ExpertFiles& files, const Trace& trace,
+                                                 absl::Span<const ExpertOrder> together, const PagesOptions& options,
+                                                 const evaluate::Progress& progress) {
   report::PagesReport report;
   report.file = BaseName(files.files[0].path);
   if (files.files.size() > 1) report.file += absl::StrCat(" and ", files.files.size() - 1, " more");
   report.page_bytes = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   std::vector<Candidate> candidates = {{"original", files.layout}};
   const std::vector<ExpertOrder> random = RandomOrders(trace.layers, trace.experts_per_layer);
-  const std::vector<std::pair<std::string, absl::Span<const ExpertOrder>>> others = {{"random", random}, {"together", together}};
+  const std::vector<std::pair<std::string, absl::Span<const ExpertOrder>>> others = {{"random", random},
+                                                                                     {"together", together}};
   for (const auto& [name, orders] : others) {
     absl::StatusOr<FileLayout> layout = expert_cache::Reorder(files.layout, orders, trace.experts_per_layer);
-    if (layout.ok()) candidates.push_back({name, *std::move(layout)});
-    else if (!absl::IsFailedPrecondition(layout.status())) return layout.status();
+    if (layout.ok())
+      candidates.push_back({name, *std::move(layout)});
+    else if (!absl::IsFailedPrecondition(layout.status()))
+      return layout.status();
   }
   for (const Candidate& candidate : candidates) {
     NS_ASSIGN_OR_RETURN(const expert_cache::PageCounts counts,

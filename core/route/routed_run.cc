@@ -13,7 +13,9 @@ namespace {
 // Takes the router away again, whatever happens.
 class RouterGuard {
  public:
-  RouterGuard(forward::Transformer& model, forward::ExpertRouter router) : model_(model) { model_.SetRouter(std::move(router)); }
+  RouterGuard(forward::Transformer& model, forward::ExpertRouter router) : model_(model) {
+    model_.SetRouter(std::move(router));
+  }
   ~RouterGuard() { model_.SetRouter({}); }
   RouterGuard(const RouterGuard&) = delete;
   RouterGuard& operator=(const RouterGuard&) = delete;
@@ -66,14 +68,19 @@ double RoutedRun::bytes_per_token() const {
              : Sum(layers, [](const auto& l) { return l.bytes_loaded; }) / static_cast<double>(layers[0].tokens);
 }
 
-double RoutedRun::load_variation() const { return Mean(layers, [](const auto& l) { return l.load_variation; }, TokensOf); }
+double RoutedRun::load_variation() const {
+  return Mean(
+      layers, [](const auto& l) { return l.load_variation; }, TokensOf);
+}
 
 double RoutedRun::same_choices() const {
-  return Mean(layers, [](const auto& l) { return l.same_choices; }, [](const auto& l) { return l.hits.accesses; });
+  return Mean(
+      layers, [](const auto& l) { return l.same_choices; }, [](const auto& l) { return l.hits.accesses; });
 }
 
 double RoutedRun::mean_rounds() const {
-  return Mean(layers, [](const auto& l) { return l.rounds; }, [](const auto& l) { return l.batches; });
+  return Mean(
+      layers, [](const auto& l) { return l.rounds; }, [](const auto& l) { return l.batches; });
 }
 
 uint64_t RoutedRun::batches() const {
@@ -89,7 +96,8 @@ uint64_t RoutedRun::nash_batches() const {
 }
 
 absl::StatusOr<RoutedModel> RoutedModel::Make(std::shared_ptr<const forward::Weights> weights,
-                                              std::unique_ptr<forward::Transformer> model, std::vector<uint64_t> sizes) {
+                                              std::unique_ptr<forward::Transformer> model,
+                                              std::vector<uint64_t> sizes) {
   if (model->experts() == 0) return NoExperts(weights->name());
   RoutedModel routed;
   std::vector<float> rows(model->experts() * model->width());

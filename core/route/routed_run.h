@@ -1,9 +1,10 @@
 // A model run over windows of text while a router of ours, or its own, chooses the experts: what that costs in loss and
 // saves in memory traffic.
 //
-// Each layer has its own cache, a share of the bytes by those of its experts: a layer is routed for many tokens at once before the next one
-// begins, so what one cache for all layers would hold is only known afterwards (a trace tells: expert_cache::Simulate).
-// The windows follow one another, as one decoder's texts; caches keep what they hold from one to the next.
+// Each layer has its own cache, a share of the bytes by those of its experts: a layer is routed for many tokens at once
+// before the next one begins, so what one cache for all layers would hold is only known afterwards (a trace tells:
+// expert_cache::Simulate). The windows follow one another, as one decoder's texts; caches keep what they hold from one
+// to the next.
 #ifndef NASHSWARM_CORE_ROUTE_ROUTED_RUN_H_
 #define NASHSWARM_CORE_ROUTE_ROUTED_RUN_H_
 
@@ -30,8 +31,8 @@ struct RoutedRun {
 
   expert_cache::HitCount hits() const;
   double bytes_per_token() const;
-  double load_variation() const;     // mean over layers and batches, by tokens
-  double same_choices() const;       // share
+  double load_variation() const;  // mean over layers and batches, by tokens
+  double same_choices() const;    // share
   double mean_rounds() const;
   uint64_t batches() const;
   uint64_t nash_batches() const;

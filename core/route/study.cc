@@ -28,10 +28,14 @@ class Studying {
   absl::Status CheckCache() const;
   // The bonus, and the runs on the way there as a sweep.
   absl::Status ChooseBonus(absl::Span<const evaluate::Window> tuning, const RoutedRun& own, RoutingReport* report);
-  absl::Status Sweep(absl::Span<const evaluate::Window> held_out, const RoutedRun& own, const RoutedRun& game, RoutingReport* report);
+  absl::Status Sweep(absl::Span<const evaluate::Window> held_out, const RoutedRun& own, const RoutedRun& game,
+                     RoutingReport* report);
 
-  absl::StatusOr<RoutedRun> Run(absl::Span<const evaluate::Window> windows, const RouterOptions& options, const std::string& what) {
-    return model_.Run(windows, options, [&](uint64_t done, uint64_t total) { return progress_(what, done, total); }, options_.threads);
+  absl::StatusOr<RoutedRun> Run(absl::Span<const evaluate::Window> windows, const RouterOptions& options,
+                                const std::string& what) {
+    return model_.Run(
+        windows, options, [&](uint64_t done, uint64_t total) { return progress_(what, done, total); },
+        options_.threads);
   }
   RouterOptions With(Chooser chooser, bool details) const {
     RouterOptions options = router_;
@@ -42,8 +46,8 @@ class Studying {
   const RouterOptions& router() const { return router_; }
 
  private:
-  absl::StatusOr<RoutingPoint> Try(absl::Span<const evaluate::Window> windows, const RoutedRun& own, RouterOptions options,
-                                   double value, const std::string& what);
+  absl::StatusOr<RoutingPoint> Try(absl::Span<const evaluate::Window> windows, const RoutedRun& own,
+                                   RouterOptions options, double value, const std::string& what);
   // The step that a scale of bonuses or prices begins with: a small part of what a token's similarities differ by.
   double First(double squared_gate, double logit) const {
     return options_.router.game.similarity == routing::Similarity::kLogit ? logit : squared_gate;
@@ -61,42 +65,48 @@ absl::Status Studying::CheckCache() const {
     const auto first = model_.sizes().begin() + static_cast<ptrdiff_t>(layer * model_.experts());
     const uint64_t least = *std::min_element(first, first + static_cast<ptrdiff_t>(model_.experts()));
     if (shares[layer] >= least) continue;
-    return MakeError(absl::StatusCode::kFailedPrecondition, "CACHE_TOO_SMALL",
-                     absl::StrCat("a cache of ", router_.cache.capacity_bytes, " bytes leaves layer ", layer, " ", shares[layer],
-                                  ", and the smallest of its experts has ", least),
-                     absl::StrCat("give at least one expert for every layer: ", std::ceil(100.0 / static_cast<double>(model_.experts())),
-                                  "% of all experts or more"));
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, "CACHE_TOO_SMALL",
+        absl::StrCat("a cache of ", router_.cache.capacity_bytes, " bytes leaves layer ", layer, " ", shares[layer],
+                     ", and the smallest of its experts has ", least),
+        absl::StrCat("give at least one expert for every layer: ",
+                     std::ceil(100.0 / static_cast<double>(model_.experts())), "% of all experts or more"));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<RoutingPoint> Studying::Try(absl::Span<const evaluate::Window> windows, const RoutedRun& own, RouterOptions options,
-                                           double value, const std::string& what) {
+absl::StatusOr<RoutingPoint> Studying::Try(absl::Span<const evaluate::Window> windows, const RoutedRun& own,
+                                           RouterOptions options, double value, const std::string& what) {
   options.details = false;
   options.chooser = Chooser::kGame;
   NS_ASSIGN_OR_RETURN(const RoutedRun run, Run(windows, options, what));
   return PointOf(run, own, value);
 }
 
-absl::Status Studying::ChooseBonus(absl::Span<const evaluate::Window> tuning, const RoutedRun& own, RoutingReport* report) {
+absl::Status Studying::ChooseBonus(absl::Span<const evaluate::Window> tuning, const RoutedRun& own,
+                                   RoutingReport* report) {
   report::RoutingSweep sweep{"cache bonus", "tuning text", {}};
   const double bound = kBoundToUse * options_.max_loss;
   double within = 0, beyond = 0;
   const auto attempt = [&](double bonus) -> absl::Status {
     RouterOptions options = router_;
     options.game.weights.cache_bonus = bonus;
-    NS_ASSIGN_OR_RETURN(const RoutingPoint point, Try(tuning, own, options, bonus, absl::StrCat("tuning: cache bonus ", bonus)));
+    NS_ASSIGN_OR_RETURN(const RoutingPoint point,
+                        Try(tuning, own, options, bonus, absl::StrCat("tuning: cache bonus ", bonus)));
     (point.nll_change <= bound ? within : beyond) = bonus;
     sweep.points.push_back(point);
     return absl::OkStatus();
   };
   NS_RETURN_IF_ERROR(attempt(0));
   double bonus = First(0.02, 0.2);
-  for (int i = 0; beyond == 0 && within == (i == 0 ? 0 : bonus / 2) && i < kMostDoublings; ++i, bonus *= 2) NS_RETURN_IF_ERROR(attempt(bonus));
-  for (int i = 0; beyond > 0 && i < kBisections; ++i) NS_RETURN_IF_ERROR(attempt(within == 0 ? beyond / 2 : std::sqrt(within * beyond)));
+  for (int i = 0; beyond == 0 && within == (i == 0 ? 0 : bonus / 2) && i < kMostDoublings; ++i, bonus *= 2)
+    NS_RETURN_IF_ERROR(attempt(bonus));
+  for (int i = 0; beyond > 0 && i < kBisections; ++i)
+    NS_RETURN_IF_ERROR(attempt(within == 0 ? beyond / 2 : std::sqrt(within * beyond)));
   if (within == 0) {
-    report->notes.push_back(absl::StrCat("no cache bonus keeps the loss within ", 100 * options_.max_loss,
-                                         " % on the tuning text: the game plays without one; a greater --max-loss lets it"));
+    report->notes.push_back(
+        absl::StrCat("no cache bonus keeps the loss within ", 100 * options_.max_loss,
+                     " % on the tuning text: the game plays without one; a greater --max-loss lets it"));
   }
   router_.game.weights.cache_bonus = within;
   std::sort(sweep.points.begin(), sweep.points.end(), [](const auto& a, const auto& b) { return a.value < b.value; });
@@ -118,7 +128,8 @@ absl::Status Studying::Sweep(absl::Span<const evaluate::Window> held_out, const 
       bonuses.points.back().chosen = true;
       continue;
     }
-    NS_ASSIGN_OR_RETURN(const RoutingPoint point, Try(held_out, own, options, bonus, absl::StrCat("sweep: cache bonus ", bonus)));
+    NS_ASSIGN_OR_RETURN(const RoutingPoint point,
+                        Try(held_out, own, options, bonus, absl::StrCat("sweep: cache bonus ", bonus)));
     bonuses.points.push_back(point);
   }
   for (int step = 0; step <= kAlphaSteps; ++step) {
@@ -158,11 +169,12 @@ report::RoutingSettings SettingsOf(const RoutedModel& model, const StudyOptions&
 
 }  // namespace
 
-absl::StatusOr<Findings> Study(const RoutedModel& model, absl::Span<const evaluate::Window> windows, const StudyOptions& options,
-                               const StudyProgress& progress) {
+absl::StatusOr<Findings> Study(const RoutedModel& model, absl::Span<const evaluate::Window> windows,
+                               const StudyOptions& options, const StudyProgress& progress) {
   if (windows.size() < 2) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "TEXT_TOO_SHORT",
-                     "the text fills one window, and a part of it must tune what the rest measures", "give a longer text, or a smaller --ctx");
+                     "the text fills one window, and a part of it must tune what the rest measures",
+                     "give a longer text, or a smaller --ctx");
   }
   Studying study(model, options, progress);
   NS_RETURN_IF_ERROR(study.CheckCache());
@@ -176,12 +188,14 @@ absl::StatusOr<Findings> Study(const RoutedModel& model, absl::Span<const evalua
   report.tokens = evaluate::TokensOf(held_out);
   report.tuning_tokens = evaluate::TokensOf(tuning);
   report.context = windows[0].tokens.size();
-  NS_ASSIGN_OR_RETURN(const RoutedRun tuning_own, study.Run(tuning, study.With(Chooser::kModel, true), "tuning: the model's own router"));
+  NS_ASSIGN_OR_RETURN(const RoutedRun tuning_own,
+                      study.Run(tuning, study.With(Chooser::kModel, true), "tuning: the model's own router"));
   NS_ASSIGN_OR_RETURN(findings.together, OrderByUse(model.TraceOf(tuning_own)));
   if (!options.bonus) NS_RETURN_IF_ERROR(study.ChooseBonus(tuning, tuning_own, &report));
   report.settings = SettingsOf(model, options, study.router());
 
-  NS_ASSIGN_OR_RETURN(const RoutedRun own, study.Run(held_out, study.With(Chooser::kModel, true), "the model's own router"));
+  NS_ASSIGN_OR_RETURN(const RoutedRun own,
+                      study.Run(held_out, study.With(Chooser::kModel, true), "the model's own router"));
   NS_ASSIGN_OR_RETURN(const RoutedRun game, study.Run(held_out, study.With(Chooser::kGame, true), "the game"));
   report.scored = own.score.tokens;
   report.routers = {RowOf("model", own, own, options.lambdas), RowOf("game", game, own, options.lambdas)};

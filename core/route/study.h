@@ -1,7 +1,9 @@
-// What `nashswarm route` finds out: the model's own router and the game on one text, with the settings that were asked for.
+// What `nashswarm route` finds out: the model's own router and the game on one text, with the settings that were asked
+// for.
 //
-// The first quarter of the windows tunes: on it the greatest cache bonus is looked for whose loss stays within the bound, and
-// the order of the experts is made. The rest is held out: all that is reported of the routers is measured there.
+// The first quarter of the windows tunes: on it the greatest cache bonus is looked for whose loss stays within the
+// bound, and the order of the experts is made. The rest is held out: all that is reported of the routers is measured
+// there.
 #ifndef NASHSWARM_CORE_ROUTE_STUDY_H_
 #define NASHSWARM_CORE_ROUTE_STUDY_H_
 
@@ -26,10 +28,10 @@ inline constexpr double kBoundToUse = 0.75;
 inline constexpr uint64_t kTuningPart = 4;  // one of so many windows tunes
 
 struct StudyOptions {
-  RouterOptions router;             // game.weights.cache_bonus: see `bonus`
-  std::optional<double> bonus;      // absent: chosen on the tuning text
-  double max_loss = 0.01;           // most that the loss may rise, relative
-  bool sweep = false;               // measure other bonuses and prices on the held-out text too
+  RouterOptions router;         // game.weights.cache_bonus: see `bonus`
+  std::optional<double> bonus;  // absent: chosen on the tuning text
+  double max_loss = 0.01;       // most that the loss may rise, relative
+  bool sweep = false;           // measure other bonuses and prices on the held-out text too
   routing::LossLambdas lambdas;
   int threads = 0;
 };
@@ -38,17 +40,17 @@ struct StudyOptions {
 using StudyProgress = std::function<absl::Status(const std::string& what, uint64_t done, uint64_t total)>;
 
 struct Findings {
-  // With settings, routers, layers, convergence, sweeps, policies, tokens, scored, context, tuning_tokens and notes. What the
-  // files tell is left to those who have them, pages among it: see pages.h, which wants what follows.
+  // With settings, routers, layers, convergence, sweeps, policies, tokens, scored, context, tuning_tokens and notes.
+  // What the files tell is left to those who have them, pages among it: see pages.h, which wants what follows.
   report::RoutingReport report;
   expert_cache::Trace own_trace;                    // the model's own choices on the held-out text
   std::vector<expert_cache::ExpertOrder> together;  // made on the tuning text
 };
 
-// FAILED_PRECONDITION / TEXT_TOO_SHORT for fewer than two windows, CACHE_TOO_SMALL when a layer's share of the cache holds no
-// expert; errors of RoutedModel::Run.
-absl::StatusOr<Findings> Study(const RoutedModel& model, absl::Span<const evaluate::Window> windows, const StudyOptions& options,
-                               const StudyProgress& progress);
+// FAILED_PRECONDITION / TEXT_TOO_SHORT for fewer than two windows, CACHE_TOO_SMALL when a layer's share of the cache
+// holds no expert; errors of RoutedModel::Run.
+absl::StatusOr<Findings> Study(const RoutedModel& model, absl::Span<const evaluate::Window> windows,
+                               const StudyOptions& options, const StudyProgress& progress);
 
 }  // namespace nashswarm::route
 

@@ -25,13 +25,20 @@ report::RoutingTerms TermsOf(const RoutedRun& run, const routing::LossLambdas& l
     mean.cohesion += layer.terms.cohesion / tokens;
     mean.nash += layer.terms.nash / tokens;
   }
-  return {mean.balance, mean.cached, mean.separation, mean.alignment, mean.cohesion, mean.nash,
+  return {mean.balance,
+          mean.cached,
+          mean.separation,
+          mean.alignment,
+          mean.cohesion,
+          mean.nash,
           lambdas.Total(run.score.mean_nll, mean)};
 }
 
-// Mean over batches of all layers, by round; `after` is what a batch that ended counts from then on: its last value, or 0.
+// Mean over batches of all layers, by round; `after` is what a batch that ended counts from then on: its last value, or
+// 0.
 enum class After { kLast, kZero };
-std::vector<double> MeanByRound(const RoutedRun& run, const std::vector<std::vector<double>> LayerCounts::*series, After after) {
+std::vector<double> MeanByRound(const RoutedRun& run, const std::vector<std::vector<double>> LayerCounts::*series,
+                                After after) {
   size_t rounds = 0;
   double tokens = 0;
   for (const LayerCounts& layer : run.layers) {
@@ -69,7 +76,8 @@ absl::StatusOr<double> SharedHitRate(const Trace& trace, const CacheOptions& cac
   return result.total.rate();
 }
 
-absl::StatusOr<double> SplitHitRate(const std::vector<Trace>& layers, const std::vector<uint64_t>& shares, CacheOptions cache) {
+absl::StatusOr<double> SplitHitRate(const std::vector<Trace>& layers, const std::vector<uint64_t>& shares,
+                                    CacheOptions cache) {
   double sum = 0;
   for (size_t layer = 0; layer < layers.size(); ++layer) {
     cache.capacity_bytes = shares[layer];
@@ -103,7 +111,8 @@ report::RoutingPoint PointOf(const RoutedRun& run, const RoutedRun& own, double 
   return point;
 }
 
-report::RouterRow RowOf(std::string name, const RoutedRun& run, const RoutedRun& own, const routing::LossLambdas& lambdas) {
+report::RouterRow RowOf(std::string name, const RoutedRun& run, const RoutedRun& own,
+                        const routing::LossLambdas& lambdas) {
   report::RouterRow row;
   row.name = std::move(name);
   row.mean_nll = run.score.mean_nll;
@@ -123,24 +132,26 @@ report::RouterRow RowOf(std::string name, const RoutedRun& run, const RoutedRun&
 }
 
 report::Convergence ConvergenceOf(const RoutedRun& game) {
-  return {MeanByRound(game, &LayerCounts::potential, After::kLast), MeanByRound(game, &LayerCounts::cohesion, After::kLast),
+  return {MeanByRound(game, &LayerCounts::potential, After::kLast),
+          MeanByRound(game, &LayerCounts::cohesion, After::kLast),
           MeanByRound(game, &LayerCounts::moved, After::kZero)};
 }
 
-absl::StatusOr<std::vector<report::RoutedLayer>> LayersOf(const RoutedRun& own, const Trace& own_trace, const RoutedRun& game,
-                                                          const Trace& game_trace) {
+absl::StatusOr<std::vector<report::RoutedLayer>> LayersOf(const RoutedRun& own, const Trace& own_trace,
+                                                          const RoutedRun& game, const Trace& game_trace) {
   NS_ASSIGN_OR_RETURN(const expert_cache::Coactivation own_counts, expert_cache::CountCoactivation(own_trace));
   NS_ASSIGN_OR_RETURN(const expert_cache::Coactivation game_counts, expert_cache::CountCoactivation(game_trace));
   std::vector<report::RoutedLayer> layers;
   for (uint32_t layer = 0; layer < own_trace.layers; ++layer) {
     layers.push_back({static_cast<int>(layer), Wide(own_counts.Load(layer)), Wide(game_counts.Load(layer)),
-                      Wide(own_counts.Together(layer)), Wide(game_counts.Together(layer)), own.layers[layer].hits.rate(),
-                      game.layers[layer].hits.rate()});
+                      Wide(own_counts.Together(layer)), Wide(game_counts.Together(layer)),
+                      own.layers[layer].hits.rate(), game.layers[layer].hits.rate()});
   }
   return layers;
 }
 
-absl::StatusOr<std::vector<report::PolicyRow>> PoliciesOf(const Trace& own, const Trace& game, const CacheOptions& cache) {
+absl::StatusOr<std::vector<report::PolicyRow>> PoliciesOf(const Trace& own, const Trace& game,
+                                                          const CacheOptions& cache) {
   const std::vector<Trace> own_layers = LayersOf(own), game_layers = LayersOf(game);
   const std::vector<uint64_t> shares = LayerShares(cache.capacity_bytes, own.sizes, own.layers);
   std::vector<report::PolicyRow> rows;

@@ -18,12 +18,14 @@ namespace nashswarm::route {
 report::RoutingPoint PointOf(const RoutedRun& run, const RoutedRun& own, double value);
 
 // Of runs with details, all that follow.
-report::RouterRow RowOf(std::string name, const RoutedRun& run, const RoutedRun& own, const routing::LossLambdas& lambdas);
+report::RouterRow RowOf(std::string name, const RoutedRun& run, const RoutedRun& own,
+                        const routing::LossLambdas& lambdas);
 report::Convergence ConvergenceOf(const RoutedRun& game);
 absl::StatusOr<std::vector<report::RoutedLayer>> LayersOf(const RoutedRun& own, const expert_cache::Trace& own_trace,
                                                           const RoutedRun& game, const expert_cache::Trace& game_trace);
 // Every policy with the bytes, the time to live and the half-life of `cache`, whose bytes are of all layers together.
-absl::StatusOr<std::vector<report::PolicyRow>> PoliciesOf(const expert_cache::Trace& own, const expert_cache::Trace& game,
+absl::StatusOr<std::vector<report::PolicyRow>> PoliciesOf(const expert_cache::Trace& own,
+                                                          const expert_cache::Trace& game,
                                                           const expert_cache::CacheOptions& cache);
 
 }  // namespace nashswarm::route

@@ -28,7 +28,9 @@ std::vector<float> Logits(size_t tokens, unsigned seed) {
   return logits;
 }
 
-LayerShape Shape(uint64_t bytes = 1) { return {kExperts, kUsed, true, nullptr, std::vector<uint64_t>(kExperts, bytes)}; }
+LayerShape Shape(uint64_t bytes = 1) {
+  return {kExperts, kUsed, true, nullptr, std::vector<uint64_t>(kExperts, bytes)};
+}
 
 RouterOptions Options(Chooser chooser, double bonus, double alpha = 0, uint64_t batch = 64) {
   RouterOptions options;
@@ -45,7 +47,8 @@ struct Routed {
   LayerCounts counts;
 };
 
-Routed RouteAll(const std::vector<float>& logits, const RouterOptions& options, LayerShape shape = Shape(), size_t calls = 1) {
+Routed RouteAll(const std::vector<float>& logits, const RouterOptions& options, LayerShape shape = Shape(),
+                size_t calls = 1) {
   auto router = LayerRouter::Make(std::move(shape), options);
   if (!router.ok()) {
     ADD_FAILURE() << router.status();
@@ -75,7 +78,8 @@ uint64_t Hits(const std::vector<uint16_t>& chosen, const expert_cache::CacheOpti
   uint64_t hits = 0;
   for (size_t t = 0; t < chosen.size() / kUsed; ++t) {
     if (t > 0) cache.NextToken();
-    std::vector<uint16_t> order(chosen.begin() + static_cast<ptrdiff_t>(t * kUsed), chosen.begin() + static_cast<ptrdiff_t>((t + 1) * kUsed));
+    std::vector<uint16_t> order(chosen.begin() + static_cast<ptrdiff_t>(t * kUsed),
+                                chosen.begin() + static_cast<ptrdiff_t>((t + 1) * kUsed));
     std::stable_partition(order.begin(), order.end(), [&](uint16_t e) { return cache.Contains(e); });
     for (const uint16_t e : order) hits += cache.Access(e) == expert_cache::AccessResult::kHit ? 1 : 0;
   }
@@ -84,7 +88,8 @@ uint64_t Hits(const std::vector<uint16_t>& chosen, const expert_cache::CacheOpti
 
 TEST(LayerRouterTest, WithoutWeightsTheGameIsTheModelsOwnRouter) {
   const std::vector<float> logits = Logits(200, 1);
-  const Routed model = RouteAll(logits, Options(Chooser::kModel, 0)), game = RouteAll(logits, Options(Chooser::kGame, 0));
+  const Routed model = RouteAll(logits, Options(Chooser::kModel, 0)),
+               game = RouteAll(logits, Options(Chooser::kGame, 0));
   for (size_t t = 0; t < 200; ++t) {
     const std::vector<uint16_t> own = OwnChoice(&logits[t * kExperts]);
     for (size_t s = 0; s < kUsed; ++s) ASSERT_EQ(model.chosen[t * kUsed + s], own[s]);
@@ -117,12 +122,13 @@ TEST(LayerRouterTest, CachesPlayWhatWasChosen) {
 // Without prices each token's best is what it would choose alone, with the cache as it comes: no batch sees the future.
 TEST(LayerRouterTest, ABonusNeedsNoLookAhead) {
   const std::vector<float> logits = Logits(256, 3);
-  for (const expert_cache::CacheOptions& cache : {expert_cache::CacheOptions{.policy = Policy::kLru, .capacity_bytes = 2},
-                                                  {.policy = Policy::kLru, .capacity_bytes = 3},
-                                                  {.policy = Policy::kLru, .capacity_bytes = 5},
-                                                  {.policy = Policy::kLfu, .capacity_bytes = 3, .half_life_tokens = 10},
-                                                  {.policy = Policy::kTtl, .capacity_bytes = 6, .ttl_tokens = 3},
-                                                  {.policy = Policy::kAdaptive, .capacity_bytes = 3}}) {
+  for (const expert_cache::CacheOptions& cache :
+       {expert_cache::CacheOptions{.policy = Policy::kLru, .capacity_bytes = 2},
+        {.policy = Policy::kLru, .capacity_bytes = 3},
+        {.policy = Policy::kLru, .capacity_bytes = 5},
+        {.policy = Policy::kLfu, .capacity_bytes = 3, .half_life_tokens = 10},
+        {.policy = Policy::kTtl, .capacity_bytes = 6, .ttl_tokens = 3},
+        {.policy = Policy::kAdaptive, .capacity_bytes = 3}}) {
     const auto route = [&](uint64_t batch, size_t calls) {
       RouterOptions options = Options(Chooser::kGame, 0.15, 0, batch);
       options.cache = cache;
@@ -131,7 +137,8 @@ TEST(LayerRouterTest, ABonusNeedsNoLookAhead) {
     const Routed one = route(1, 1);
     for (const uint64_t batch : {7, 64, 256, 1000}) {
       const Routed many = route(batch, 1);
-      EXPECT_EQ(many.chosen, one.chosen) << batch << " " << expert_cache::PolicyName(cache.policy) << " " << cache.capacity_bytes;
+      EXPECT_EQ(many.chosen, one.chosen) << batch << " " << expert_cache::PolicyName(cache.policy) << " "
+                                         << cache.capacity_bytes;
       EXPECT_EQ(many.counts.hits, one.counts.hits);
       EXPECT_NEAR(many.counts.terms.nash, 0, 1e-4);
     }
@@ -160,7 +167,8 @@ TEST(LayerRouterTest, ABonusIsAddedToTheSquaredGate) {
       worth.push_back({-std::pow(std::exp(row[e]) / sum, 2) - (cache.Contains(e) ? bonus : 0), e});
     }
     std::sort(worth.begin(), worth.end());
-    std::vector<uint16_t> want = {worth[0].second, worth[1].second}, got = {routed.chosen[2 * t], routed.chosen[2 * t + 1]};
+    std::vector<uint16_t> want = {worth[0].second, worth[1].second},
+                          got = {routed.chosen[2 * t], routed.chosen[2 * t + 1]};
     moved += std::is_permutation(want.begin(), want.end(), own.begin()) ? 0 : 1;
     // A margin of least_gain apart they may be either.
     if (worth[2].first - worth[1].first > 1e-4) {
@@ -175,7 +183,8 @@ TEST(LayerRouterTest, ABonusIsAddedToTheSquaredGate) {
 TEST(LayerRouterTest, BonusesBuyHitsAndPricesBuyBalance) {
   const std::vector<float> logits = Logits(1024, 5);
   const Routed own = RouteAll(logits, Options(Chooser::kModel, 0));
-  const Routed warm = RouteAll(logits, Options(Chooser::kGame, 0.2)), even = RouteAll(logits, Options(Chooser::kGame, 0, 0.1));
+  const Routed warm = RouteAll(logits, Options(Chooser::kGame, 0.2)),
+               even = RouteAll(logits, Options(Chooser::kGame, 0, 0.1));
   const Routed both = RouteAll(logits, Options(Chooser::kGame, 0.2, 0.1));
   EXPECT_GT(warm.counts.hits.rate(), 1.3 * own.counts.hits.rate());
   EXPECT_LT(even.counts.load_variation, 0.6 * own.counts.load_variation);
@@ -211,7 +220,7 @@ TEST(LayerRouterTest, StoppedEarlyABatchIsNoEquilibrium) {
 // Expert 1 was used longest ago, but the token uses it: expert 7 must not drive it out first.
 TEST(LayerRouterTest, ATokenTakesWhatIsThereBeforeItLoads) {
   std::vector<float> logits(2 * kExperts, -9.0f);
-  logits[1] = 5, logits[0] = 4;                      // token 0: experts 1, then 0; 1 is now the older
+  logits[1] = 5, logits[0] = 4;                        // token 0: experts 1, then 0; 1 is now the older
   logits[kExperts + 7] = 5, logits[kExperts + 1] = 4;  // token 1: 7 and 1
   const Routed routed = RouteAll(logits, Options(Chooser::kModel, 0));
   EXPECT_EQ(routed.counts.hits.hits, 1u);

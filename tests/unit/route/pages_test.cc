@@ -12,7 +12,6 @@
 namespace nashswarm::route {
 namespace {
 
-
 constexpr uint64_t kPage = 4096, kExpertPages = 3;
 
 // One layer of four experts, each of three whole pages, in a file of its own.
@@ -42,7 +41,9 @@ TEST(PagesTest, ExpertsUsedTogetherComeTogether) {
   const auto orders = OrderByUse(Pairs());
   ASSERT_TRUE(orders.ok()) << orders.status();
   ASSERT_EQ(orders->size(), 1u);
-  const auto place = [&](uint32_t expert) { return std::find((*orders)[0].begin(), (*orders)[0].end(), expert) - (*orders)[0].begin(); };
+  const auto place = [&](uint32_t expert) {
+    return std::find((*orders)[0].begin(), (*orders)[0].end(), expert) - (*orders)[0].begin();
+  };
   EXPECT_EQ(std::abs(place(0) - place(2)), 1);
   EXPECT_EQ(std::abs(place(1) - place(3)), 1);
 }

@@ -87,7 +87,9 @@ TEST(RoutedRunTest, ErrorsOfTheRouterEndTheRunAndNameTheLayer) {
 TEST(RoutedRunTest, ProgressMayStopTheRun) {
   const TinyModel tiny("mixtral");
   const auto model = RoutedModel::Make(tiny.weights(), tiny.Open(), TinyModel::Sizes());
-  const auto run = model->Run(TinyModel::Windows(2, 16), Options(Chooser::kModel), [](uint64_t, uint64_t) { return absl::CancelledError("enough"); }, 1);
+  const auto run = model->Run(
+      TinyModel::Windows(2, 16), Options(Chooser::kModel),
+      [](uint64_t, uint64_t) { return absl::CancelledError("enough"); }, 1);
   EXPECT_TRUE(absl::IsCancelled(run.status()));
 }
 

@@ -32,10 +32,11 @@ absl::Status Quiet(const std::string&, uint64_t, uint64_t) { return absl::OkStat
 TEST(StudyTest, FindsAndMeasuresOnDifferentText) {
   const Tiny tiny;
   std::set<std::string> steps;
-  const auto findings = Study(tiny.routed, TinyModel::Windows(12, 32), Options(), [&](const std::string& what, uint64_t, uint64_t) {
-    steps.insert(what);
-    return absl::OkStatus();
-  });
+  const auto findings =
+      Study(tiny.routed, TinyModel::Windows(12, 32), Options(), [&](const std::string& what, uint64_t, uint64_t) {
+        steps.insert(what);
+        return absl::OkStatus();
+      });
   ASSERT_TRUE(findings.ok()) << findings.status();
   const report::RoutingReport& report = findings->report;
   EXPECT_EQ(report.tuning_tokens, 3u * 32);
@@ -122,7 +123,8 @@ TEST(StudyTest, AGivenBonusIsTakenAndASweepGoesAroundIt) {
     EXPECT_EQ(sweep.text, "held-out text");
     EXPECT_EQ(sweep.points[0].value, 0);
   }
-  const auto chosen = std::find_if(report.sweeps[0].points.begin(), report.sweeps[0].points.end(), [](const auto& p) { return p.chosen; });
+  const auto chosen = std::find_if(report.sweeps[0].points.begin(), report.sweeps[0].points.end(),
+                                   [](const auto& p) { return p.chosen; });
   ASSERT_NE(chosen, report.sweeps[0].points.end());
   EXPECT_EQ(chosen->value, 0.1);
   EXPECT_EQ(chosen->hit_rate, report.routers[1].hit_rate);
@@ -141,7 +143,8 @@ TEST(StudyTest, ABoundOfNothingLeavesTheGameWithoutABonusAndSaysSo) {
   const auto findings = Study(tiny.routed, TinyModel::Windows(8, 32), options, Quiet);
   ASSERT_TRUE(findings.ok()) << findings.status();
   const report::RoutingSweep& sweep = findings->report.sweeps[0];
-  if (std::none_of(sweep.points.begin(), sweep.points.end(), [](const auto& p) { return p.value > 0 && p.nll_change <= 0; })) {
+  if (std::none_of(sweep.points.begin(), sweep.points.end(),
+                   [](const auto& p) { return p.value > 0 && p.nll_change <= 0; })) {
     EXPECT_EQ(findings->report.settings.cache_bonus, 0);
     ASSERT_EQ(findings->report.notes.size(), 1u);
     EXPECT_NE(findings->report.notes[0].find("--max-loss"), std::string::npos);
@@ -162,7 +165,8 @@ TEST(StudyTest, PoliciesReplayTheSameChoices) {
     ASSERT_EQ(findings->report.policies.size(), 5u);
     for (const report::PolicyRow& row : findings->report.policies) {
       if (row.policy == "optimal") {
-        for (const report::PolicyRow& other : findings->report.policies) EXPECT_GE(row.model_hit_rate, other.model_hit_rate);
+        for (const report::PolicyRow& other : findings->report.policies)
+          EXPECT_GE(row.model_hit_rate, other.model_hit_rate);
       }
       if (row.policy != findings->report.settings.policy) continue;
       EXPECT_NEAR(row.model_hit_rate, findings->report.routers[0].hit_rate, 1e-12);

@@ -26,7 +26,8 @@ TEST(TrainedModelTest, AWarmCacheAndAnEvenLoadCostLessThanAPercent) {
   ASSERT_TRUE(transformer.ok()) << transformer.status();
   const auto tokenizer = tokenizer::OpenTokenizer(path, (*checkpoint)->config());
   const auto text = ReadFile(text_path, 1 << 24);
-  const auto windows = evaluate::CutText(*text, "eval.txt", **tokenizer, (*transformer)->context(), {.max_tokens = 16384});
+  const auto windows =
+      evaluate::CutText(*text, "eval.txt", **tokenizer, (*transformer)->context(), {.max_tokens = 16384});
   ASSERT_TRUE(windows.ok()) << windows.status();
   const auto files = FindExperts(**checkpoint, *mapping);
   const auto model = RoutedModel::Make(weights, *std::move(transformer), files->sizes());
@@ -39,7 +40,8 @@ TEST(TrainedModelTest, AWarmCacheAndAnEvenLoadCostLessThanAPercent) {
   options.sweep = true;
   for (const uint64_t size : model->sizes()) options.router.cache.capacity_bytes += size;
   options.router.cache.capacity_bytes /= 4;
-  const auto findings = Study(*model, *windows, options, [](const std::string&, uint64_t, uint64_t) { return absl::OkStatus(); });
+  const auto findings =
+      Study(*model, *windows, options, [](const std::string&, uint64_t, uint64_t) { return absl::OkStatus(); });
   ASSERT_TRUE(findings.ok()) << findings.status();
   const report::RouterRow &own = findings->report.routers[0], &game = findings->report.routers[1];
   EXPECT_LE(game.nll_change, 0.01);
