@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
 #include "core/base/status.h"
 #include "core/route/pages.h"
 #include "core/route/tables.h"
@@ -17,6 +19,12 @@ constexpr int kMostDoublings = 12, kBisections = 4;
 // Multiples of the bonus in the sweep, and doublings of the least price.
 constexpr double kBonusSteps[] = {0, 0.25, 0.5, 0.75, 1, 1.5, 2, 4};
 constexpr int kAlphaSteps = 6;
+
+// Three digits: a setting that people can read and give again.
+double Readable(double value) {
+  double readable = value;
+  return absl::SimpleAtod(absl::StrFormat("%.3g", value), &readable) ? readable : value;
+}
 
 class Studying {
  public:
@@ -102,7 +110,7 @@ absl::Status Studying::ChooseBonus(absl::Span<const evaluate::Window> tuning, co
   for (int i = 0; beyond == 0 && within == (i == 0 ? 0 : bonus / 2) && i < kMostDoublings; ++i, bonus *= 2)
     NS_RETURN_IF_ERROR(attempt(bonus));
   for (int i = 0; beyond > 0 && i < kBisections; ++i)
-    NS_RETURN_IF_ERROR(attempt(within == 0 ? beyond / 2 : std::sqrt(within * beyond)));
+    NS_RETURN_IF_ERROR(attempt(within == 0 ? beyond / 2 : Readable(std::sqrt(within * beyond))));
   if (within == 0) {
     report->notes.push_back(
         absl::StrCat("no cache bonus keeps the loss within ", 100 * options_.max_loss,
@@ -122,7 +130,7 @@ absl::Status Studying::Sweep(absl::Span<const evaluate::Window> held_out, const 
   const double unit = weights.cache_bonus > 0 ? weights.cache_bonus : First(0.05, 0.5);
   for (const double step : kBonusSteps) {
     RouterOptions options = router_;
-    const double bonus = options.game.weights.cache_bonus = step * unit;
+    const double bonus = options.game.weights.cache_bonus = Readable(step * unit);
     if (bonus == weights.cache_bonus) {
       bonuses.points.push_back(PointOf(game, own, bonus));
       bonuses.points.back().chosen = true;

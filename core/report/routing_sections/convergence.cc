@@ -41,7 +41,7 @@ std::string ConvergenceHtml(const RoutingReport& report) {
   std::vector<double> moved = c.moved;
   for (double& share : moved) share *= 100;
   std::vector<LineChart> charts;
-  Add({.id = "potential", .title = "The potential, round by round", .y_name = "potential, logits a token"}, c.potential,
+  Add({.id = "potential", .title = "The potential, round by round", .y_name = "potential a token"}, c.potential,
       0, rounds, &charts);
   Add({.id = "moved",
        .title = "Tokens that moved, round by round",

@@ -37,7 +37,9 @@ std::string SettingsHtml(const RoutingReport& report) {
   const auto add = [&](std::string_view name, std::string value, std::string_view meaning) {
     table.Add({Cat(name, "<span class=\"second\">", meaning, "</span>"), std::move(value)});
   };
-  add("similarity", Word(s.similarity), "what an expert is worth to a token, before the rest of this table");
+  add("similarity", Word(s.similarity),
+      s.similarity == "logit" ? "the router’s own logit of an expert"
+                              : "what an expert is worth to a token: the square of the weight the layer gives it");
   add("alpha", Weight(s.alpha), "price of an expert that has its even share of the tokens");
   add("separation", Weight(s.separation), Cat("further price of each even share above ", Given(s.threshold)));
   add("alignment", Weight(s.alignment), "worth of an expert that a token’s 7 neighbours chose");
@@ -49,7 +51,7 @@ std::string SettingsHtml(const RoutingReport& report) {
   add("cache", Cache(s), "of all layers together, each a share by the bytes of its experts");
   add("cache policy", Word(s.policy), "which expert leaves when another needs its room");
   return Section("settings", "Settings of the game",
-                 Cat("<p>Prices and worths are in logits, as the router’s own scores are.</p>\n", table.ToHtml()));
+                 Cat("<p>Prices and worths are in the unit of the similarity.</p>\n", table.ToHtml()));
 }
 
 }  // namespace nashswarm::report

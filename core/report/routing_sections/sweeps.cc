@@ -139,7 +139,7 @@ std::string SweepTable(const RoutingSweep& sweep) {
 }
 
 std::string Caption(const RoutingSweep& sweep) {
-  const std::string numbers = Cat("Numbers beside marks: ", Escape(sweep.parameter), ", in logits.");
+  const std::string numbers = Cat("Numbers beside marks: ", Escape(sweep.parameter), ".");
   if (sweep.text == kHeldOutText) return numbers;
   if (sweep.text.empty()) return numbers + " Not measured on the held-out text.";
   return Cat(numbers, " Measured on the ", Escape(sweep.text),

@@ -31,8 +31,8 @@ constexpr Term kTerms[] = {
     {"cohesion", "mean cosine of a chosen expert’s centre and the mean centre of the token’s group; −1 to 1",
      &RoutingTerms::cohesion, &RoutingLambdas::cohesion, true},
     {"nash",
-     "what a token would gain by its best response, mean over the tokens, in logits; from 0, which is a Nash "
-     "equilibrium",
+     "what a token would gain by its best response, mean over the tokens, in the unit of the similarity; "
+     "from 0, which is a Nash equilibrium",
      &RoutingTerms::nash, &RoutingLambdas::nash, false},
 };
 
