@@ -1,7 +1,6 @@
 #include "core/route/layer_router.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/base/status.h"
 #include "core/forward/expert_pass.h"
@@ -11,14 +10,6 @@ namespace {
 
 using expert_cache::AccessResult;
 using expert_cache::ExpertCache;
-
-double Variation(absl::Span<const uint32_t> loads) {
-  double sum = 0, squares = 0;
-  for (const uint32_t load : loads) sum += load;
-  const double mean = sum / static_cast<double>(loads.size());
-  for (const uint32_t load : loads) squares += (load - mean) * (load - mean);
-  return mean == 0 ? 0 : std::sqrt(squares / static_cast<double>(loads.size())) / mean;
-}
 
 // What is in the cache, by expert.
 void Note(const ExpertCache& cache, size_t experts, uint8_t* cached) {
@@ -77,7 +68,7 @@ absl::Status LayerRouter::RouteBatch(const float* logits, uint64_t tokens, uint1
   }
   std::vector<uint32_t> loads(shape_.experts);
   for (uint64_t i = 0; i < tokens * shape_.used; ++i) ++loads[chosen[i]];
-  counts_.load_variation += static_cast<double>(tokens) * Variation(loads);
+  counts_.load_variation += static_cast<double>(tokens) * routing::LoadVariation(loads);
   const std::vector<uint8_t> cached = PlayCache(tokens, chosen);
   if (!options_.details) return absl::OkStatus();
   batch.cached = cached;

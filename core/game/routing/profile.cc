@@ -265,13 +265,6 @@ int64_t Profile::Agreements() const {
   return twice / 2;
 }
 
-double Profile::LoadVariation() const {
-  const double mean = static_cast<double>(game_.tokens() * game_.top_k()) / static_cast<double>(game_.experts());
-  double squares = 0;
-  for (const uint32_t load : loads_) squares += (load - mean) * (load - mean);
-  return std::sqrt(squares / static_cast<double>(game_.experts())) / mean;
-}
-
 std::vector<uint16_t> Profile::Chosen() const {
   std::vector<uint16_t> chosen;
   chosen.reserve(game_.tokens() * game_.top_k());

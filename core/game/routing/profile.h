@@ -59,7 +59,6 @@ class Profile {
   double Potential() const;
   double CosineSum() const { return cosine_sum_; }  // over all tokens and their experts; 0 without centres
   const std::vector<uint32_t>& loads() const { return loads_; }
-  double LoadVariation() const;
   std::vector<uint16_t> Chosen() const;  // [tokens x top_k], by falling similarity
   // Over all pairs of neighbours, how many experts both chose; 0 when the game has no neighbours.
   int64_t Agreements() const;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <numeric>
 
 #include "core/base/status.h"
 #include "core/game/routing/forecast.h"
@@ -57,6 +59,14 @@ void NoteRound(const Game& game, const Profile& profile, double potential, Resul
 
 }  // namespace
 
+double LoadVariation(absl::Span<const uint32_t> loads) {
+  const double experts = static_cast<double>(loads.size());
+  const double mean = std::accumulate(loads.begin(), loads.end(), 0.0) / experts;
+  double squares = 0;
+  for (const uint32_t load : loads) squares += (load - mean) * (load - mean);
+  return mean == 0 ? 0 : std::sqrt(squares / experts) / mean;
+}
+
 absl::StatusOr<Result> Route(const Batch& batch, const Options& options) {
   NS_ASSIGN_OR_RETURN(const Game game, Game::Make(batch, options));
   Profile profile(game);
@@ -77,7 +87,7 @@ absl::StatusOr<Result> Route(const Batch& batch, const Options& options) {
   result.nash = result.max_gain <= static_cast<double>(game.top_k()) * game.least_gain();
   result.chosen = profile.Chosen();
   result.loads = profile.loads();
-  result.load_variation = profile.LoadVariation();
+  result.load_variation = LoadVariation(profile.loads());
   return result;
 }
 
@@ -92,7 +102,7 @@ absl::StatusOr<Evaluation> Evaluate(const Batch& batch, const Options& options, 
   evaluation.mean_gain = gains.mean;
   evaluation.cohesion = MeanCosine(game, profile);
   evaluation.loads = profile.loads();
-  evaluation.load_variation = profile.LoadVariation();
+  evaluation.load_variation = LoadVariation(profile.loads());
   return evaluation;
 }
 

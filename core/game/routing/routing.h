@@ -88,6 +88,9 @@ struct Options {
   double least_gain = 1e-5;
 };
 
+// Standard deviation of the loads / their mean; 0 of loads that are all 0.
+double LoadVariation(absl::Span<const uint32_t> loads);
+
 struct Result {
   std::vector<uint16_t> chosen;   // [tokens x top_k], by falling similarity, of equal ones the lower index first
   int rounds = 0;                 // the last, in which no token moved, counts
@@ -95,7 +98,7 @@ struct Result {
   std::vector<double> potential;  // before the first round and after each
   std::vector<double> cohesion;   // likewise: mean cosine of a chosen expert's centre and its group's, or empty
   std::vector<uint32_t> loads;    // [experts]: tokens that chose it
-  double load_variation = 0;      // standard deviation of the loads / their mean
+  double load_variation = 0;      // LoadVariation(loads)
   double max_gain = 0;            // what the token that gains most by changing its set alone would gain
   bool ended = false;             // no token moved in the last round
   bool nash = false;              // max_gain <= top_k * least_gain: no exchange of one expert is worth least_gain
