@@ -107,10 +107,12 @@ absl::Status Studying::ChooseBonus(absl::Span<const evaluate::Window> tuning, co
   };
   NS_RETURN_IF_ERROR(attempt(0));
   double bonus = First(0.02, 0.2);
-  for (int i = 0; beyond == 0 && within == (i == 0 ? 0 : bonus / 2) && i < kMostDoublings; ++i, bonus *= 2)
+  for (int i = 0; beyond == 0 && i < kMostDoublings; ++i, bonus *= 2) {
     NS_RETURN_IF_ERROR(attempt(bonus));
-  for (int i = 0; beyond > 0 && i < kBisections; ++i)
+  }
+  for (int i = 0; beyond > 0 && i < kBisections; ++i) {
     NS_RETURN_IF_ERROR(attempt(within == 0 ? beyond / 2 : Readable(std::sqrt(within * beyond))));
+  }
   if (within == 0) {
     report->notes.push_back(
         absl::StrCat("no cache bonus keeps the loss within ", 100 * options_.max_loss,
@@ -207,6 +209,13 @@ absl::StatusOr<Findings> Study(const RoutedModel& model, absl::Span<const evalua
   NS_ASSIGN_OR_RETURN(const RoutedRun game, study.Run(held_out, study.With(Chooser::kGame, true), "the game"));
   report.scored = own.score.tokens;
   report.routers = {RowOf("model", own, own, options.lambdas), RowOf("game", game, own, options.lambdas)};
+  if (!options.bonus && report.routers[1].nll_change > options.max_loss) {
+    report.notes.push_back(
+        absl::StrFormat("on the held-out text the loss rises by %.2f %%, more than the %g %% that the bonus was chosen "
+                        "for: a longer text "
+                        "tunes better, and a lower --alpha or --cache-bonus costs less",
+                        100 * report.routers[1].nll_change, 100 * options.max_loss));
+  }
   report.convergence = ConvergenceOf(game);
   findings.own_trace = model.TraceOf(own);
   const expert_cache::Trace game_trace = model.TraceOf(game);

@@ -34,8 +34,7 @@ report::RoutingTerms TermsOf(const RoutedRun& run, const routing::LossLambdas& l
           lambdas.Total(run.score.mean_nll, mean)};
 }
 
-// Mean over batches of all layers, by round; `after` is what a batch that ended counts from then on: its last value, or
-// 0.
+// Mean over batches of all layers, by round; `after`: what a batch that ended counts from then on, its last value or 0.
 enum class After { kLast, kZero };
 std::vector<double> MeanByRound(const RoutedRun& run, const std::vector<std::vector<double>> LayerCounts::*series,
                                 After after) {

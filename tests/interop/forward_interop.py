@@ -144,7 +144,7 @@ def check_tiny(bin_dir):
 
 
 def check_real(bin_dir, root):
-    for name in ("gpt2-wiki-6m", "stories260K/hf", "tinystories-656k-llama"):
+    for name in ("gpt2-wiki-6m", "stories260K/hf", "tinystories-656k-llama", "moe-wiki-8m"):
         path = os.path.join(root, SHARED, name)
         if not os.path.isdir(path):
             skipped.append(name)

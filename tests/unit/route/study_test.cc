@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "core/base/status.h"
@@ -146,10 +147,31 @@ TEST(StudyTest, ABoundOfNothingLeavesTheGameWithoutABonusAndSaysSo) {
   if (std::none_of(sweep.points.begin(), sweep.points.end(),
                    [](const auto& p) { return p.value > 0 && p.nll_change <= 0; })) {
     EXPECT_EQ(findings->report.settings.cache_bonus, 0);
-    ASSERT_EQ(findings->report.notes.size(), 1u);
-    EXPECT_NE(findings->report.notes[0].find("--max-loss"), std::string::npos);
+    ASSERT_FALSE(findings->report.notes.empty());
+    EXPECT_EQ(findings->report.notes[0].find("no cache bonus keeps the loss within 0 %"), 0u);
   } else {
-    EXPECT_TRUE(findings->report.notes.empty());
+    for (const std::string& note : findings->report.notes) EXPECT_NE(note.find("no cache bonus"), 0u);
+  }
+}
+
+// What is promised on one text need not hold on another: the report tells. A bound that asks the loss to fall by half
+// is kept on none; one that lets it rise by half on any.
+TEST(StudyTest, ALossBeyondTheBoundIsTold) {
+  const Tiny tiny;
+  for (const double max_loss : {-0.5, 0.5}) {
+    for (const std::optional<double> bonus : {std::optional<double>(), std::optional<double>(0.1)}) {
+      StudyOptions options = Options();
+      options.max_loss = max_loss;
+      options.bonus = bonus;  // asked for: no bound was promised
+      const auto findings = Study(tiny.routed, TinyModel::Windows(8, 32), options, Quiet);
+      ASSERT_TRUE(findings.ok()) << findings.status();
+      ASSERT_LT(std::abs(findings->report.routers[1].nll_change), 0.5);
+      const std::vector<std::string>& notes = findings->report.notes;
+      const auto told = std::count_if(notes.begin(), notes.end(), [](const std::string& note) {
+        return note.find("on the held-out text the loss rises by") == 0;
+      });
+      EXPECT_EQ(told, !bonus && max_loss < 0 ? 1 : 0) << max_loss << " " << bonus.has_value();
+    }
   }
 }
 
