@@ -23,7 +23,7 @@ LABEL org.opencontainers.image.title="nashswarm" \
 RUN apt-get update -qq && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates libcivetweb1 libcurl4 \
       libfmt9 libgrpc++1.51 libhwy1 libisal2 libopenblas0-pthread libpcre2-8-0 libpq5 libprometheus-cpp-core1.0 libprotobuf32 \
-      libpugixml1v5 libre2-9 libsentencepiece0 libspdlog1.10 libsqlite3-0 libssl3 libutf8proc2 >/dev/null && \
+      libpugixml1v5 libre2-9 libsentencepiece0 libspdlog1.10 libsqlite3-0 libssl3 libutf8proc2 libyaml-cpp0.7 >/dev/null && \
     rm -rf /var/lib/apt/lists/* && \
     groupadd --gid 10001 nashswarm && \
     useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/nashswarm --shell /usr/sbin/nologin nashswarm && \

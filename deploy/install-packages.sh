@@ -15,7 +15,7 @@ case "${1:-}" in
       libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev
       prometheus-cpp-dev libcivetweb-dev zlib1g-dev libsqlite3-dev libpq-dev libssl-dev libcurl4-openssl-dev libpugixml-dev
       nlohmann-json3-dev libcli11-dev libspdlog-dev libre2-dev libisal-dev libsentencepiece-dev libutf8proc-dev
-      libpcre2-dev libopenblas-dev libhwy-dev)
+      libpcre2-dev libyaml-cpp-dev libopenblas-dev libhwy-dev)
     [[ $1 == programs ]] || packages+=(git libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev python3 curl)
     ;;
   stores)

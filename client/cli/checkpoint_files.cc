@@ -18,6 +18,8 @@ constexpr std::array<const char*, 5> kWantedEndings = {".safetensors", ".json", 
 constexpr std::array<const char*, 6> kPickleEndings = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"};
 // Named for what a message may list; longer lists help nobody.
 constexpr size_t kMaxNamesShown = 5;
+// The one folder of a checkpoint whose files are sent: chat templates by other names than "default".
+constexpr char kTemplates[] = "additional_chat_templates";
 
 bool EndsWith(const std::string& text, const std::string& ending) {
   return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
@@ -67,15 +69,18 @@ absl::Status CheckLink(const std::string& directory, const fs::directory_entry& 
                    "if the file belongs to the model, put a copy in the link's place; otherwise remove the link");
 }
 
-absl::StatusOr<std::vector<LocalFile>> Scan(const std::string& directory, std::vector<std::string>* skipped,
-                                            bool* has_pickle) {
+// Appends the files of `folder` to be sent under names that begin with `prefix`, of a directory that is sent.
+absl::Status Scan(const std::string& directory, const fs::path& folder, const std::string& prefix,
+                  std::vector<LocalFile>* files, std::vector<std::string>* skipped, bool* has_pickle) {
   std::error_code error;
-  std::vector<LocalFile> files;
-  fs::directory_iterator entries(directory, error);
-  if (error) return ErrnoError(error.value(), directory);
+  fs::directory_iterator entries(folder, error);
+  if (error) return ErrnoError(error.value(), folder.string());
   for (const fs::directory_entry& entry : entries) {
-    const std::string name = entry.path().filename().string();
+    const std::string name = prefix + entry.path().filename().string();
     std::error_code unreadable;
+    if (prefix.empty() && name == kTemplates && entry.is_directory(unreadable)) {
+      NS_RETURN_IF_ERROR(Scan(directory, entry.path(), name + "/", files, skipped, has_pickle));
+    }
     if (name.empty() || name.front() == '.' || !entry.is_regular_file(unreadable)) continue;
     const FileKind kind = ClassifyFile(name);
     if (kind != FileKind::kWanted) {
@@ -86,12 +91,30 @@ absl::StatusOr<std::vector<LocalFile>> Scan(const std::string& directory, std::v
     // Weights are often kept on another disk, and nothing but weights is accepted as such.
     if (!IsSafetensors(name)) NS_RETURN_IF_ERROR(CheckLink(directory, entry));
     NS_ASSIGN_OR_RETURN(const int64_t size, FileSize(entry.path().string()));
-    files.push_back({name, entry.path().string(), size});
+    files->push_back({name, entry.path().string(), size});
   }
-  return files;
+  return absl::OkStatus();
 }
 
 }  // namespace
+
+bool IsPlaceOfCheckpoint(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos || path.substr(0, slash) == kTemplates;
+}
+
+std::string NameOfCheckpoint(const std::string& directory) {
+  std::error_code error;
+  const fs::path whole = fs::weakly_canonical(fs::absolute(directory, error), error);
+  const fs::path path = whole.has_filename() ? whole : whole.parent_path();
+  // models--ORG--NAME/snapshots/COMMIT
+  const std::string cached = path.parent_path().parent_path().filename().string();
+  constexpr char kPrefix[] = "models--";
+  if (path.parent_path().filename() != "snapshots" || !StartsWith(cached, kPrefix)) return path.filename().string();
+  std::string name = cached.substr(sizeof(kPrefix) - 1);
+  const size_t split = name.find("--");
+  return split == std::string::npos ? name : name.replace(split, 2, "/");
+}
 
 bool IsSafetensors(const std::string& name) { return EndsWith(Lower(name), ".safetensors"); }
 
@@ -130,7 +153,8 @@ absl::StatusOr<std::vector<LocalFile>> SelectFiles(const std::string& directory)
   }
   std::vector<std::string> skipped;
   bool has_pickle = false;
-  NS_ASSIGN_OR_RETURN(std::vector<LocalFile> files, Scan(directory, &skipped, &has_pickle));
+  std::vector<LocalFile> files;
+  NS_RETURN_IF_ERROR(Scan(directory, directory, "", &files, &skipped, &has_pickle));
   std::vector<std::string> names;
   for (const LocalFile& file : files) names.push_back(file.name);
   names = WithoutSecondCopy(std::move(names));

@@ -29,6 +29,12 @@ std::vector<std::string> WithoutSecondCopy(std::vector<std::string> names);
 // elsewhere. An error that says what is missing when there are no safetensors weights or no config.json.
 absl::StatusOr<std::vector<LocalFile>> SelectFiles(const std::string& directory);
 
+// Whether a path relative to a checkpoint is one of those whose files are looked at: no folder, or the one of chat templates.
+bool IsPlaceOfCheckpoint(const std::string& path);
+
+// What people call the model in `directory`: ORG/NAME of a directory in the hub's cache, else the directory's own name.
+std::string NameOfCheckpoint(const std::string& directory);
+
 }  // namespace nashswarm::cli
 
 #endif  // NASHSWARM_CLIENT_CLI_CHECKPOINT_FILES_H_

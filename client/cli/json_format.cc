@@ -80,6 +80,8 @@ json ToJson(const v1::CompressionSpec& spec) {
                  {"threads", spec.threads()},
                  {"seed", spec.seed()},
                  {"zero_non_finite", spec.zero_non_finite()},
+                 {"model_name", spec.model_name()},
+                 {"allow_tokenizer_mismatch", spec.allow_tokenizer_mismatch()},
                  {"expert_order", spec.expert_order() == v1::CompressionSpec::TOGETHER ? "together" : "original"},
                  {"rules", json::array()}};
   if (spec.has_bits_per_weight()) object["bits_per_weight"] = spec.bits_per_weight();

@@ -212,6 +212,10 @@ void AddTargetFlags(CLI::App* command, TargetFlags* flags) {
       ->check(CLI::NonNegativeNumber);
   command->add_option("--seed", flags->seed, "Seed of row sampling")->type_name("N");
   command->add_flag("--zero-non-finite", flags->zero_non_finite, "Turn NaN and infinite weights into 0, not an error");
+  command->add_option("--name", flags->model_name, "What artifact and report call the model; else the hub's or its directory's name")
+      ->type_name("NAME");
+  command->add_flag("--allow-tokenizer-mismatch", flags->allow_tokenizer_mismatch,
+                    "Write a GGUF even where llama.cpp cuts texts otherwise than the model's tokenizer");
   command
       ->add_option("--expert-order", flags->expert_order,
                    "Experts of a mixture in the file: original, or together: those that tokens use together lie together. "
@@ -232,6 +236,8 @@ absl::StatusOr<v1::CompressionSpec> BuildSpec(const TargetFlags& flags) {
   spec.set_threads(flags.threads);
   spec.set_seed(flags.seed);
   spec.set_zero_non_finite(flags.zero_non_finite);
+  spec.set_model_name(flags.model_name);
+  spec.set_allow_tokenizer_mismatch(flags.allow_tokenizer_mismatch);
   for (const std::string& rule : flags.rules) NS_RETURN_IF_ERROR(AddRule(rule, &spec));
   return spec;
 }

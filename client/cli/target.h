@@ -36,6 +36,8 @@ struct TargetFlags {
   int threads = 0;
   uint64_t seed = 0;
   bool zero_non_finite = false;
+  std::string model_name;          // empty: what the model goes by
+  bool allow_tokenizer_mismatch = false;
   std::string expert_order = "original";
 };
 

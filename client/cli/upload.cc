@@ -17,6 +17,8 @@
 namespace nashswarm::cli {
 namespace {
 
+constexpr size_t kMaxLabelBytes = 200;  // of a model's name; the server takes no more
+
 // Large enough for full loopback speed; a server with a smaller limit says so.
 constexpr int64_t kChunkBytes = 1 << 20;
 // A stream whose Write has not returned for so long is dead: the other side stopped taking bytes.
@@ -309,7 +311,10 @@ std::string RequestIdOf(const PushRequest& request, const std::vector<v1::FileEn
 }
 
 absl::StatusOr<PushResult> Push(const Session& session, const PushRequest& request) {
-  return Pusher(session, request).Run();
+  PushRequest named = request;
+  // Artifacts made of it are called so, unless the user or the model itself says otherwise.
+  if (request.data_file.empty()) named.labels.emplace("name", NameOfCheckpoint(request.directory).substr(0, kMaxLabelBytes));
+  return Pusher(session, named).Run();
 }
 
 }  // namespace nashswarm::cli

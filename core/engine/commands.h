@@ -26,6 +26,7 @@ struct UnpackFlags {
   std::string format = "dense";             // or "gguf", of an nsq artifact
   std::string dtype = "f32";                // of dense: f32, f16 or bf16
   int threads = 0;
+  bool allow_tokenizer_mismatch = false;    // of gguf: llama.cpp may cut texts otherwise than the model's tokenizer
   bool force = false;                       // overwrite weights that are there
 };
 // Decodes an nsq artifact into `out` as a checkpoint (model.safetensors, config.json, tokenizer) or as model.gguf (`out` itself,

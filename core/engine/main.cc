@@ -70,6 +70,8 @@ int main(int argc, char** argv) {
   unpack->add_option("--dtype", unpack_flags.dtype, "Of dense: f32, f16 or bf16")->check(CLI::IsMember({"f32", "f16", "bf16"}));
   unpack->add_option("--threads", unpack_flags.threads, "Threads; 0 is every core. Never changes the bytes")
       ->check(CLI::NonNegativeNumber);
+  unpack->add_flag("--allow-tokenizer-mismatch", unpack_flags.allow_tokenizer_mismatch,
+                   "Of gguf: write it even where llama.cpp cuts texts otherwise than the model's tokenizer");
   unpack->add_flag("--force", unpack_flags.force, "Overwrite weights that are there");
   unpack->add_flag("--json", json, "Print JSON");
   std::string tokens;

@@ -40,8 +40,10 @@ absl::StatusOr<Unpacked> ToGguf(const UnpackFlags& flags, const std::string& fil
   NS_RETURN_IF_ERROR(artifact::Unpack(open, checkpoint::DType::kF32, dense.path(), flags.threads,
                                       [&](uint64_t done, uint64_t total) { line->Show("unpacking", done, total); }));
   NS_RETURN_IF_ERROR(MakeDirectories(DirName(file)));
+  const Json source = open.manifest.has_value() && open.manifest->contains("source") ? (*open.manifest)["source"] : Json();
+  const pipeline::HeadOptions options{JsonString(source, "name"), flags.allow_tokenizer_mismatch};
   NS_ASSIGN_OR_RETURN(const pipeline::WrittenGguf written,
-                      pipeline::WriteGgufOf(dense.path(), file, flags.threads, orders,
+                      pipeline::WriteGgufOf(dense.path(), file, flags.threads, options, orders,
                                             [&](uint64_t done, uint64_t total) { line->Show("writing", done, total); }));
   Unpacked out{file, written.warnings};
   std::map<std::string, int> formats;

@@ -5,6 +5,7 @@
 #include "core/base/status.h"
 #include "core/coding/crc32.h"
 #include "core/pipeline/expert_layout.h"
+#include "core/pipeline/gguf_head.h"
 #include "core/pipeline/nsq_stages.h"
 #include "core/pipeline/objectives.h"
 #include "core/pipeline/search_state.h"
@@ -154,11 +155,11 @@ absl::StatusOr<Assembled> AssembleWeights(const Task& task, const Prepared& prep
     NS_ASSIGN_OR_RETURN(const std::vector<artifact::NsqTensor> index, NsqIndex(prepared, open, encoded, layout));
     NS_ASSIGN_OR_RETURN(assembled.file, artifact::WriteNsq(path, index, pieces, progress));
   } else {
-    std::vector<std::string> ignored;  // PREPARE has told them
-    NS_ASSIGN_OR_RETURN(auto metadata, ArtifactMetadata(open, &ignored));
-    artifact::AppendExpertOrders(orders, &metadata);
+    NS_ASSIGN_OR_RETURN(GgufHead head, MakeGgufHead(open, HeadOptionsOf(task.spec)));  // PREPARE has told its warnings
+    artifact::AppendExpertOrders(orders, &head.metadata);
     const std::vector<checkpoint::GgufTensor> tensors = GgufTensors(prepared, assembled.tensors);
-    NS_ASSIGN_OR_RETURN(assembled.file, artifact::WriteGguf(path, metadata, tensors, pieces, progress));
+    SetFileType(tensors, &head.metadata);
+    NS_ASSIGN_OR_RETURN(assembled.file, artifact::WriteGguf(path, head.metadata, tensors, pieces, progress));
   }
   const uint64_t planned = plan.at("file_bytes"), bytes = assembled.file.bytes;
   if (nsq ? bytes > planned : bytes != planned) {

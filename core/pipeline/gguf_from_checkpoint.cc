@@ -190,21 +190,24 @@ class Writer {
 }  // namespace
 
 absl::StatusOr<WrittenGguf> WriteGgufOf(const std::string& checkpoint_dir, const std::string& path, int threads,
-                                        const artifact::ExpertOrders& orders,
+                                        const HeadOptions& options, const artifact::ExpertOrders& orders,
                                         const std::function<void(uint64_t done, uint64_t total)>& progress) {
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(checkpoint_dir));
-  std::vector<std::string> warnings;
-  NS_ASSIGN_OR_RETURN(auto metadata, ArtifactMetadata(open, &warnings));
-  artifact::AppendExpertOrders(orders, &metadata);
+  NS_ASSIGN_OR_RETURN(GgufHead head, MakeGgufHead(open, options));
+  checkpoint::GgufFile with_head;
+  with_head.metadata = head.metadata;
+  NS_RETURN_IF_ERROR(CheckTokenizer(head, with_head, options, "", &head.warnings));
+  artifact::AppendExpertOrders(orders, &head.metadata);
   Writer writer(open, threads, progress);
   NS_RETURN_IF_ERROR(writer.ChooseFormats());
   const std::string parent = DirName(path);
   NS_ASSIGN_OR_RETURN(const TemporaryDirectory scratch, TemporaryDirectory::Create(parent.empty() ? "." : parent));
+  SetFileType(writer.Entries(), &head.metadata);
   const std::string data = JoinPath(scratch.path(), "tensors");
   NS_RETURN_IF_ERROR(writer.WriteData(data));
-  NS_ASSIGN_OR_RETURN(const artifact::WrittenFile file, artifact::WriteGguf(path, metadata, writer.Entries(), {data}, [](uint64_t) {}));
+  NS_ASSIGN_OR_RETURN(const artifact::WrittenFile file, artifact::WriteGguf(path, head.metadata, writer.Entries(), {data}, [](uint64_t) {}));
   writer.written().bytes = file.bytes;
-  writer.written().warnings = std::move(warnings);
+  writer.written().warnings = std::move(head.warnings);
   return std::move(writer.written());
 }
 

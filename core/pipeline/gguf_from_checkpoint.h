@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/artifact/expert_order.h"
+#include "core/pipeline/gguf_head.h"
 #include "core/quant/format.h"
 
 namespace nashswarm::pipeline {
@@ -34,10 +35,10 @@ struct WrittenGguf {
 // A matrix is Q8_0 where its rows divide by 32 and it loses at most kNegligibleError; else F16; where that would overflow or
 // lose more, BF16 of a BF16 checkpoint and F32 of any other. The same bytes at any number of threads (0: every core). `orders`:
 // that the checkpoint's experts lie in already, for the metadata; empty without. `progress` hears weights, read twice; one call
-// at a time. Errors: those of OpenAndMap and ArtifactMetadata, INVALID_ARGUMENT / NON_FINITE_WEIGHTS, and those of writing. Needs
+// at a time. Errors: those of OpenAndMap and MakeGgufHead and CheckTokenizer, INVALID_ARGUMENT / NON_FINITE_WEIGHTS, and those of writing. Needs
 // as much room again beside `path` while it runs.
 absl::StatusOr<WrittenGguf> WriteGgufOf(const std::string& checkpoint_dir, const std::string& path, int threads,
-                                        const artifact::ExpertOrders& orders,
+                                        const HeadOptions& options, const artifact::ExpertOrders& orders,
                                         const std::function<void(uint64_t done, uint64_t total)>& progress);
 
 }  // namespace nashswarm::pipeline

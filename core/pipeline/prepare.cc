@@ -9,6 +9,7 @@
 #include "core/base/status.h"
 #include "core/base/tensor_pattern.h"
 #include "core/pipeline/expert_layout.h"
+#include "core/pipeline/gguf_head.h"
 #include "core/pipeline/needs.h"
 #include "core/pipeline/nsq_stages.h"
 #include "core/pipeline/prepared.h"
@@ -170,7 +171,14 @@ absl::Status CheckStacks(const Prepared& prepared) {
 
 // Tensors, and what the file takes beside them.
 absl::Status PrepareGguf(const Task& task, const OpenModel& open, Prepared* prepared) {
-  NS_ASSIGN_OR_RETURN(auto metadata, ArtifactMetadata(open, &prepared->warnings));
+  const HeadOptions options = HeadOptionsOf(task.spec);
+  NS_ASSIGN_OR_RETURN(GgufHead head, MakeGgufHead(open, options));
+  prepared->warnings.insert(prepared->warnings.end(), head.warnings.begin(), head.warnings.end());
+  // Before the work begins; PUBLISH looks at the file itself.
+  checkpoint::GgufFile written;
+  written.metadata = head.metadata;
+  NS_RETURN_IF_ERROR(CheckTokenizer(head, written, options, task.sample_path(), &prepared->warnings));
+  std::vector<checkpoint::GgufMetadata>& metadata = head.metadata;
   // Which order it is to be shows later; what it takes shows now.
   if (ReordersExperts(task.spec, open.model)) artifact::AppendExpertOrders(OriginalOrders(open.model), &metadata);
   for (const model::MappedTensor& tensor : open.model.tensors) {
@@ -200,8 +208,11 @@ absl::Status PrepareNsq(const Task& task, const OpenModel& open, Prepared* prepa
 
 absl::StatusOr<Json> Validate(const Task& task) {
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
-  std::vector<std::string> warnings;
-  NS_RETURN_IF_ERROR(ArtifactMetadata(open, &warnings).status());
+  NS_ASSIGN_OR_RETURN(const tokenizer::Directory directory, tokenizer::OpenDirectory(task.model_dir, open.checkpoint->config()));
+  NS_ASSIGN_OR_RETURN(const tokenizer::Description description, tokenizer::DescribeTokenizer(directory));
+  // Whether a GGUF can hold it shows when one is asked for.
+  const auto vocabulary = tokenizer::MakeVocabulary(description, directory, open.model.embedding_rows, {.allow_mismatch = true});
+  NS_RETURN_IF_ERROR(vocabulary.status());
   return Json{{"architecture", open.model.architecture},
               {"parameters", open.model.parameters},
               {"tensors", open.model.tensors.size()},
@@ -212,6 +223,7 @@ absl::StatusOr<Json> Prepare(const Task& task) {
   NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
   Prepared prepared;
   prepared.format = task.spec.format;
+  prepared.model_name = CardOf(open, HeadOptionsOf(task.spec)).name.name;
   prepared.architecture = open.model.architecture;
   prepared.parameters = open.model.parameters;
   prepared.source_weight_bytes = open.checkpoint->weight_bytes();
@@ -233,6 +245,11 @@ absl::StatusOr<Json> Prepare(const Task& task) {
               {"tensors", prepared.tensors.size()},
               {"weights", weights},
               {"needs", NeedsOf(open, prepared, task)}};
+}
+
+std::string Task::sample_path() const {
+  if (spec.evaluation_text) return evaluation_path;
+  return spec.calibration == Spec::Calibration::kText ? calibration_path : "";
 }
 
 absl::StatusOr<Json> RunStage(const std::string& stage, const Task& task) {

@@ -1,20 +1,13 @@
 #include "core/pipeline/prepared.h"
 
-#include "absl/strings/str_format.h"
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
-#include "core/model/vocabulary.h"
 
 namespace nashswarm::pipeline {
 namespace {
 
 constexpr char kFile[] = "prepared.json";
-
-std::string SizeLabel(uint64_t parameters) {
-  return parameters < 1'000'000'000 ? absl::StrFormat("%.1fM", parameters / 1e6)
-                                    : absl::StrFormat("%.1fB", parameters / 1e9);
-}
 
 }  // namespace
 
@@ -23,27 +16,6 @@ absl::StatusOr<OpenModel> OpenAndMap(const std::string& directory) {
   NS_ASSIGN_OR_RETURN(open.checkpoint, checkpoint::Checkpoint::Open(directory));
   NS_ASSIGN_OR_RETURN(open.model, model::MapModel(*open.checkpoint));
   return open;
-}
-
-absl::StatusOr<std::vector<checkpoint::GgufMetadata>> ArtifactMetadata(const OpenModel& open,
-                                                                       std::vector<std::string>* warnings) {
-  using checkpoint::GgufValue;
-  NS_ASSIGN_OR_RETURN(const model::Vocabulary vocabulary,
-                      model::ReadVocabulary(open.checkpoint->directory(), open.checkpoint->config(),
-                                            open.model.embedding_rows));
-  warnings->insert(warnings->end(), vocabulary.warnings.begin(), vocabulary.warnings.end());
-  // Nothing here may differ between two runs on the same checkpoint: no times, no paths, no ids.
-  std::string name = BaseName(JsonString(open.checkpoint->config(), "_name_or_path"));
-  if (name.empty()) name = absl::StrCat(open.model.architecture, " ", SizeLabel(open.model.parameters));
-  std::vector<checkpoint::GgufMetadata> metadata = {
-      {"general.architecture", GgufValue::String(open.model.architecture)},
-      {"general.name", GgufValue::String(name)},
-      {"general.quantized_by", GgufValue::String("nashswarm " NASHSWARM_VERSION)},
-      {"general.quantization_version", GgufValue::U32(2)},  // of the block formats' layout
-  };
-  metadata.insert(metadata.end(), open.model.hyperparameters.begin(), open.model.hyperparameters.end());
-  model::AppendMetadata(vocabulary, &metadata);
-  return metadata;
 }
 
 uint64_t PreparedTensor::AlignedBytes(quant::Format format) const {
@@ -63,6 +35,7 @@ Json ToJson(const Prepared& prepared) {
                        {"stack_size", tensor.stack_size}});
   }
   return {{"format", prepared.format},
+          {"model_name", prepared.model_name},
           {"architecture", prepared.architecture},
           {"parameters", prepared.parameters},
           {"source_weight_bytes", prepared.source_weight_bytes},
@@ -77,6 +50,7 @@ absl::StatusOr<Prepared> ReadPrepared(const std::string& in_dir) {
   NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, kFile));
   Prepared prepared;
   prepared.format = json.at("format");
+  prepared.model_name = json.at("model_name");
   prepared.architecture = json.at("architecture");
   prepared.parameters = json.at("parameters");
   prepared.source_weight_bytes = json.at("source_weight_bytes");

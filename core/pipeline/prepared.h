@@ -49,6 +49,7 @@ struct Choice {
 
 struct Prepared {
   std::string format;                           // of the artifact: "gguf" or "nsq"
+  std::string model_name;                       // what people call the model: "SmolLM2-135M"
   std::string architecture;
   uint64_t parameters = 0;
   uint64_t source_weight_bytes = 0;
@@ -60,10 +61,6 @@ struct Prepared {
 
 Json ToJson(const Prepared& prepared);
 absl::StatusOr<Prepared> ReadPrepared(const std::string& in_dir);
-
-// The metadata of the artifact: hyperparameters and vocabulary.
-absl::StatusOr<std::vector<checkpoint::GgufMetadata>> ArtifactMetadata(const OpenModel& open,
-                                                                       std::vector<std::string>* warnings);
 
 }  // namespace nashswarm::pipeline
 

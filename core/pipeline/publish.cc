@@ -9,6 +9,7 @@
 #include "core/pipeline/build_report.h"
 #include "core/pipeline/evaluation.h"
 #include "core/pipeline/expert_layout.h"
+#include "core/pipeline/gguf_head.h"
 #include "core/pipeline/prepared.h"
 #include "core/pipeline/stages.h"
 #include "core/report/report.h"
@@ -56,6 +57,15 @@ double RelativeError(const Prepared& prepared, const std::vector<AssembledTensor
   return total.relative_error();
 }
 
+// The file itself, as any reader opens it. PREPARE has told what is foreseen.
+absl::Status CheckArtifactTokenizer(const Task& task, const OpenModel& open, const std::string& directory) {
+  if (task.spec.is_nsq()) return absl::OkStatus();  // carries the tokenizer's own files
+  NS_ASSIGN_OR_RETURN(const GgufHead head, MakeGgufHead(open, HeadOptionsOf(task.spec)));
+  NS_ASSIGN_OR_RETURN(const artifact::OpenGguf written, artifact::Open(directory));
+  std::vector<std::string> told;
+  return CheckTokenizer(head, written.gguf, HeadOptionsOf(task.spec), task.sample_path(), &told);
+}
+
 }  // namespace
 
 absl::StatusOr<Json> Publish(const Task& task) {
@@ -70,6 +80,7 @@ absl::StatusOr<Json> Publish(const Task& task) {
   NS_ASSIGN_OR_RETURN(const Assembled assembled,
                       AssembleWeights(task, prepared, open, plan, artifact_dir,
                                       [&](uint64_t bytes) { task.observer->Progress(bytes, planned, ""); }));
+  NS_RETURN_IF_ERROR(CheckArtifactTokenizer(task, open, artifact_dir));
   std::optional<Evaluation> evaluation;
   if (task.spec.evaluates()) {
     NS_ASSIGN_OR_RETURN(evaluation, ReadEvaluation(task.in_dir));
@@ -98,7 +109,7 @@ absl::StatusOr<Json> Publish(const Task& task) {
   OrderedJson manifest = {
       {"schema", artifact::kManifestSchema},
       {"engine", "nashswarm " NASHSWARM_VERSION},
-      {"source", {{"digest", task.source_digest}, {"weight_bytes", prepared.source_weight_bytes},
+      {"source", {{"name", prepared.model_name}, {"digest", task.source_digest}, {"weight_bytes", prepared.source_weight_bytes},
                   {"architecture", prepared.architecture}, {"parameters", prepared.parameters}}},
       {"artifact", {{"file", assembled.file_name}, {"bytes", assembled.file.bytes}, {"sha256", ToHex(assembled.file.sha256)}}},
       {"result", summary},

@@ -127,6 +127,8 @@ absl::StatusOr<Spec> ParseSpec(const Json& json) {
   if (json.contains("search")) NS_RETURN_IF_ERROR(ParseSearch(json["search"], &spec));
   spec.seed = static_cast<uint64_t>(JsonInt(json, "seed", 0));
   spec.zero_non_finite = JsonBool(json, "zero_non_finite", false);
+  spec.model_name = JsonString(json, "model_name");
+  spec.allow_tokenizer_mismatch = JsonBool(json, "allow_tokenizer_mismatch", false);
   if (json.contains("calibration")) NS_RETURN_IF_ERROR(ParseCalibration(json["calibration"], &spec));
   NS_RETURN_IF_ERROR(ParseExpertOrder(json, &spec));
   if (json.contains("evaluation")) NS_RETURN_IF_ERROR(ParseEvaluation(json["evaluation"], &spec));

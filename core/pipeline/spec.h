@@ -28,6 +28,8 @@ struct Spec {
   uint64_t seed = 0;
   std::vector<Rule> rules;     // first match wins
   bool zero_non_finite = false;
+  std::string model_name;      // "org/name" or "name"; empty: the model's own files say it
+  bool allow_tokenizer_mismatch = false;  // a GGUF may cut texts otherwise than the model's tokenizer
   // Of the experts of a layer in the artifact: the checkpoint's, or those that tokens use together beside one another.
   enum class ExpertOrder { kOriginal, kTogether };
   ExpertOrder expert_order = ExpertOrder::kOriginal;

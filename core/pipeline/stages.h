@@ -38,6 +38,8 @@ struct Task {
   Observer* observer = nullptr;  // not owned
   std::string calibration_path, evaluation_path;  // texts or an imatrix, as the spec says
   Json history = Json::array();  // of publish: results of the earlier stages' tasks, [{"stage", "shard", "result"}]
+  // The text that calibrates or is measured on, of which the tokenizer of the artifact is tried out; "": none.
+  std::string sample_path() const;
   nsq::Settings nsq_settings = {};  // of MEASURE and ENCODE; other than the default only to see what a part of nsq is worth
 };
 

@@ -10,17 +10,12 @@
 #include "core/tokenizer/added_tokens.h"
 #include "core/tokenizer/bpe.h"
 #include "core/tokenizer/decoder.h"
+#include "core/tokenizer/directory.h"
 #include "core/tokenizer/normalizer.h"
 #include "core/tokenizer/pre_tokenizer.h"
 #include "core/tokenizer/tokenizer.h"
 
 namespace nashswarm::tokenizer {
-
-// What a text begins and ends with.
-struct Ends {
-  int32_t bos = -1, eos = -1;
-  bool add_bos = false;
-};
 
 struct BpeParts {
   std::vector<AddedToken> added;

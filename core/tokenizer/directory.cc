@@ -33,6 +33,10 @@ void AddSpecial(const Json& json, const TokenIds& ids, std::vector<AddedToken>* 
   if (token.id >= 0) AddOnce(std::move(token), tokens);
 }
 
+bool LooksSpecial(const std::string& text) {
+  return (absl::StartsWith(text, "<|") && absl::EndsWith(text, "|>")) || (absl::StartsWith(text, "<｜") && absl::EndsWith(text, "｜>"));
+}
+
 absl::Status CheckId(std::string_view file, const std::string& text, int64_t id) {
   if (id >= 0 && id < kMaxTokenId) return absl::OkStatus();
   return Invalid(file, absl::StrCat("token '", text.substr(0, 200), "' has the id ", id, ", which is outside [0, ", kMaxTokenId, ")"));
@@ -77,7 +81,7 @@ absl::StatusOr<Json> Directory::ReadJson(const std::string& file) const {
   NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(path, file), kMaxTokenizerBytes));
   absl::StatusOr<Json> json = ParseJson(text, file);
   if (json.ok()) return json;
-  return Invalid(path, ToStd(json.status().message()));
+  return Invalid(file, ToStd(json.status().message()));
 }
 
 absl::StatusOr<Directory> OpenDirectory(const std::string& path, const Json& config) {
@@ -86,6 +90,7 @@ absl::StatusOr<Directory> OpenDirectory(const std::string& path, const Json& con
   out.config = config;
   for (const auto& [file, json] : {std::pair{"tokenizer_config.json", &out.tokenizer_config},
                                    std::pair{"special_tokens_map.json", &out.special_map},
+                                   std::pair{"generation_config.json", &out.generation},
                                    std::pair{"added_tokens.json", &out.added}}) {
     if (!out.Has(file)) continue;
     NS_ASSIGN_OR_RETURN(*json, out.ReadJson(file));
@@ -121,6 +126,7 @@ absl::Status AppendAddedTokens(const Directory& directory, const TokenIds& ids, 
     AddedToken token;
     token.content = text;
     token.id = static_cast<int32_t>(id.get<int64_t>());
+    token.special = LooksSpecial(text);  // this file does not say
     AddOnce(std::move(token), tokens);
   }
   return absl::OkStatus();
@@ -140,9 +146,74 @@ Ends ResolveEnds(const Directory& directory, const TokenIds& ids, Ends known) {
   };
   resolve("bos_token", "bos_token_id", &known.bos);
   resolve("eos_token", "eos_token_id", &known.eos);
+  resolve("unk_token", "unk_token_id", &known.unknown);
+  resolve("pad_token", "pad_token_id", &known.padding);
+  resolve("sep_token", "sep_token_id", &known.separator);
+  resolve("mask_token", "mask_token_id", &known.mask);
   const bool by_default = known.add_bos || AddsBosByDefault(directory.tokenizer_class());
   known.add_bos = JsonBool(directory.tokenizer_config, "add_bos_token", by_default) && known.bos >= 0;
+  known.add_eos = JsonBool(directory.tokenizer_config, "add_eos_token", known.add_eos) && known.eos >= 0;
   return known;
+}
+
+std::vector<int32_t> AllEnds(const Directory& directory) {
+  std::vector<int32_t> out;
+  const auto add = [&](const Json& id) {
+    if (!id.is_number_integer()) return;
+    const int64_t number = id.get<int64_t>();
+    if (number < 0 || number >= kMaxTokenId) return;
+    if (std::find(out.begin(), out.end(), number) == out.end()) out.push_back(static_cast<int32_t>(number));
+  };
+  for (const Json* source : {&directory.generation, &directory.config}) {
+    const Json& ids = Field(*source, "eos_token_id");
+    if (!ids.is_array()) add(ids);
+    else for (const Json& id : ids) add(id);
+  }
+  return out;
+}
+
+namespace {
+
+constexpr char kDefault[] = "default";
+
+// A template, or a list of them with their names.
+std::vector<ChatTemplate> TemplatesIn(const Json& value) {
+  std::vector<ChatTemplate> out;
+  if (value.is_string()) out.push_back({kDefault, value.get<std::string>()});
+  if (!value.is_array()) return out;
+  for (const Json& entry : value) {
+    ChatTemplate found{JsonString(entry, "name"), JsonString(entry, "template")};
+    if (!found.name.empty() && !found.text.empty()) out.push_back(std::move(found));
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<ChatTemplate>> ReadChatTemplates(const Directory& directory) {
+  constexpr char kFile[] = "chat_template.jinja", kMore[] = "additional_chat_templates", kEnding[] = ".jinja";
+  std::vector<ChatTemplate> out;
+  if (directory.Has(kFile)) {
+    NS_ASSIGN_OR_RETURN(std::string text, ReadFile(JoinPath(directory.path, kFile), kMaxTokenizerBytes));
+    out.push_back({kDefault, std::move(text)});
+  }
+  if (directory.Has(kMore)) {
+    const std::string folder = JoinPath(directory.path, kMore);
+    NS_ASSIGN_OR_RETURN(std::vector<std::string> files, ListFiles(folder));
+    std::sort(files.begin(), files.end());
+    for (const std::string& file : files) {
+      if (!absl::EndsWith(file, kEnding)) continue;
+      NS_ASSIGN_OR_RETURN(std::string text, ReadFile(JoinPath(folder, file), kMaxTokenizerBytes));
+      out.push_back({file.substr(0, file.size() - sizeof(kEnding) + 1), std::move(text)});
+    }
+  }
+  if (out.empty() && directory.Has("chat_template.json")) {
+    NS_ASSIGN_OR_RETURN(const Json json, directory.ReadJson("chat_template.json"));
+    out = TemplatesIn(Field(json, "chat_template"));
+  }
+  if (out.empty()) out = TemplatesIn(Field(directory.tokenizer_config, "chat_template"));
+  std::stable_partition(out.begin(), out.end(), [](const ChatTemplate& found) { return found.name == kDefault; });
+  return out;
 }
 
 }  // namespace nashswarm::tokenizer

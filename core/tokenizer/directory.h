@@ -2,6 +2,7 @@
 #ifndef NASHSWARM_CORE_TOKENIZER_DIRECTORY_H_
 #define NASHSWARM_CORE_TOKENIZER_DIRECTORY_H_
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -9,7 +10,6 @@
 #include "absl/status/statusor.h"
 #include "core/base/json.h"
 #include "core/tokenizer/added_tokens.h"
-#include "core/tokenizer/bpe_tokenizer.h"
 
 namespace nashswarm::tokenizer {
 
@@ -20,6 +20,7 @@ inline constexpr uint64_t kMaxTokenizerBytes = 512u << 20;
 struct Directory {
   std::string path;
   Json config;             // config.json
+  Json generation;         // generation_config.json
   Json tokenizer_config;   // tokenizer_config.json; null: absent, as the others
   Json special_map;        // special_tokens_map.json
   Json added;              // added_tokens.json: text to id
@@ -30,6 +31,12 @@ struct Directory {
 };
 
 absl::StatusOr<Directory> OpenDirectory(const std::string& path, const Json& config);
+
+// Tokens with a part to play; -1: none.
+struct Ends {
+  int32_t bos = -1, eos = -1, unknown = -1, padding = -1, separator = -1, mask = -1;
+  bool add_bos = false, add_eos = false;  // whether a text of its own begins and ends with them
+};
 
 // The id of a token's text; -1: none.
 using TokenIds = std::function<int32_t(const std::string& text)>;
@@ -42,6 +49,17 @@ AddedToken ReadAddedToken(const Json& json);
 
 // `known` is what the tokenizer's own file says; the other files override it.
 Ends ResolveEnds(const Directory& directory, const TokenIds& ids, Ends known);
+
+// Every token that ends what a model writes, as generation_config.json and config.json say it, in their order; each once.
+std::vector<int32_t> AllEnds(const Directory& directory);
+
+// A chat template by its name; "default" is the one that is used unless another is asked for.
+struct ChatTemplate {
+  std::string name, text;
+};
+// From chat_template.jinja with additional_chat_templates/*.jinja, else chat_template.json, else tokenizer_config.json, in this
+// order of precedence as transformers reads them; the default comes first.
+absl::StatusOr<std::vector<ChatTemplate>> ReadChatTemplates(const Directory& directory);
 
 }  // namespace nashswarm::tokenizer
 

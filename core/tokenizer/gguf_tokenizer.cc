@@ -6,12 +6,13 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_join.h"
-#include "core/model/vocabulary.h"
 #include "core/tokenizer/added_tokens.h"
 #include "core/tokenizer/bpe.h"
 #include "core/tokenizer/bpe_tokenizer.h"
 #include "core/tokenizer/decoder.h"
+#include "core/tokenizer/gguf_vocabulary.h"
 #include "core/tokenizer/json_parts.h"
+#include "core/tokenizer/llama_pre_tokenizers.h"
 #include "core/tokenizer/pre_tokenizer.h"
 #include "core/tokenizer/scored_merges.h"
 #include "core/tokenizer/tokenizer.h"
@@ -20,47 +21,11 @@ namespace nashswarm::tokenizer {
 namespace {
 
 using checkpoint::GgufFile;
-using model::TokenType;
 
 constexpr char kWhat[] = "tokenizer.ggml";
 
-// llama.cpp's patterns have no case folding by Unicode: 's is ASCII.
-constexpr std::string_view kGpt2 = kGpt2Pattern;
-constexpr std::string_view kLlama3 =
-    R"('[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kQwen2 =
-    R"('[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-struct PreTokenizerRule {
-  std::string_view name;
-  std::vector<std::string_view> patterns;
-  bool ignore_merges = false;
-  bool add_bos = false;
-};
-
-const std::vector<PreTokenizerRule>& PreTokenizerRules() {
-  static const auto* const kRules = new std::vector<PreTokenizerRule>{
-      {"default", {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2, R"(\p{N}+)", "[0-9][0-9][0-9]"}},
-      {"gpt-2", {kGpt2}},
-      {"llama-bpe", {kLlama3}, true, true},
-      {"llama3", {kLlama3}, true, true},
-      {"llama-v3", {kLlama3}, true, true},
-      {"qwen2", {kQwen2}},
-      {"deepseek-r1-qwen", {kQwen2}},
-      {"smollm", {R"(\p{N})", kGpt2}},
-      {"starcoder", {R"(\p{N})", kGpt2}},
-  };
-  return *kRules;
-}
-
-// Normal tokens that llama.cpp takes for control tokens because of what they look like.
-constexpr std::string_view kControlLooking[] = {
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
-    "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>",
-    "<eos>", "<｜end▁of▁sentence｜>", "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>",
-    "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>", "<|fim_middle|>", "<fim-middle>",
-    "<fim_middle>", "<｜fim▁end｜>", "<MID>", "▁<MID>", "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]",
-    "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>"};
+// Tokens of a chat that llama.cpp always shows, so they are no control tokens to it.
+constexpr std::string_view kAlwaysShown[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
 
 struct Metadata {
   const GgufFile& gguf;
@@ -113,9 +78,11 @@ absl::StatusOr<Tokens> ReadTokens(const Metadata& metadata) {
     const auto [it, fresh] = out.ids.emplace(out.texts[id], static_cast<int32_t>(id));
     if (!fresh) return Invalid(kWhat, absl::StrCat("token '", out.texts[id].substr(0, 200), "' has the ids ", it->second, " and ", id));
   }
-  for (const std::string_view text : kControlLooking) {
-    if (const auto it = out.ids.find(ToAbsl(text)); it != out.ids.end()) out.types[it->second] = TokenType::kControl;
-  }
+  const auto set_type = [&](std::string_view text, TokenType type) {
+    if (const auto it = out.ids.find(ToAbsl(text)); it != out.ids.end()) out.types[it->second] = type;
+  };
+  for (const std::string_view text : ControlLookingTokens()) set_type(text, TokenType::kControl);
+  for (const std::string_view text : kAlwaysShown) set_type(text, TokenType::kUserDefined);
   return out;
 }
 
@@ -282,12 +249,11 @@ absl::StatusOr<std::vector<Bpe::Merge>> ReadMerges(const Metadata& metadata) {
 absl::StatusOr<std::unique_ptr<Tokenizer>> OpenBpe(const Metadata& metadata, Tokens tokens) {
   const auto* named = metadata.Get<std::string>("pre");
   const std::string pre = named == nullptr || named->empty() ? "default" : *named;
-  const auto& rules = PreTokenizerRules();
-  const auto rule = std::find_if(rules.begin(), rules.end(), [&](const PreTokenizerRule& r) { return r.name == pre; });
-  if (rule == rules.end()) {
+  const LlamaPreTokenizer* rule = LlamaPreTokenizerByName(pre);
+  if (rule == nullptr) {
     return Unknown(kWhat, absl::StrCat("pre-tokenizer '", pre.substr(0, 100), "' is not known"),
-                   absl::StrCat("known: ", absl::StrJoin(rules, ", ", [](std::string* out, const PreTokenizerRule& r) {
-                     absl::StrAppend(out, ToAbsl(r.name));
+                   absl::StrCat("known: ", absl::StrJoin(LlamaPreTokenizerNames(), ", ", [](std::string* out, std::string_view name) {
+                     absl::StrAppend(out, ToAbsl(name));
                    })));
   }
   NS_ASSIGN_OR_RETURN(const std::vector<Bpe::Merge> merges, ReadMerges(metadata));

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "core/tokenizer/description.h"
 #include "core/tokenizer/directory.h"
 #include "core/tokenizer/tokenizer.h"
 
@@ -13,9 +14,14 @@ namespace nashswarm::tokenizer {
 
 // `json` is tokenizer.json. INVALID_ARGUMENT with TOKENIZER_UNKNOWN for what is not supported (models other than BPE
 // among it), TOKENIZER_INVALID for what is broken.
-absl::StatusOr<std::unique_ptr<Tokenizer>> OpenTokenizerJson(const Json& json, const Directory& directory);
+absl::StatusOr<Description> DescribeTokenizerJson(const Json& json, const Directory& directory);
+absl::StatusOr<Description> DescribeVocabAndMerges(const Directory& directory);
 
-absl::StatusOr<std::unique_ptr<Tokenizer>> OpenVocabAndMerges(const Directory& directory);
+// Of a description from either. The same errors.
+absl::StatusOr<std::unique_ptr<Tokenizer>> MakeBpe(const Description& description);
+
+// tokenizer.json's added_tokens, whatever its model is. `ids` knows the model's.
+absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const Json& tokenizer_json, const TokenIds& ids);
 
 }  // namespace nashswarm::tokenizer
 

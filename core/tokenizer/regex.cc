@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/tokenizer/text.h"
 
@@ -21,49 +22,111 @@ constexpr uint32_t kMaxMatchLimit = 1u << 30;
 constexpr std::string_view kScripts[] = {"Han", "Hiragana", "Katakana", "Hangul", "Latin", "Greek", "Cyrillic", "Arabic",
                                          "Hebrew", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan", "Devanagari", "Bengali"};
 
-// What differs between the dialects: \s and \w are Unicode properties in Oniguruma; PCRE2's own (with UCP) count U+180E
-// as a space and leave marks out of words.
-std::string_view Translate(char escaped) {
-  switch (escaped) {
-    case 's': return "\\p{White_Space}";
-    case 'S': return "\\P{White_Space}";
-    default: return {};
-  }
-}
+// Superscripts and fractions of Latin-1 are word characters to Oniguruma, others are not.
+constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 
-std::string ToPcre2(std::string_view pattern) {
-  std::string out;
-  bool in_class = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    if (pattern[i] == '[') in_class = true;
-    if (pattern[i] == ']') in_class = false;
-    if (pattern[i] != '\\' || i + 1 == pattern.size()) {
-      out.push_back(pattern[i]);
-      continue;
+// From Oniguruma's dialect to PCRE2's. \s and \w are Unicode properties in Oniguruma; PCRE2's own (with UCP) count U+180E as a
+// space and leave marks out of words. Classes in classes and their intersections (&&) PCRE2 does not know at all.
+class Translation {
+ public:
+  explicit Translation(std::string_view pattern) : in_(pattern) {}
+
+  std::string Run() {
+    std::string out;
+    while (at_ < in_.size()) {
+      if (in_[at_] == '\\' && at_ + 1 < in_.size()) AppendEscape(/*in_class=*/false, &out);
+      else if (in_[at_] == '[') out += ParseClass(0).whole;
+      else out.push_back(in_[at_++]);
     }
-    const char escaped = pattern[++i];
-    // Superscripts and fractions of Latin-1 are word characters to Oniguruma, others are not.
-    constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
-    if (const std::string_view other = Translate(escaped); !other.empty()) {
-      out += other;
+    return out;
+  }
+
+ private:
+  struct Class {
+    std::string whole;          // an expression for one character
+    std::string items;          // what stands between its brackets,
+    bool is_list = false;       // which is all there is to it
+  };
+  static constexpr int kMaxDepth = 16;
+
+  // At a backslash that something follows.
+  void AppendEscape(bool in_class, std::string* out) {
+    const char escaped = in_[at_ + 1];
+    at_ += 2;
+    if (escaped == 's') {
+      *out += "\\p{White_Space}";
+    } else if (escaped == 'S') {
+      *out += "\\P{White_Space}";
     } else if (escaped == 'w') {
-      absl::StrAppend(&out, in_class ? "" : "[", ToAbsl(kWord), in_class ? "" : "]");
+      absl::StrAppend(out, in_class ? "" : "[", ToAbsl(kWord), in_class ? "" : "]");
     } else if (escaped == 'W' && !in_class) {
-      absl::StrAppend(&out, "[^", ToAbsl(kWord), "]");
+      absl::StrAppend(out, "[^", ToAbsl(kWord), "]");
     } else {
-      out.push_back('\\');
-      out.push_back(escaped);
-      if ((escaped == 'p' || escaped == 'P') && i + 1 < pattern.size() && pattern[i + 1] == '{') {
-        const size_t close = pattern.find('}', i);
-        const std::string_view name = close == std::string_view::npos ? "" : pattern.substr(i + 2, close - i - 2);
-        if (std::find(std::begin(kScripts), std::end(kScripts), name) == std::end(kScripts)) continue;
-        absl::StrAppend(&out, "{sc:", ToAbsl(name), "}");
-        i = close;
+      out->push_back('\\');
+      out->push_back(escaped);
+      if ((escaped == 'p' || escaped == 'P') && at_ < in_.size() && in_[at_] == '{') AppendProperty(out);
+    }
+  }
+
+  void AppendProperty(std::string* out) {
+    const size_t close = in_.find('}', at_);
+    const std::string_view name = close == std::string_view::npos ? "" : in_.substr(at_ + 1, close - at_ - 1);
+    if (std::find(std::begin(kScripts), std::end(kScripts), name) == std::end(kScripts)) return;
+    absl::StrAppend(out, "{sc:", ToAbsl(name), "}");
+    at_ = close + 1;
+  }
+
+  // At a '['. What is not closed is handed on as it is, for PCRE2 to complain about.
+  Class ParseClass(int depth) {
+    const size_t begin = at_++;
+    const bool negated = at_ < in_.size() && in_[at_] == '^';
+    if (negated) ++at_;
+    std::vector<Class> parts(1);        // what && separates
+    std::vector<std::string> others;    // of the last part: classes that are no lists
+    bool first = true;
+    const auto finish = [&] {
+      Class& part = parts.back();
+      part.is_list = others.empty();
+      part.whole = absl::StrCat("[", part.items, "]");
+      if (others.empty()) return;
+      const std::string more = absl::StrJoin(others, "|");
+      part.whole = part.items.empty() ? absl::StrCat("(?:", more, ")") : absl::StrCat("(?:", part.whole, "|", more, ")");
+      others.clear();
+    };
+    for (; at_ < in_.size() && (in_[at_] != ']' || first); first = false) {
+      if (in_[at_] == '\\' && at_ + 1 < in_.size()) {
+        AppendEscape(/*in_class=*/true, &parts.back().items);
+      } else if (in_.substr(at_, 2) == "[:" && in_.find(":]", at_) != std::string_view::npos) {
+        const size_t end = in_.find(":]", at_) + 2;
+        absl::StrAppend(&parts.back().items, ToAbsl(in_.substr(at_, end - at_)));
+        at_ = end;
+      } else if (in_[at_] == '[' && depth < kMaxDepth) {
+        const Class inner = ParseClass(depth + 1);
+        if (inner.is_list) parts.back().items += inner.items;
+        else others.push_back(inner.whole);
+      } else if (in_.substr(at_, 2) == "&&") {
+        finish();
+        parts.emplace_back();
+        at_ += 2;
+      } else {
+        parts.back().items.push_back(in_[at_++]);
       }
     }
+    finish();
+    if (at_ == in_.size()) return {std::string(in_.substr(begin))};
+    ++at_;
+    if (parts.size() == 1 && parts[0].is_list) {
+      return {absl::StrCat(negated ? "[^" : "[", parts[0].items, "]"), parts[0].items, !negated};
+    }
+    std::string whole;
+    for (size_t i = 1; i < parts.size(); ++i) absl::StrAppend(&whole, "(?=", parts[i].whole, ")");
+    absl::StrAppend(&whole, parts[0].whole);
+    return {negated ? absl::StrCat("(?:(?!", whole, ")[\\s\\S])") : absl::StrCat("(?:", whole, ")")};
   }
-  return out;
-}
+
+  const std::string_view in_;
+  size_t at_ = 0;
+};
 
 std::string MessageOf(int error) {
   PCRE2_UCHAR buffer[256];
@@ -101,7 +164,7 @@ absl::StatusOr<Regex> Regex::Compile(std::string_view pattern, std::string_view 
   };
   if (pattern.size() > kMaxPatternBytes) return invalid("it is too long");
   if (ValidUtf8Prefix(pattern) != pattern.size()) return invalid("it is not UTF-8");
-  const std::string text = ToPcre2(pattern);
+  const std::string text = Translation(pattern).Run();
   int error;
   PCRE2_SIZE offset;
   auto code = std::make_shared<Code>();

@@ -4,9 +4,12 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/ascii.h"
 #include "core/base/file.h"
-#include "core/model/sentencepiece_file.h"
+#include "core/tokenizer/decoder.h"
+#include "core/tokenizer/huggingface.h"
 #include "core/tokenizer/json_parts.h"
+#include "core/tokenizer/sentencepiece_file.h"
 #include "core/tokenizer/sentencepiece_library.h"
 
 namespace nashswarm::tokenizer {
@@ -76,57 +79,78 @@ class SentencePieceTokenizer : public Tokenizer {
   size_t guard_tokens_ = 0;
 };
 
-absl::Status Refused(std::string_view error) {
-  return MakeError(absl::StatusCode::kInvalidArgument, "TOKENIZER_INVALID",
-                   absl::StrCat(kFile, ": not a SentencePiece model (", ToAbsl(error), ")"),
-                   "download tokenizer.model again; a Git LFS pointer in its place is a text of three lines");
+// Lines of base64 and a rank, which OpenAI's tiktoken reads.
+bool LooksLikeTiktoken(std::string_view content) {
+  const std::string_view line = content.substr(0, content.find('\n'));
+  const size_t space = line.find(' ');
+  return space != std::string_view::npos && space > 0 && line.size() > space + 1 &&
+         std::all_of(line.begin() + static_cast<ptrdiff_t>(space) + 1, line.end(), [](char c) { return absl::ascii_isdigit(c); });
 }
 
-void AddIfNamed(const model::SentencePieceFile& file, int id, std::vector<AddedToken>* added) {
-  if (id >= 0 && static_cast<size_t>(id) < file.pieces.size()) {
-    added->push_back({.content = file.pieces[id].text, .id = id, .special = true});
+absl::Status Refused(std::string_view content, std::string_view error) {
+  if (LooksLikeTiktoken(content)) {
+    return Unknown(kFile, "a tiktoken file, not a SentencePiece model", "put the model's tokenizer.json beside it; transformers writes one with save_pretrained");
   }
+  return Invalid(kFile, absl::StrCat("not a SentencePiece model (", ToAbsl(error), ")"));
 }
 
-absl::Status PlaceTexts(const model::SentencePieceFile& file, const std::vector<AddedToken>& added, std::vector<std::string>* texts) {
-  for (const auto& piece : file.pieces) texts->push_back(piece.text);
-  for (const AddedToken& token : added) {
+// Every id's text; an added token takes the place of the model's piece of that id, as in transformers.
+std::vector<std::string> TextsOf(const Description& description) {
+  std::vector<std::string> texts;
+  for (const auto& piece : description.pieces.pieces) texts.push_back(piece.text);
+  for (const AddedToken& token : description.added) {
     const auto id = static_cast<size_t>(token.id);
-    if (id < file.pieces.size() && file.pieces[id].text != token.content) {
-      return Invalid("tokenizer_config.json or added_tokens.json",
-                     absl::StrCat("token '", token.content.substr(0, 200), "' has the id ", id, ", which is that of '",
-                                  file.pieces[id].text.substr(0, 200), "' in ", kFile));
-    }
-    if (id >= texts->size()) texts->resize(id + 1);
-    (*texts)[id] = token.content;
+    if (id >= texts.size()) texts.resize(id + 1);
+    texts[id] = token.content;
   }
-  return absl::OkStatus();
+  return texts;
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Tokenizer>> OpenSentencePiece(const Directory& directory) {
-  NS_ASSIGN_OR_RETURN(const std::string content, ReadFile(JoinPath(directory.path, kFile), kMaxTokenizerBytes));
-  model::SentencePieceFile file;
+absl::StatusOr<Description> DescribeSentencePiece(const Directory& directory) {
+  Description out;
+  out.kind = Description::Kind::kSentencePiece;
+  out.file = kFile;
+  NS_ASSIGN_OR_RETURN(out.model_file, ReadFile(JoinPath(directory.path, kFile), kMaxTokenizerBytes));
   std::string error;
-  if (!model::ParseSentencePiece(content, &file, &error)) return Refused(error);
-  Parts parts;
-  parts.whole = SentencePieceLibrary::Load(content, /*own_prefix=*/true, &error);
-  parts.rest = SentencePieceLibrary::Load(content, /*own_prefix=*/false, &error);
-  if (parts.whole == nullptr || parts.rest == nullptr) return Refused(error);
-
-  absl::flat_hash_map<std::string, int32_t> by_text;
-  for (size_t id = 0; id < file.pieces.size(); ++id) by_text.emplace(file.pieces[id].text, static_cast<int32_t>(id));
-  const auto ids = [&](const std::string& text) {
-    const auto it = by_text.find(text);
-    return it == by_text.end() ? -1 : it->second;
+  if (!ParseSentencePiece(out.model_file, &out.pieces, &error)) return Refused(out.model_file, error);
+  const auto& pieces = out.pieces.pieces;
+  for (size_t id = 0; id < pieces.size(); ++id) out.ids.emplace(pieces[id].text, static_cast<int32_t>(id));
+  const TokenIds ids = [&out](const std::string& text) { return out.Find(text); };
+  if (directory.Has("tokenizer.json")) {
+    NS_ASSIGN_OR_RETURN(const Json json, directory.ReadJson("tokenizer.json"));
+    NS_ASSIGN_OR_RETURN(out.added, ReadAddedTokens(json, ids));
+  }
+  NS_RETURN_IF_ERROR(AppendAddedTokens(directory, ids, &out.added));
+  // Control pieces are special tokens as soon as transformers has converted the file.
+  const auto known = [&](size_t id) {
+    return std::any_of(out.added.begin(), out.added.end(), [&](const AddedToken& token) { return static_cast<size_t>(token.id) == id; });
   };
-  for (const int id : {file.bos, file.eos, file.unknown}) AddIfNamed(file, id, &parts.added);
-  NS_RETURN_IF_ERROR(AppendAddedTokens(directory, ids, &parts.added));
-  NS_RETURN_IF_ERROR(PlaceTexts(file, parts.added, &parts.texts));
-  for (const AddedToken& token : parts.added) by_text.emplace(token.content, token.id);
-  parts.decoder = Decoder::SentencePiece(file.adds_space_prefix);
-  parts.ends = ResolveEnds(directory, ids, {.bos = file.bos, .eos = file.eos, .add_bos = file.bos >= 0});
+  for (size_t id = 0; id < pieces.size(); ++id) {
+    const bool special = pieces[id].kind == SentencePieceFile::Kind::kControl || static_cast<int>(id) == out.pieces.unknown;
+    if (special && !known(id)) out.added.push_back({.content = pieces[id].text, .id = static_cast<int32_t>(id), .special = true});
+  }
+  Ends ends;
+  ends.bos = out.pieces.bos;
+  ends.eos = out.pieces.eos;
+  ends.unknown = out.pieces.unknown;
+  ends.padding = out.pieces.padding;
+  ends.add_bos = ends.bos >= 0;
+  out.ends = ResolveEnds(directory, ids, ends);
+  return out;
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> MakeSentencePiece(const Description& description) {
+  Parts parts;
+  std::string error;
+  parts.whole = SentencePieceLibrary::Load(description.model_file, /*own_prefix=*/true, &error);
+  parts.rest = SentencePieceLibrary::Load(description.model_file, /*own_prefix=*/false, &error);
+  if (parts.whole == nullptr || parts.rest == nullptr) return Refused(description.model_file, error);
+  parts.texts = TextsOf(description);
+  parts.added = description.added;
+  parts.decoder = Decoder::SentencePiece(description.pieces.adds_space_prefix);
+  parts.ends = description.ends;
   return std::make_unique<SentencePieceTokenizer>(std::move(parts));
 }
 

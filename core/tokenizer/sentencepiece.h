@@ -5,14 +5,17 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "core/tokenizer/description.h"
 #include "core/tokenizer/directory.h"
 #include "core/tokenizer/tokenizer.h"
 
 namespace nashswarm::tokenizer {
 
+absl::StatusOr<Description> DescribeSentencePiece(const Directory& directory);
+
 // A text without special tokens splits as the library splits it. One with them is cut there first, and only a text's own
 // beginning gets the space that the model puts before a text (transformers' LlamaTokenizer with legacy=False).
-absl::StatusOr<std::unique_ptr<Tokenizer>> OpenSentencePiece(const Directory& directory);
+absl::StatusOr<std::unique_ptr<Tokenizer>> MakeSentencePiece(const Description& description);
 
 }  // namespace nashswarm::tokenizer
 

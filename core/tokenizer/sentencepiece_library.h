@@ -1,4 +1,4 @@
-// Runs a SentencePiece model. As core/model/sentencepiece_file.h this interface is plain standard C++: the library's own
+// Runs a SentencePiece model. As core/tokenizer/sentencepiece_file.h this interface is plain standard C++: the library's own
 // header declares names inside namespace absl that clash with the real Abseil.
 #ifndef NASHSWARM_CORE_TOKENIZER_SENTENCEPIECE_LIBRARY_H_
 #define NASHSWARM_CORE_TOKENIZER_SENTENCEPIECE_LIBRARY_H_

@@ -37,7 +37,7 @@ class Tokenizer {
 // TOKENIZER_NOT_FOUND; INVALID_ARGUMENT with TOKENIZER_INVALID or TOKENIZER_UNKNOWN names the file and the part.
 absl::StatusOr<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::string& directory, const Json& config);
 
-// From tokenizer.ggml.* of a GGUF file.
+// From tokenizer.ggml.* of a GGUF file: a text is cut as llama.cpp does with parse_special.
 absl::StatusOr<std::unique_ptr<Tokenizer>> OpenTokenizer(const checkpoint::GgufFile& gguf);
 
 }  // namespace nashswarm::tokenizer

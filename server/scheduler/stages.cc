@@ -48,7 +48,9 @@ void AddSpecPart(const ClaimedTask& task, Json* key) {
     spec.erase("search");
   }
   // PREPARE makes room for the order, and SOLVE finds it: what is measured between them does not know it.
-  if (stage == v1::Job::CALIBRATE || stage == v1::Job::MEASURE) spec.erase("expert_order");
+  if (stage == v1::Job::CALIBRATE || stage == v1::Job::MEASURE) {
+    for (const char* unread : {"expert_order", "model_name", "allow_tokenizer_mismatch"}) spec.erase(unread);
+  }
   if (stage == v1::Job::CALIBRATE) {
     spec.erase("format");
     spec.erase("rules");
@@ -208,6 +210,8 @@ Json SpecToJson(const v1::CompressionSpec& spec) {
   json["rules"] = Json::array();
   for (const auto& rule : spec.rules()) json["rules"].push_back({{"pattern", rule.pattern()}, {"format", rule.format()}});
   json["zero_non_finite"] = spec.zero_non_finite();
+  json["model_name"] = spec.model_name();
+  json["allow_tokenizer_mismatch"] = spec.allow_tokenizer_mismatch();
   json["expert_order"] = spec.expert_order() == v1::CompressionSpec::TOGETHER ? "together" : "original";
   if (spec.has_calibration()) json["calibration"] = CalibrationToJson(spec.calibration());
   if (spec.has_evaluation()) {

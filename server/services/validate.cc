@@ -160,6 +160,13 @@ absl::Status ValidateExpertOrder(const v1::CompressionSpec& spec) {
                  "add one: --calibrate FILE or --calibrate self; an importance matrix does not say");
 }
 
+absl::Status ValidateModelName(const std::string& name) {
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  if (name.size() <= kMaxModelName && std::none_of(name.begin(), name.end(), is_control)) return absl::OkStatus();
+  return Invalid("BAD_MODEL_NAME", absl::StrCat("model_name must have at most ", kMaxModelName, " bytes, and no control characters"),
+                 "name the model as people know it: ORG/NAME or NAME");
+}
+
 absl::Status ValidateMeasuring(const v1::CompressionSpec& spec) {
   if (spec.has_calibration()) NS_RETURN_IF_ERROR(ValidateCalibration(spec.calibration()));
   if (spec.has_evaluation()) NS_RETURN_IF_ERROR(ValidateEvaluation(spec.evaluation()));
@@ -296,6 +303,7 @@ absl::Status ValidateSpec(v1::CompressionSpec* spec) {
     return Invalid("TOO_MANY_RULES", absl::StrCat(spec->rules_size(), " rules; at most ", kMaxRules, " are allowed"));
   }
   for (auto& rule : *spec->mutable_rules()) NS_RETURN_IF_ERROR(ValidateRule(&rule));
+  NS_RETURN_IF_ERROR(ValidateModelName(spec->model_name()));
   NS_RETURN_IF_ERROR(ValidateMeasuring(*spec));
   NS_RETURN_IF_ERROR(ValidateExpertOrder(*spec));
   return ValidateSearch(*spec);

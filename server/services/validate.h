@@ -14,6 +14,10 @@ namespace nashswarm::server {
 // What an artifact may be; the first is the default.
 inline constexpr const char* kArtifactFormats[] = {"gguf", "nsq"};
 
+// The label of a model that says what people call it, and how long CompressionSpec.model_name may be.
+inline constexpr char kNameLabel[] = "name";
+inline constexpr size_t kMaxModelName = 200;
+
 // The id of "collection/id". BAD_NAME.
 absl::StatusOr<std::string> ParseName(std::string_view collection, const std::string& name);
 absl::Status ValidateModelId(const std::string& id);          // BAD_MODEL_ID; "" is fine

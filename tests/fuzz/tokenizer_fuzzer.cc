@@ -4,6 +4,7 @@
 
 #include "core/base/json.h"
 #include "core/checkpoint/gguf.h"
+#include "core/tokenizer/gguf_vocabulary.h"
 #include "core/tokenizer/huggingface.h"
 #include "core/tokenizer/tokenizer.h"
 
@@ -21,7 +22,11 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Open(std::string_view input) {
   }
   const auto json = nashswarm::ParseJson(input, "fuzz");
   if (!json.ok()) return json.status();
-  return nashswarm::tokenizer::OpenTokenizerJson(*json, {});
+  const auto description = nashswarm::tokenizer::DescribeTokenizerJson(*json, {});
+  if (!description.ok()) return description.status();
+  // What a GGUF would hold of it, at whatever number of rows.
+  (void)nashswarm::tokenizer::MakeVocabulary(*description, {}, 300, {.allow_mismatch = true});
+  return nashswarm::tokenizer::MakeTokenizer(*description);
 }
 
 }  // namespace

@@ -110,7 +110,7 @@ class Download {
     for (const auto& entry : json["siblings"]) {
       if (!entry.is_object() || !entry.contains("rfilename") || !entry["rfilename"].is_string()) continue;
       const std::string file = entry["rfilename"];
-      if (file.empty() || file.front() == '.' || file.find('/') != std::string::npos) continue;
+      if (file.empty() || file.front() == '.' || !IsPlaceOfCheckpoint(file)) continue;
       const FileKind kind = ClassifyFile(file);
       has_pickle |= kind == FileKind::kPickle;
       if (kind == FileKind::kWanted) wanted.insert(file);

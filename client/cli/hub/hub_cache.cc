@@ -73,7 +73,8 @@ std::string HubCache::SnapshotOf(const std::string& commit) const { return JoinP
 std::string HubCache::BlobOf(const std::string& etag) const { return JoinPath(root_, "blobs/" + etag); }
 
 absl::Status HubCache::AddToSnapshot(const std::string& commit, const std::string& file, const std::string& etag) const {
-  const std::string link = JoinPath(SnapshotOf(commit), file), target = "../../blobs/" + etag;
+  const std::string link = JoinPath(SnapshotOf(commit), file), up = file.find('/') == std::string::npos ? "" : "../";
+  const std::string target = up + "../../blobs/" + etag;
   NS_RETURN_IF_ERROR(MakeDirectories(ParentOf(link)));
   std::error_code error;
   if (fs::is_symlink(link, error) && fs::read_symlink(link, error) == target) return absl::OkStatus();

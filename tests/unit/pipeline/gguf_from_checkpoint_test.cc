@@ -44,7 +44,7 @@ struct Gguf {
 Gguf Write(const TinyCheckpoint& checkpoint, int threads = 0) {
   Gguf gguf;
   checkpoint.Write(gguf.model());
-  gguf.written = WriteGgufOf(gguf.model(), gguf.path(), threads, {}, kSilent);
+  gguf.written = WriteGgufOf(gguf.model(), gguf.path(), threads, {}, {}, kSilent);
   return gguf;
 }
 
@@ -151,7 +151,7 @@ TEST(GgufFromCheckpointTest, WholeOrNotAtAll) {
   Gguf gguf;
   checkpoint.Write(gguf.model());
   WriteTestFile(gguf.path(), "what was there");
-  gguf.written = WriteGgufOf(gguf.model(), gguf.path(), 2, {}, kSilent);
+  gguf.written = WriteGgufOf(gguf.model(), gguf.path(), 2, {}, {}, kSilent);
   EXPECT_EQ(ReasonOf(gguf.written.status()), "NON_FINITE_WEIGHTS");
   EXPECT_NE(gguf.written.status().message().find("h.1.mlp.c_fc.weight"), std::string::npos) << gguf.written.status();
   EXPECT_EQ(ReadTestFile(gguf.path()), "what was there");

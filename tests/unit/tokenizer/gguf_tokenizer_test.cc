@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/status.h"
-#include "core/model/vocabulary.h"
+#include "core/tokenizer/gguf_vocabulary.h"
 #include "core/tokenizer/tokenizer.h"
 #include "tests/support/files.h"
 
@@ -13,12 +13,10 @@ using ::nashswarm::testing::TestData;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using checkpoint::GgufFile;
-using model::TokenType;
-using model::Vocabulary;
 
 GgufFile FileOf(const Vocabulary& vocabulary) {
   GgufFile file;
-  model::AppendMetadata(vocabulary, &file.metadata);
+  AppendMetadata(vocabulary, &file.metadata);
   return file;
 }
 
@@ -38,7 +36,7 @@ Vocabulary Bytes() {
   v.tokens = {"a", "b", "1", "2", "ab", "12", "Ġ", "<c>", "<u>", "<c><u>", "aab"};
   v.types = Types("nnnnnnncuun");
   v.merges = {"a b", "1 2"};
-  v.eos = 7;
+  v.ends.eos = 7;
   return v;
 }
 
@@ -82,10 +80,10 @@ Vocabulary Pieces() {
   v.tokens = {"<unk>", "<s>", "</s>", "<0x0A>", "\u2581", "a", "b", "\u2581a", "ab", "\u2581ab", "<u>"};
   v.types = Types("?ccbnnnnnnu");
   v.scores = {0, 0, 0, 0, -9, -9, -9, -2, -1, -3, 0};
-  v.bos = 1;
-  v.eos = 2;
-  v.unknown = 0;
-  v.add_bos = true;
+  v.ends.bos = 1;
+  v.ends.eos = 2;
+  v.ends.unknown = 0;
+  v.ends.add_bos = true;
   v.add_space_prefix = true;
   return v;
 }
@@ -137,12 +135,16 @@ TEST(GgufTokenizerTest, BrokenMetadata) {
   v.scores.resize(3);
   EXPECT_EQ(reason(v), "TOKENIZER_INVALID");
   v = Pieces();
-  v.bos = 1000;
+  v.ends.bos = 1000;
   EXPECT_EQ((*OpenTokenizer(FileOf(v)))->bos(), 1);  // the format's default
 }
 
 TEST(GgufTokenizerTest, AsTheCheckpointItWasMadeFrom) {
-  const auto vocabulary = model::ReadVocabulary(TestData("gpt2-wiki-6m"), Json::object(), 4096);
+  const auto directory = OpenDirectory(TestData("gpt2-wiki-6m"), Json::object());
+  NS_ASSERT_OK(directory.status());
+  const auto description = DescribeTokenizer(*directory);
+  NS_ASSERT_OK(description.status());
+  const auto vocabulary = MakeVocabulary(*description, *directory, 4096, {});
   NS_ASSERT_OK(vocabulary.status());
   const auto direct = OpenTokenizer(TestData("gpt2-wiki-6m"), Json::object());
   NS_ASSERT_OK(direct.status());

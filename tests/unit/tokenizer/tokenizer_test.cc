@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/status.h"
-#include "core/model/vocabulary.h"
+#include "core/tokenizer/gguf_vocabulary.h"
 #include "tests/support/files.h"
 
 namespace nashswarm::tokenizer {

@@ -45,4 +45,6 @@ class JobArguments(TypedDict, total=False):
     threads: int
     seed: int
     zero_non_finite: bool                # NaN and infinite weights become 0 instead of an error
+    name: str                            # what artifact and report call the model; else what the model goes by
+    allow_tokenizer_mismatch: bool       # write a GGUF even where llama.cpp cuts texts otherwise than the model's tokenizer
     expert_order: str                    # "original" (the default), or "together": experts that tokens use together lie together

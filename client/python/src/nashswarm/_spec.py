@@ -87,10 +87,13 @@ class Request:
     seed: int = 0
     zero_non_finite: bool = False
     expert_order: str = "original"
+    name: str = ""
+    allow_tokenizer_mismatch: bool = False
 
     def to_message(self) -> pb.CompressionSpec:
         """Texts are still names of files. Raises for what can be refused before anything is sent."""
-        spec = pb.CompressionSpec(artifact_format=self.format, threads=self.threads, seed=self.seed, zero_non_finite=self.zero_non_finite)
+        spec = pb.CompressionSpec(artifact_format=self.format, threads=self.threads, seed=self.seed, zero_non_finite=self.zero_non_finite,
+                                  model_name=self.name, allow_tokenizer_mismatch=self.allow_tokenizer_mismatch)
         self._set_target(spec)
         self._set_calibration(spec)
         self._set_evaluation(spec)
