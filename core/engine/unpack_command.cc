@@ -55,7 +55,7 @@ absl::StatusOr<Unpacked> ToGguf(const UnpackFlags& flags, const std::string& fil
 
 absl::StatusOr<Unpacked> UnpackTo(const UnpackFlags& flags, ProgressLine* line) {
   const bool gguf = flags.format == "gguf";
-  const std::string file = !gguf                                ? JoinPath(flags.out, artifact::kNsqFile)
+  const std::string file = !gguf                                ? JoinPath(flags.out, artifact::kUnpackedFile)
                            : absl::EndsWith(flags.out, ".gguf") ? flags.out
                                                                 : JoinPath(flags.out, artifact::kGgufFile);
   if (PathExists(file) && !flags.force) {

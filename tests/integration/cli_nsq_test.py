@@ -36,7 +36,7 @@ class NsqTest(TemporaryTest):
         return result
 
     def test_every_byte_counts(self):
-        size = (self.artifact / "model.safetensors").stat().st_size
+        size = (self.artifact / "model.nsq").stat().st_size
         self.assertEqual(self.summary["bytes"], size)
         self.assertLessEqual(8 * size / self.summary["parameters"], 2.98)
         self.assertGreater(8 * size / self.summary["parameters"], 2.97)
@@ -73,7 +73,7 @@ class NsqTest(TemporaryTest):
     def test_a_flipped_bit_anywhere_is_found(self):
         damaged = self.directory / "damaged"
         shutil.copytree(self.artifact, damaged)
-        weights = damaged / "model.safetensors"
+        weights = damaged / "model.nsq"
         whole = weights.read_bytes()
         header = 8 + int.from_bytes(whole[:8], "little")
         places = random.Random(7)

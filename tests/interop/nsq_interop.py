@@ -107,7 +107,7 @@ def same_bits(bin_dir, artifact, name):
 def refuses_damage(artifact, work):
     """One bit, somewhere in each part of the file."""
     good = nsq_reader.Artifact(artifact)
-    with open(os.path.join(artifact, "model.safetensors"), "rb") as f:
+    with open(os.path.join(artifact, "model.nsq"), "rb") as f:
         data = f.read()
     block = len(data) - len(good.block)
     places = {"the length": (3, None), "the header": (30, None), "the index": (block - 30, None)}
@@ -118,7 +118,7 @@ def refuses_damage(artifact, work):
     for where, (at, tensor) in places.items():
         changed = bytearray(data)
         changed[at] ^= 4
-        with open(os.path.join(work, "model.safetensors"), "wb") as f:
+        with open(os.path.join(work, "model.nsq"), "wb") as f:
             f.write(changed)
         try:
             damaged = nsq_reader.Artifact(work)
