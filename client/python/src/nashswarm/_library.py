@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from nashswarm import _programs
-from nashswarm.errors import CODES, LibraryError, make_error
+from nashswarm.errors import CODES, LibraryError, of_file
 
 NAME = "libnashswarm.so"
 ABI = 1
@@ -90,4 +90,4 @@ def check(status: int) -> None:
         return
     error = load().nashswarm_last_error()
     text = [(value or b"").decode(errors="replace") for value in (error.reason, error.message, error.hint)]
-    raise make_error(CODES.get(status, "UNKNOWN"), text[0], text[1], text[2])
+    raise of_file(CODES.get(status, "UNKNOWN"), text[0], text[1], text[2])

@@ -64,7 +64,9 @@ class NashswarmQuantizer(HfQuantizer):  # type: ignore[misc]
 
     def _name_weights(self, config: Any) -> Any:
         """Before weights are looked for, on this machine or on the hub."""
-        if getattr(config, "transformers_weights", None) is not None:
+        # Artifacts of the first writers do not have the key, whether their file has been renamed or not.
+        renamed = os.path.exists(os.path.join(str(getattr(config, "name_or_path", "")), _FILE))
+        if renamed or getattr(config, "transformers_weights", None) is not None:
             config.transformers_weights = _WeightFile(_FILE)
         if getattr(config, "dtype", None) is None:
             config.dtype = torch.float32  # "auto" would look into the packed file for one
