@@ -227,7 +227,7 @@ class ReadmeTest(TemporaryTest):
                                     capture_output=True, text=True, timeout=600, env={**os.environ, "PATH": path})
             self.assertEqual(result.returncode, 0, snippet + result.stdout + result.stderr)
             ran += 1
-        self.assertGreaterEqual(ran, 4)
+        self.assertGreaterEqual(ran, 3)
         for made in ("out/model.gguf", "out-nsq/model.nsq", "out-async/model.gguf"):
             self.assertTrue((self.directory / made).exists(), made)
 

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from nashswarm._access import Access, explain_unreachable
 from nashswarm._progress import Progress
 from nashswarm._transport import Metadata, Method, Transport
-from nashswarm.errors import NashswarmError, usage
+from nashswarm.errors import FileAccessError, NashswarmError, usage
 
 SILENCE = 60.0         # four keepalives of 15 s; a stream that has not moved for so long is dead
 UNARY_DEADLINE = 60.0  # of one attempt
@@ -40,6 +40,8 @@ def is_connection_loss(error: NashswarmError) -> bool:
     """Whether the same call may succeed later without any change."""
     if error.reason in _LATER:
         return True
+    if isinstance(error, FileAccessError):
+        return False
     return error.code == "UNAVAILABLE" and error.reason not in _FINAL and not error.reason.startswith("TLS_")
 
 

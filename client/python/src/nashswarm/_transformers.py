@@ -28,7 +28,7 @@ class _WeightFile(str):
     """A name that transformers takes for that of a safetensors file, which an nsq file is by its structure."""
 
     def endswith(self, suffix: Any, *_: Any) -> bool:
-        return suffix == ".safetensors"
+        return bool(suffix == ".safetensors")
 
 
 class NashswarmConfig(QuantizationConfigMixin):  # type: ignore[misc]
