@@ -85,7 +85,11 @@ class NsqTest(unittest.TestCase):
         self.assertNotEqual(missing.returncode, 0)
         self.assertIn("libnashswarm.so", missing.stderr)
         self.assertIn("NASHSWARM_LIBRARY", missing.stderr)
-        for found in ({"PATH": "%s:/usr/bin" % BIN}, {"NASHSWARM_LIBRARY": str(BIN / "libnashswarm.so")}):
+        prefix = self.directory / "prefix"
+        (prefix / "bin").mkdir(parents=True)
+        (prefix / "lib").mkdir()
+        (prefix / "lib" / "libnashswarm.so").symlink_to(BIN / "libnashswarm.so")
+        for found in ({"PATH": "%s:/usr/bin" % BIN}, {"PATH": "%s:/usr/bin" % (prefix / "bin")}, {"NASHSWARM_LIBRARY": str(BIN / "libnashswarm.so")}):
             result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**environment, **found})
             self.assertEqual(result.returncode, 0, result.stderr)
 
