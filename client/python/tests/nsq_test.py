@@ -105,14 +105,32 @@ class NsqTest(unittest.TestCase):
         with torch.no_grad():
             ours = AutoModelForCausalLM.from_pretrained(self.artifact, dtype=torch.float32)(ids).logits
             theirs = AutoModelForCausalLM.from_pretrained(dense, dtype=torch.float32)(ids).logits
-        self.assertTrue(torch.equal(ours, theirs))
             first = self.as_the_first_writers_made_it()
             self.assertTrue(torch.equal(AutoModelForCausalLM.from_pretrained(first, dtype=torch.float32)(ids).logits, theirs))
+            (first / "model.safetensors").rename(first / "model.nsq")  # as its README advises
+            self.assertTrue(torch.equal(AutoModelForCausalLM.from_pretrained(first, dtype=torch.float32)(ids).logits, theirs))
+        self.assertTrue(torch.equal(ours, theirs))
         saved = self.directory / "saved"
         AutoModelForCausalLM.from_pretrained(self.artifact).save_pretrained(saved)
         self.assertNotIn("transformers_weights", (saved / "config.json").read_text())
         state = nashswarm.load_state_dict(self.artifact, framework="torch", dtype=torch.bfloat16)
         self.assertTrue(all(tensor.dtype == torch.bfloat16 for tensor in state.values()))
+
+    def test_transformers_from_a_cache_of_the_hub(self):
+        try:
+            import transformers  # noqa: F401
+        except ImportError:
+            self.skipTest("torch and transformers are not here; make interop-torch has them")
+        place = self.directory / "hub" / "models--org--nsq"
+        shutil.copytree(self.artifact, place / "snapshots" / "0123abcd")
+        (place / "refs").mkdir()
+        (place / "refs" / "main").write_text("0123abcd")
+        code = ("import nashswarm\nfrom transformers import AutoModelForCausalLM\n"
+                "print('parameters:', AutoModelForCausalLM.from_pretrained('org/nsq').num_parameters())\n")
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600,
+                               env={**os.environ, "HF_HUB_CACHE": str(place.parent), "HF_HUB_OFFLINE": "1"})
+        self.assertIn("parameters: 5853184", ended.stdout, ended.stderr)
+        self.assertNotIn("MISSING", ended.stdout + ended.stderr)
 
     def as_the_first_writers_made_it(self):
         first = self.directory / "first"
