@@ -53,6 +53,14 @@ class NsqTest(TemporaryTest):
         self.assertIn("--force", again.stderr)
         self.assertEqual(run("verify", self.directory / "f321").returncode, 0)
 
+    def test_an_artifact_is_not_unpacked_into_itself(self):
+        for flags in ((), ("--force",)):
+            refused = run("unpack", self.artifact, "-o", f"{self.artifact}/", *flags)
+            self.assertNotEqual(refused.returncode, 0)
+            self.assertIn("is the artifact itself", refused.stderr)
+        self.assertFalse((self.artifact / "model.safetensors").exists())
+        self.assert_exit(run("verify", self.artifact), 0)
+
     def test_unpacked_to_gguf_it_predicts_the_same(self):
         said = json.loads(self.unpack("gguf", "--format", "gguf", "--json").stdout)
         gguf = self.directory / "gguf" / "model.gguf"
