@@ -1,12 +1,14 @@
 # The commands of this project. `make help` lists them.
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+BUILD ?= build/release
 export CCACHE_DIR ?= $(HOME)/.cache/nashswarm-ccache
 # Another clone finds what this one compiled; and what uses precompiled headers, a third of all, is cached too.
 export CCACHE_BASEDIR ?= $(CURDIR)
 export CCACHE_SLOPPINESS ?= pch_defines,time_macros
 
-.PHONY: help deps configure build test test-deploy interop-torch demo bench crash load asan test-asan test-tsan fuzz format clean
+.PHONY: help deps configure build install uninstall test test-deploy interop-torch demo bench crash load asan test-asan test-tsan fuzz format clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,6 +21,16 @@ configure: deps
 
 build: configure  ## build the programs into build/release/bin
 	@cmake --build --preset release -j $(JOBS) --target programs
+
+# Nothing is built here, so that `sudo make install` leaves no file of root's in the tree.
+install:         ## copy what make build has built to PREFIX (/usr/local), below DESTDIR
+	@test -x $(BUILD)/bin/nashswarm || { echo "nothing is built in $(BUILD): run make build first" >&2; exit 1; }
+	@set -o pipefail; cmake --install $(BUILD) --prefix "$(abspath $(PREFIX))" --strip | sed -n 's/^-- [A-Z][a-z-]*: //p'
+	@test -n "$(DESTDIR)" || ldconfig 2>/dev/null || true
+
+uninstall:       ## remove what the last make install has copied
+	@test -f $(BUILD)/install_manifest.txt || { echo "nothing was installed from $(BUILD)" >&2; exit 1; }
+	@sed 's|^|$(DESTDIR)|' $(BUILD)/install_manifest.txt | tr '\n' '\0' | xargs -0 rm -f
 
 test: configure  ## build and pass every test
 	@cmake --build --preset release -j $(JOBS)

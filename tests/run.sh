@@ -48,6 +48,7 @@ script() {
   esac
 }
 script architecture python3 tests/architecture_test.py
+script release python3 tests/release_test.py
 script demo deploy/demo.sh
 script interop tests/interop/run.sh "$NASHSWARM_BIN_DIR"
 script torch tests/interop/torch.sh "$NASHSWARM_BIN_DIR"

@@ -252,7 +252,7 @@ absl::Status CheckOutput(const std::string& out, const std::string& format, bool
                      "choose another -o");
   }
   std::vector<std::string> names = {"model.gguf"};
-  if (format == kNsq) names = {"config.json", "model.safetensors"};
+  if (format == kNsq) names = {"config.json", "model.nsq", "model.safetensors"};
   names.insert(names.end(), kBesideTheWeights.begin(), kBesideTheWeights.end());
   for (const std::string& name : names) {
     const std::string path = JoinPath(out, name);

@@ -290,7 +290,8 @@ absl::StatusOr<NsqContents> ParseNsq(absl::Span<const uint8_t> file, const std::
 absl::StatusOr<OpenNsq> ReadNsq(const std::string& directory) {
   OpenNsq open;
   open.directory = directory;
-  const std::string path = JoinPath(directory, kNsqFile);
+  const std::string first = JoinPath(directory, kFirstNsqFile), named = JoinPath(directory, kNsqFile);
+  const std::string path = PathExists(first) && !PathExists(named) ? first : named;
   NS_ASSIGN_OR_RETURN(open.file, MappedFile::Open(path));
   NS_ASSIGN_OR_RETURN(NsqContents contents, ParseNsq(open.file->bytes(), path));
   open.tensors = std::move(contents.tensors);

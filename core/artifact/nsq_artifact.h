@@ -1,4 +1,4 @@
-// nsq artifacts: a Hugging Face directory whose model.safetensors holds a compressed index and one block of coded tensors.
+// nsq artifacts: a Hugging Face directory whose model.nsq holds a compressed index and one block of coded tensors.
 // Format: docs/nsq-format.md.
 #ifndef NASHSWARM_CORE_ARTIFACT_NSQ_ARTIFACT_H_
 #define NASHSWARM_CORE_ARTIFACT_NSQ_ARTIFACT_H_
@@ -21,7 +21,10 @@
 
 namespace nashswarm::artifact {
 
-inline constexpr char kNsqFile[] = "model.safetensors";
+// Not model.safetensors: who does not know the format would find that, know none of its names, and go on with random weights.
+inline constexpr char kNsqFile[] = "model.nsq";
+inline constexpr char kFirstNsqFile[] = "model.safetensors";  // the name in artifacts of the first writers, still read
+inline constexpr char kUnpackedFile[] = "model.safetensors";
 inline constexpr char kNsqMethod[] = "nashswarm";  // quantization_config.quant_method in config.json
 inline constexpr int kNsqVersion = 1;
 
@@ -53,18 +56,18 @@ std::string PlainBytes(checkpoint::DType dtype, absl::Span<const float> values);
 // coded tensor takes at most 16 bytes a weight and 64 KiB, far more than any stream does.
 uint64_t NsqOverheadBound(std::vector<NsqTensor> tensors);
 
-// Writes model.safetensors at `path`, whole or not at all (not synced). `parts` hold the tensors' bytes in order, gapless.
+// Writes the weight file at `path`, whole or not at all (not synced). `parts` hold the tensors' bytes in order, gapless.
 // INTERNAL / ARTIFACT_SIZE when they do not add up.
 absl::StatusOr<WrittenFile> WriteNsq(const std::string& path, const std::vector<NsqTensor>& tensors,
                                      absl::Span<const Piece> parts, const std::function<void(uint64_t)>& progress);
 
-// The other files of an artifact: config.json with quantization_config added, and every file of the checkpoint that is neither
+// The other files of an artifact: config.json with quantization_config and transformers_weights added, and every file of the checkpoint that is neither
 // weights nor an index of them, byte for byte, into `directory`. `orders`: of the artifact's experts, empty when it is the
 // checkpoint's.
 absl::Status CopyCompanions(const std::string& checkpoint_directory, double bits_per_weight, const ExpertOrders& orders,
                             const std::string& directory);
 
-// What the bytes of a model.safetensors say: every entry checked, no tensor looked at yet.
+// What the bytes of a weight file say: every entry checked, no tensor looked at yet.
 struct NsqContents {
   std::vector<NsqTensor> tensors;
   uint64_t block_begin = 0;  // of the first tensor, from the start of the file
@@ -94,7 +97,7 @@ struct OpenNsq {
 // Whether `path` is a directory with config.json of our quant_method.
 bool IsNsq(const std::string& path);
 
-// Maps the directory's model.safetensors, parses it, and reads manifest.json if there is one. Errors as ParseNsq.
+// Maps the directory's weight file, parses it, and reads manifest.json if there is one. Errors as ParseNsq.
 absl::StatusOr<OpenNsq> ReadNsq(const std::string& directory);
 
 // The order of experts that its config.json says; empty without either. DATA_LOSS / EXPERT_ORDER_INVALID.

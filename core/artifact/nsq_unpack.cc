@@ -17,14 +17,23 @@ using checkpoint::DType;
 
 constexpr char kConfig[] = "config.json", kQuantization[] = "quantization_config";
 
+// transformers takes this key for the name of a weight file, knows no such file, and shows the text in its error: the one place
+// where somebody who has not imported our package reads what to do.
+constexpr char kTransformersWeights[] = "transformers_weights";
+constexpr char kTransformersHint[] =
+    "model.nsq, compressed by nashswarm: with transformers 5 or later run 'import nashswarm' (its Python package) before "
+    "from_pretrained; or make a plain checkpoint of the directory with 'nashswarm unpack DIRECTORY -o OUT'";
+
 bool EndsWith(std::string_view name, std::string_view end) { return name.size() >= end.size() && name.ends_with(end); }
 
 // All but weights, their indices, and what an artifact has of its own.
 bool IsCompanion(const std::string& name) {
-  for (const char* end : {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".onnx_data", ".ot", ".tflite", ".gguf"}) {
+  for (const char* end : {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".onnx_data", ".ot", ".tflite", ".gguf", ".nsq"}) {
     if (EndsWith(name, end)) return false;
   }
-  if (name.find(".safetensors.tmp-") != std::string::npos) return false;  // an AtomicFile that is being written, or was left
+  for (const char* temporary : {".safetensors.tmp-", ".nsq.tmp-"}) {  // an AtomicFile that is being written, or was left
+    if (name.find(temporary) != std::string::npos) return false;
+  }
   if (EndsWith(name, ".index.json")) return false;
   for (const char* own : {kConfig, kManifestFile, "report.json", "report.html"}) {
     if (name == own) return false;
@@ -188,6 +197,7 @@ absl::Status CopyCompanions(const std::string& checkpoint_directory, double bits
   NS_ASSIGN_OR_RETURN(OrderedJson config, ReadConfig(checkpoint_directory));
   config[kQuantization] = {{"quant_method", kNsqMethod}, {"version", kNsqVersion}, {"bits_per_weight", bits_per_weight}};
   if (!orders.empty()) config[kQuantization][kNsqExpertOrder] = orders;
+  config[kTransformersWeights] = kTransformersHint;
   return WriteConfig(config, directory);
 }
 
@@ -211,7 +221,7 @@ absl::Status Unpack(const OpenNsq& artifact, DType dtype, const std::string& out
   }
   NS_ASSIGN_OR_RETURN(const ExpertOrders orders, ExpertOrdersOf(artifact));
   NS_RETURN_IF_ERROR(MakeDirectories(out));
-  NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(JoinPath(out, kNsqFile)));
+  NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(JoinPath(out, kUnpackedFile)));
   const std::map<std::string, std::string> metadata = WithExpertOrders({{"format", "pt"}}, orders);
   NS_RETURN_IF_ERROR(file.Append(checkpoint::SerializeSafetensorsHeader(shapes, metadata)));
   std::vector<uint8_t> buffer;
@@ -226,6 +236,7 @@ absl::Status Unpack(const OpenNsq& artifact, DType dtype, const std::string& out
   NS_RETURN_IF_ERROR(CopyFiles(artifact.directory, out));
   NS_ASSIGN_OR_RETURN(OrderedJson config, ReadConfig(artifact.directory));
   config.erase(kQuantization);
+  config.erase(kTransformersWeights);
   NS_RETURN_IF_ERROR(WriteConfig(config, out));
   return file.Commit();
 }

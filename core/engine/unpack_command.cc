@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -57,7 +58,7 @@ absl::StatusOr<Unpacked> ToGguf(const UnpackFlags& flags, const std::string& fil
 
 absl::StatusOr<Unpacked> UnpackTo(const UnpackFlags& flags, ProgressLine* line) {
   const bool gguf = flags.format == "gguf";
-  const std::string file = !gguf                                ? JoinPath(flags.out, artifact::kNsqFile)
+  const std::string file = !gguf                                ? JoinPath(flags.out, artifact::kUnpackedFile)
                            : absl::EndsWith(flags.out, ".gguf") ? flags.out
                                                                 : JoinPath(flags.out, artifact::kGgufFile);
   if (PathExists(file) && !flags.force) {
@@ -67,6 +68,10 @@ absl::StatusOr<Unpacked> UnpackTo(const UnpackFlags& flags, ProgressLine* line) 
   if (gguf) return ToGguf(flags, file, line);
   const Progress progress = [line](uint64_t done, uint64_t total) { line->Show("unpacking", done, total); };
   if (artifact::IsNsq(flags.path)) {
+    if (std::error_code error; std::filesystem::equivalent(flags.path, flags.out, error)) {  // its config.json would be replaced
+      return MakeError(absl::StatusCode::kInvalidArgument, "OUTPUT_IS_ARTIFACT", absl::StrCat(flags.out, ": is the artifact itself"),
+                       "give another directory");
+    }
     NS_ASSIGN_OR_RETURN(const artifact::OpenNsq open, artifact::ReadNsq(flags.path));
     NS_RETURN_IF_ERROR(artifact::Unpack(open, TypeOf(flags.dtype), flags.out, flags.threads, progress));
     return Unpacked{file, {}};

@@ -22,7 +22,7 @@ struct AssembledTensor {
 };
 
 struct Assembled {
-  std::string file_name;          // model.gguf or model.safetensors
+  std::string file_name;          // model.gguf or model.nsq
   artifact::WrittenFile file;
   std::vector<AssembledTensor> tensors;  // by index into Prepared::tensors, wherever they lie in the file
 };

@@ -99,7 +99,7 @@ absl::StatusOr<ExpertFiles> FindExperts(const artifact::OpenNsq& artifact, const
   std::map<std::string_view, const model::MappedTensor*> by_name;
   for (const model::MappedTensor& tensor : mapping.tensors) by_name.emplace(tensor.source_name(), &tensor);
   Builder builder;
-  const uint64_t begin = builder.Open(JoinPath(artifact.directory, artifact::kNsqFile), artifact.file->bytes().size());
+  const uint64_t begin = builder.Open(artifact.file->path(), artifact.file->bytes().size());
   for (const artifact::NsqTensor& tensor : artifact.tensors) {
     const auto it = by_name.find(tensor.name);
     if (it == by_name.end() || it->second->expert < 0 || it->second->layer < 0) continue;

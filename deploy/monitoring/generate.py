@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Writes what is made from something else: dashboards/*.json from the panels below, prometheusrule.yaml from alerts.yml.
+"""Writes what is made from something else: dashboards/*.json from the panels below, prometheusrule.yaml from alerts.yml, and
+into both files of alerts where their runbook is, which runbook.url says.
 
   generate.py          write
   generate.py --check  say which files are not as they would be written
 """
 import json
 import pathlib
+import re
 import sys
+import urllib.parse
 
 HERE = pathlib.Path(__file__).resolve().parent
 J = 'job="$job"'  # every query's selector
@@ -186,8 +189,21 @@ def dashboard(name):
             "templating": {"list": variables}, "annotations": {"list": []}, "links": links, "panels": placed}
 
 
+def runbook():
+    """Where people who are paged read docs/runbook.md: whoever runs this says it, once, in runbook.url."""
+    url = (HERE / "runbook.url").read_text().strip()
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.fragment or re.search(r"[\s\"\\{}]", url):
+        sys.exit("error: runbook.url holds %r\nhint: write the address of the runbook, like https://HOST/PATH, without #section" % url)
+    return url
+
+
+def alert_rules():
+    return re.sub(r"(?m)^( *runbook_url: ).*(#\w+)$", lambda line: line[1] + runbook() + line[2], (HERE / "alerts.yml").read_text())
+
+
 def prometheus_rule():
-    alerts = (HERE / "alerts.yml").read_text()
+    alerts = alert_rules()
     head = ("# Made from alerts.yml by generate.py.\napiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n"
             "  name: nashswarm\n  labels:\n    app.kubernetes.io/name: nashswarm\nspec:\n")
     lines = [line for line in alerts.splitlines() if not line.startswith("#")]
@@ -195,6 +211,7 @@ def prometheus_rule():
 
 
 def files():
+    yield HERE / "alerts.yml", alert_rules()
     yield HERE / "prometheusrule.yaml", prometheus_rule()
     for name in DASHBOARDS:
         yield HERE / "dashboards" / (name + ".json"), json.dumps(dashboard(name), indent=1) + "\n"

@@ -26,8 +26,8 @@ struct ServerConfig {
   int64_t memory_bytes = 0;        // for engines; 0: chosen from the machine
   int64_t disk_reserve_bytes = 1 << 30;
   int64_t cache_bytes = int64_t{20} << 30;
-  std::string listen = "127.0.0.1:50051";
-  std::string metrics = "127.0.0.1:9464";  // or "none"
+  std::string listen = "127.0.0.1:7070";
+  std::string metrics = "127.0.0.1:7071";  // or "none"
   std::string info_file;
   std::string engine;
   int workers = 0;  // 0: chosen from the machine

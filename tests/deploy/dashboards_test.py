@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -31,7 +32,7 @@ MACROS = {"$__rate_interval": "20s", "$__range": "60s", "$job": "nashswarm"}
 def alerts():
     """(name, section of the runbook) of every alert; the file is simple enough to read by lines."""
     text = (MONITORING / "alerts.yml").read_text()
-    return re.findall(r"- alert: (\w+)\n(?:.*\n)*?\s+runbook_url: docs/runbook\.md#(\w+)", text)
+    return re.findall(r"- alert: (\w+)\n(?:.*\n)*?\s+runbook_url: \S+#(\w+)", text)
 
 
 class FilesTest(unittest.TestCase):
@@ -58,6 +59,30 @@ class FilesTest(unittest.TestCase):
     def test_generated_files_are_current(self):
         result = subprocess.run([sys.executable, MONITORING / "generate.py", "--check"], capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_runbooks_are_absolute_and_said_in_one_place(self):
+        def urls(directory):
+            return [re.findall(r"runbook_url: (\S+)#\w+$", (directory / name).read_text(), re.M) for name in ("alerts.yml", "prometheusrule.yaml")]
+
+        base = (MONITORING / "runbook.url").read_text().strip()
+        self.assertRegex(base, "^https://")
+        for found in urls(MONITORING):
+            self.assertEqual(found, [base] * len(alerts()))
+        with tempfile.TemporaryDirectory(prefix="nashswarm-monitoring-") as directory:
+            copy = pathlib.Path(directory) / "monitoring"
+            shutil.copytree(MONITORING, copy)
+            generate = [sys.executable, copy / "generate.py"]
+            (copy / "runbook.url").write_text("http://wiki/pages?id=7\n")
+            self.assertEqual(subprocess.run([*generate, "--check"], capture_output=True).returncode, 1)
+            subprocess.run(generate, check=True)
+            self.assertEqual(subprocess.run([*generate, "--check"]).returncode, 0)
+            for found in urls(copy):
+                self.assertEqual(found, ["http://wiki/pages?id=7"] * len(alerts()))
+            for wrong in ("docs/runbook.md", "https://", "https://a/b#c", ""):
+                (copy / "runbook.url").write_text(wrong)
+                refused = subprocess.run(generate, capture_output=True, text=True)
+                self.assertEqual(refused.returncode, 1, wrong)
+                self.assertIn("hint: ", refused.stderr)
 
     def test_panels_do_not_overlap(self):
         for name in DASHBOARDS:

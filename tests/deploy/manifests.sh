@@ -31,5 +31,8 @@ done
 for dashboard in "$root"/deploy/monitoring/dashboards/*.json; do
   grep -q "^  $(basename "$dashboard"): " "$work/ha.yaml" || { echo "FAILED  $(basename "$dashboard") is not in the overlay ha"; failed=1; }
 done
+runbook=$(<"$root/deploy/monitoring/runbook.url")
+(($(grep -c 'runbook_url: ' "$work/ha.yaml") > 0)) && ! grep 'runbook_url: ' "$work/ha.yaml" | grep -vF " $runbook#" ||
+  { echo "FAILED  the overlay ha has alerts without an absolute runbook_url"; failed=1; }
 (cd "$root/tests/deploy/manifests" && RENDERED=$work/ha.yaml HELP=$work/help go test -count=1 ./...) || failed=1
 exit $failed

@@ -62,7 +62,7 @@ class ReadmeTest(TemporaryTest):
                      "HF_HOME": str(self.directory / "hf")})
             self.assertEqual(result.returncode, 0, script + result.stdout[-2000:] + result.stderr[-2000:])
             ran += script.count("nashswarm")
-        for made in ("out/model.gguf", "gpt2.gguf", "out-nsq/model.safetensors", "dense/model.safetensors", "frontier.svg",
+        for made in ("out/model.gguf", "gpt2.gguf", "out-nsq/model.nsq", "dense/model.safetensors", "frontier.svg",
                      "out-calibrated/report.html", "out-served/model.gguf"):
             self.assertTrue((self.directory / made).exists(), made)
         self.assertGreater(ran, 20)

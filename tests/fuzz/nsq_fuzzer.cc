@@ -1,7 +1,7 @@
 // nsq artifacts: what is accepted must decode without touching what is not its own, alike in the plain and the vectorised
 // decoder, and what is decoded must be what its encoder would write. Checksums would keep every changed byte out, so that they
 // are set right here before anything is read. The first byte of an input says what the rest is:
-//   0  a model.safetensors (its index is deflated: few changes get past that)
+//   0  a model.nsq (its index is deflated: few changes get past that)
 //   1  the JSON text of an index, NUL, the block behind it; header and deflate are made here
 //   2  rows and columns, 16 bits each, then the stream of a matrix
 //   3  rows, columns, bytes of side bits, 16 bits each; those bits: frequency tables; then one tile of context 0

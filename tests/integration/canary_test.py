@@ -192,7 +192,7 @@ class CanaryTest(unittest.TestCase):
 
     def test_an_nsq_file_that_lies_is_refused(self):
         self.assertIsNone(self.compress("nsq"))
-        honest = self.artifact / "model.safetensors"
+        honest = self.artifact / "model.nsq"
         header, data = lies.read(honest)
         size = header["nsq.data"]["data_offsets"][1] - header["nsq.data"]["data_offsets"][0]
         place = self.directory / "lie"
@@ -201,7 +201,7 @@ class CanaryTest(unittest.TestCase):
             with self.subTest(what):
                 begin = header["nsq.data"]["data_offsets"][0]
                 lie = {**header, "nsq.data": {"dtype": "U8", "shape": [change], "data_offsets": [begin, begin + change]}}
-                (place / "model.safetensors").write_bytes(lies.image(lie, data + (lies.canary(4096) if what == "longer" else b"")))
+                (place / "model.nsq").write_bytes(lies.image(lie, data + (lies.canary(4096) if what == "longer" else b"")))
                 out = self.directory / "unpacked"
                 ended = run(BIN / "nashswarm-engine", "unpack", place, "-o", out)
                 self.assertEqual(ended.returncode, 7, ended)

@@ -36,7 +36,7 @@ class NsqTest(TemporaryTest):
         return result
 
     def test_every_byte_counts(self):
-        size = (self.artifact / "model.safetensors").stat().st_size
+        size = (self.artifact / "model.nsq").stat().st_size
         self.assertEqual(self.summary["bytes"], size)
         self.assertLessEqual(8 * size / self.summary["parameters"], 2.98)
         self.assertGreater(8 * size / self.summary["parameters"], 2.97)
@@ -52,6 +52,14 @@ class NsqTest(TemporaryTest):
         again = self.unpack("f321", code=1)
         self.assertIn("--force", again.stderr)
         self.assertEqual(run("verify", self.directory / "f321").returncode, 0)
+
+    def test_an_artifact_is_not_unpacked_into_itself(self):
+        for flags in ((), ("--force",)):
+            refused = run("unpack", self.artifact, "-o", f"{self.artifact}/", *flags)
+            self.assertNotEqual(refused.returncode, 0)
+            self.assertIn("is the artifact itself", refused.stderr)
+        self.assertFalse((self.artifact / "model.safetensors").exists())
+        self.assert_exit(run("verify", self.artifact), 0)
 
     def test_unpacked_to_gguf_it_predicts_the_same(self):
         said = json.loads(self.unpack("gguf", "--format", "gguf", "--json").stdout)
@@ -73,7 +81,7 @@ class NsqTest(TemporaryTest):
     def test_a_flipped_bit_anywhere_is_found(self):
         damaged = self.directory / "damaged"
         shutil.copytree(self.artifact, damaged)
-        weights = damaged / "model.safetensors"
+        weights = damaged / "model.nsq"
         whole = weights.read_bytes()
         header = 8 + int.from_bytes(whole[:8], "little")
         places = random.Random(7)

@@ -210,7 +210,7 @@ def main():
             with open(os.path.join(directory, "in", "shard-%d.bin" % s)) as f:
                 content += f.read()
         if task["spec"].get("format") == "nsq":
-            write(directory, "artifact/model.safetensors", content)
+            write(directory, "artifact/model.nsq", content)
             write(directory, "artifact/config.json", "{}")
             write(directory, "artifact/original/tokenizer.model", "tokens")
         else:

@@ -235,7 +235,7 @@ TEST_F(SearchTest, AnArtifactMayBeADirectory) {
   EXPECT_EQ(artifact.format(), "nsq");
   std::vector<std::string> paths;
   for (const v1::FileEntry& file : artifact.files()) paths.push_back(file.path());
-  EXPECT_THAT(paths, ElementsAre("config.json", "deep/source.json", "model.safetensors", "original/tokenizer.model",
+  EXPECT_THAT(paths, ElementsAre("config.json", "deep/source.json", "model.nsq", "original/tokenizer.model",
                                  "report.html", "report.json"));
   std::string content;
   ASSERT_TRUE(server_.Read(name, "original/tokenizer.model", 0, 0, &content).ok());

@@ -98,6 +98,7 @@ def same_bits(bin_dir, artifact, name):
     weights = sum(values.size for values in ours.values())
     check(f"{name}: {len(ours)} tensors, {weights} weights decode to the same bits ({time.monotonic() - begun:.0f} s)", not wrong,
           ", ".join(wrong))
+    check(f"{name}: transformers is told what to do", "import nashswarm" in json.load(open(os.path.join(artifact, "config.json")))["transformers_weights"])
     check(f"{name}: the reader sees the same tensors", set(theirs.entries) == set(ours))
     coded = [e["coding"] for e in theirs.entries.values()]
     check(f"{name}: it has matrices and plain tensors", any(c.startswith("nsq") for c in coded) and
@@ -107,7 +108,7 @@ def same_bits(bin_dir, artifact, name):
 def refuses_damage(artifact, work):
     """One bit, somewhere in each part of the file."""
     good = nsq_reader.Artifact(artifact)
-    with open(os.path.join(artifact, "model.safetensors"), "rb") as f:
+    with open(os.path.join(artifact, "model.nsq"), "rb") as f:
         data = f.read()
     block = len(data) - len(good.block)
     places = {"the length": (3, None), "the header": (30, None), "the index": (block - 30, None)}
@@ -118,7 +119,7 @@ def refuses_damage(artifact, work):
     for where, (at, tensor) in places.items():
         changed = bytearray(data)
         changed[at] ^= 4
-        with open(os.path.join(work, "model.safetensors"), "wb") as f:
+        with open(os.path.join(work, "model.nsq"), "wb") as f:
             f.write(changed)
         try:
             damaged = nsq_reader.Artifact(work)
@@ -142,6 +143,10 @@ def main():
         tiny_gpt2(bundled, tiny)
         run(*compress, tiny, "-o", out, "--bpw", "4")
         same_bits(args.bin, out, "a tiny model")
+        first = os.path.join(work, "tiny-as-first-written")
+        shutil.copytree(out, first)
+        os.rename(os.path.join(first, "model.nsq"), os.path.join(first, "model.safetensors"))
+        same_bits(args.bin, first, "a tiny model under the first writers' name")
         os.mkdir(os.path.join(work, "damaged"))
         refuses_damage(out, os.path.join(work, "damaged"))
         # With a text the scales of columns differ.

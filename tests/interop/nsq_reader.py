@@ -331,10 +331,13 @@ def plain_tensor(data, coding, crc):
 
 
 class Artifact:
-    """model.safetensors of an nsq directory: `entries` by name, `tensor(name)` decodes one."""
+    """The weight file of an nsq directory: `entries` by name, `tensor(name)` decodes one."""
 
     def __init__(self, directory):
-        with open(os.path.join(directory, "model.safetensors"), "rb") as f:
+        path = os.path.join(directory, "model.nsq")
+        if not os.path.exists(path):
+            path = os.path.join(directory, "model.safetensors")  # as the first writers named it
+        with open(path, "rb") as f:
             data = f.read()
         length = struct.unpack_from("<Q", data)[0]
         require(length <= min(100 << 20, len(data) - 8), "the header's length")

@@ -206,7 +206,7 @@ std::string SummaryText(const Outcome& outcome, const std::string& out, double s
   return text;
 }
 
-// An nsq artifact has a model.safetensors and a config.json too: --force would put it in the checkpoint's place.
+// An nsq artifact has a config.json too: --force would put it in the checkpoint's place.
 absl::Status CheckNotTheCheckpoint(const CompressFlags& flags) {
   std::error_code error;
   if (!std::filesystem::equivalent(flags.directory, flags.out, error) || flags.target.format != kNsq) {

@@ -18,10 +18,7 @@ absl::Status NoReport(const std::string& name) {
                    "it was made by a nashswarm that wrote none; compress the model again to get one");
 }
 
-bool IsWeightsOfDirectory(const std::string& path) {
-  constexpr std::string_view kEnding = ".safetensors";
-  return path.size() > kEnding.size() && path.compare(path.size() - kEnding.size(), kEnding.size(), kEnding) == 0;
-}
+bool IsWeightsOfDirectory(const std::string& path) { return path.ends_with(".nsq") || path.ends_with(".safetensors"); }
 
 // Where the report of something on this machine is: of a pulled directory, of a weight file, or the report itself.
 std::string LocalReport(const std::string& path) {

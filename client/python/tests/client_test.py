@@ -76,10 +76,11 @@ class RealServerTest(TemporaryTest):
             error = await self.error_of(e.InvalidRequestError, lambda: client.compress(MODEL, bpw=4, rules={"(": "Q6_K"}))
             self.assertEqual((error.code, error.reason), ("INVALID_ARGUMENT", "BAD_PATTERN"))
             job = await settle(client.compress(MODEL, bpw=0.5))
-            failed = await self.error_of(e.JobFailedError, job.wait)
+            failed = await self.error_of(e.TargetInfeasibleError, job.wait)
+            self.assertIsInstance(failed, e.JobFailedError)
             self.assertEqual((failed.job, failed.reason), (job.name, "TARGET_INFEASIBLE"))
             self.assertTrue(failed.hint)
-            await self.error_of(e.JobFailedError, lambda: job.pull(directory / "out"))
+            await self.error_of(e.TargetInfeasibleError, lambda: job.pull(directory / "out"))
             self.assertEqual((await self.error_of(e.ConflictError, job.cancel)).reason, "JOB_ENDED")
         self.with_both(scenario, self.server.address)
 

@@ -62,13 +62,14 @@ class NsqTest(unittest.TestCase):
         self.check("f16", dtype="float16")
         self.check("bf16", dtype="bfloat16")
         self.check("f32", dtype=np.float32, threads=1)
+        self.check("f16")  # the checkpoint's own
 
     def test_damage_and_what_is_no_artifact(self):
         damaged = self.directory / "damaged"
         shutil.copytree(self.artifact, damaged)
-        weights = bytearray((damaged / "model.safetensors").read_bytes())
+        weights = bytearray((damaged / "model.nsq").read_bytes())
         weights[len(weights) // 2] ^= 4
-        (damaged / "model.safetensors").write_bytes(weights)
+        (damaged / "model.nsq").write_bytes(weights)
         with self.assertRaises(nashswarm.CorruptDataError) as caught:
             nashswarm.load_state_dict(damaged)
         self.assertIn(str(damaged), str(caught.exception))
@@ -84,7 +85,11 @@ class NsqTest(unittest.TestCase):
         self.assertNotEqual(missing.returncode, 0)
         self.assertIn("libnashswarm.so", missing.stderr)
         self.assertIn("NASHSWARM_LIBRARY", missing.stderr)
-        for found in ({"PATH": "%s:/usr/bin" % BIN}, {"NASHSWARM_LIBRARY": str(BIN / "libnashswarm.so")}):
+        prefix = self.directory / "prefix"
+        (prefix / "bin").mkdir(parents=True)
+        (prefix / "lib").mkdir()
+        (prefix / "lib" / "libnashswarm.so").symlink_to(BIN / "libnashswarm.so")
+        for found in ({"PATH": "%s:/usr/bin" % BIN}, {"PATH": "%s:/usr/bin" % (prefix / "bin")}, {"NASHSWARM_LIBRARY": str(BIN / "libnashswarm.so")}):
             result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**environment, **found})
             self.assertEqual(result.returncode, 0, result.stderr)
 
@@ -100,9 +105,56 @@ class NsqTest(unittest.TestCase):
         with torch.no_grad():
             ours = AutoModelForCausalLM.from_pretrained(self.artifact, dtype=torch.float32)(ids).logits
             theirs = AutoModelForCausalLM.from_pretrained(dense, dtype=torch.float32)(ids).logits
+            first = self.as_the_first_writers_made_it()
+            self.assertTrue(torch.equal(AutoModelForCausalLM.from_pretrained(first, dtype=torch.float32)(ids).logits, theirs))
+            (first / "model.safetensors").rename(first / "model.nsq")  # as its README advises
+            self.assertTrue(torch.equal(AutoModelForCausalLM.from_pretrained(first, dtype=torch.float32)(ids).logits, theirs))
         self.assertTrue(torch.equal(ours, theirs))
+        saved = self.directory / "saved"
+        AutoModelForCausalLM.from_pretrained(self.artifact).save_pretrained(saved)
+        self.assertNotIn("transformers_weights", (saved / "config.json").read_text())
         state = nashswarm.load_state_dict(self.artifact, framework="torch", dtype=torch.bfloat16)
         self.assertTrue(all(tensor.dtype == torch.bfloat16 for tensor in state.values()))
+
+    def test_transformers_from_a_cache_of_the_hub(self):
+        try:
+            import transformers  # noqa: F401
+        except ImportError:
+            self.skipTest("torch and transformers are not here; make interop-torch has them")
+        place = self.directory / "hub" / "models--org--nsq"
+        shutil.copytree(self.artifact, place / "snapshots" / "0123abcd")
+        (place / "refs").mkdir()
+        (place / "refs" / "main").write_text("0123abcd")
+        code = ("import nashswarm\nfrom transformers import AutoModelForCausalLM\n"
+                "print('parameters:', AutoModelForCausalLM.from_pretrained('org/nsq').num_parameters())\n")
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600,
+                               env={**os.environ, "HF_HUB_CACHE": str(place.parent), "HF_HUB_OFFLINE": "1"})
+        self.assertIn("parameters: 5853184", ended.stdout, ended.stderr)
+        self.assertNotIn("MISSING", ended.stdout + ended.stderr)
+
+    def as_the_first_writers_made_it(self):
+        first = self.directory / "first"
+        shutil.copytree(self.artifact, first)
+        (first / "model.nsq").rename(first / "model.safetensors")
+        config = json.loads((first / "config.json").read_text())
+        del config["transformers_weights"]
+        (first / "config.json").write_text(json.dumps(config))
+        return first
+
+    def test_transformers_without_the_package_fails_and_says_what_to_do(self):
+        """It used to answer with a model of random weights."""
+        try:
+            import transformers  # noqa: F401
+        except ImportError:
+            self.skipTest("torch and transformers are not here; make interop-torch has them")
+        code = ("from transformers import AutoModel, AutoModelForCausalLM\n"
+                "for kind in (AutoModel, AutoModelForCausalLM):\n"
+                "  try: kind.from_pretrained(%r)\n"
+                "  except (OSError, ValueError) as error: print('refused:', error)\n" % str(self.artifact))
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
+        self.assertEqual(ended.stdout.count("refused:"), 2, ended.stdout + ended.stderr)
+        self.assertEqual(ended.stdout.count("import nashswarm"), 2, ended.stdout)
+        self.assertIn("nashswarm unpack", ended.stdout)
 
 
 if __name__ == "__main__":

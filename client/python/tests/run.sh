@@ -32,7 +32,7 @@ torch=${NASHSWARM_TORCH_PYTHON:-$root/build/torch-venv/bin/python}
 if "$torch" -c 'import torch, transformers' 2>/dev/null; then
   "$torch" -m pip install -q --disable-pip-version-check --force-reinstall --no-deps "$work"/dist/*.whl &&
     "$torch" -m pip install -q --disable-pip-version-check grpcio protobuf tqdm &&
-    (cd "$here" && "$torch" nsq_test.py NsqTest.test_transformers) || failed=1
+    (cd "$here" && "$torch" nsq_test.py -k transformers) || failed=1
 else
   echo "SKIPPED transformers: no torch here; make interop-torch installs it, or set NASHSWARM_TORCH_PYTHON"
 fi

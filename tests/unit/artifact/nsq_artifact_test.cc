@@ -11,7 +11,7 @@ TEST(NsqArtifactTest, WritesWhatTheFormatSays) {
   const WrittenFile written = sample.WriteTo(dir.path());
   std::string block;
   for (const std::string& data : sample.bytes) block += data;
-  const std::string file = ReadTestFile(dir.path() + "/model.safetensors");
+  const std::string file = ReadTestFile(dir.path() + "/model.nsq");
   EXPECT_EQ(file, Image(PackedIndex(IndexText(sample.tensors)), block));
   EXPECT_EQ(written.bytes, file.size());
   EXPECT_EQ(written.sha256, Sha256Of(file));
@@ -36,7 +36,7 @@ TEST(NsqArtifactTest, PartsThatDoNotAddUpLeaveNothingBehind) {
   const Sample sample = SmallSample();
   for (const size_t size : {size_t{0}, size_t{100}, size_t{1} << 20}) {
     WriteTestFile(dir.path() + "/part", std::string(size, 'x'));
-    const auto written = WriteNsq(dir.path() + "/model.safetensors", sample.tensors, {dir.path() + "/part"}, kSilent);
+    const auto written = WriteNsq(dir.path() + "/model.nsq", sample.tensors, {dir.path() + "/part"}, kSilent);
     EXPECT_EQ(ReasonOf(written.status()), "ARTIFACT_SIZE");
     EXPECT_THAT(NamesIn(dir.path()), ElementsAre("part"));
   }
@@ -121,7 +121,7 @@ TEST(NsqCompanionsTest, TravelByteForByteAndWeightsStay) {
   const std::string binary("\0\xff\r\n\x1a", 5);
   for (const char* name : {"tokenizer.json", "vocab.txt", "LICENSE", "sub/merges.txt", "safetensors"}) WriteTestFile(from + "/" + name, name + binary);
   for (const char* name : {"model-00001-of-00002.safetensors", "pytorch_model.bin", "onnx/model.onnx", "model.safetensors.index.json", "tf_model.h5",
-                           "x.gguf", ".hidden", "manifest.json", "report.json", "report.html"}) {
+                           "x.gguf", "model.nsq", "model.nsq.tmp-1-0", ".hidden", "manifest.json", "report.json", "report.html"}) {
     WriteTestFile(from + "/" + name, "{}");
   }
   WriteTestFile(from + "/config.json", R"({"zeta":1,"alpha":{"b":2,"a":0.1},"mid":[1e-5,true]})");
@@ -130,9 +130,44 @@ TEST(NsqCompanionsTest, TravelByteForByteAndWeightsStay) {
   EXPECT_EQ(ReadTestFile(to + "/sub/merges.txt"), "sub/merges.txt" + binary);
   const OrderedJson config = OrderedJson::parse(ReadTestFile(to + "/config.json"));
   EXPECT_EQ(config.dump(), R"({"zeta":1,"alpha":{"b":2,"a":0.1},"mid":[1e-05,true],"quantization_config":)"
-                           R"({"quant_method":"nashswarm","version":1,"bits_per_weight":2.5}})");
+                           R"({"quant_method":"nashswarm","version":1,"bits_per_weight":2.5},"transformers_weights":)" +
+                               config.at("transformers_weights").dump() + "}");
   EXPECT_TRUE(IsNsq(to));
   EXPECT_FALSE(IsNsq(from));
+}
+
+// transformers used to find model.safetensors, know no name in it, and answer with a model of random weights.
+TEST(NsqCompanionsTest, WhoeverDoesNotKnowTheFormatFindsNoWeightsAndReadsWhatToDo) {
+  const auto dir = MakeTemporaryDirectory();
+  SmallSample().WriteTo(dir.path() + "/artifact");
+  EXPECT_THAT(NamesIn(dir.path() + "/artifact"), ElementsAre("config.json", "model.nsq"));
+  const std::string to = dir.path() + "/to";
+  NS_ASSERT_OK(MakeDirectories(to));
+  NS_ASSERT_OK(CopyCompanions(dir.path() + "/artifact", 2.5, {}, to));
+  const std::string said = OrderedJson::parse(ReadTestFile(to + "/config.json")).at("transformers_weights");
+  EXPECT_THAT(said, HasSubstr("import nashswarm"));
+  EXPECT_THAT(said, HasSubstr("nashswarm unpack"));
+  // A name that ends like these would be opened.
+  EXPECT_FALSE(said.ends_with(".safetensors") || said.ends_with(".index.json") || said.ends_with(".bin"));
+}
+
+TEST(NsqArtifactTest, ReadsTheFirstWritersName) {
+  const auto dir = MakeTemporaryDirectory();
+  const Sample sample = SmallSample();
+  sample.WriteTo(dir.path(), /*manifest=*/true);
+  std::filesystem::rename(dir.path() + "/model.nsq", dir.path() + "/model.safetensors");
+  const auto open = ReadNsq(dir.path());
+  NS_ASSERT_OK(open.status());
+  EXPECT_EQ(open->file->path(), dir.path() + "/model.safetensors");
+  NS_EXPECT_OK(Verify(*open, 1, kSilentTotal));
+  NS_EXPECT_OK(Unpack(*open, DType::kF32, dir.path() + "/out", 1, kSilentTotal));
+  // A stale one beside the artifact's own is not looked at.
+  sample.WriteTo(dir.path());
+  WriteTestFile(dir.path() + "/model.safetensors", "stale");
+  NS_ASSERT_OK(ReadNsq(dir.path()).status());
+  std::filesystem::remove(dir.path() + "/model.nsq");
+  std::filesystem::remove(dir.path() + "/model.safetensors");
+  EXPECT_THAT(Message(ReadNsq(dir.path()).status()), HasSubstr("model.nsq"));
 }
 
 TEST(NsqCompanionsTest, AConfigThatIsNoObjectIsRefused) {
@@ -217,6 +252,8 @@ TEST(UnpackTest, ConfigIsAsItWasAndCompanionsTravelOn) {
   SmallSample().WriteTo(dir.path(), /*manifest=*/true);
   NS_ASSERT_OK(MakeDirectories(dir.path() + "/sub"));
   WriteTestFile(dir.path() + "/sub/vocab.txt", "a\r\nb");
+  WriteTestFile(dir.path() + "/config.json", R"({"zeta":1,"alpha":[2],"quantization_config":{"quant_method":"nashswarm"},"mid":null,)"
+                                             R"("transformers_weights":"what to do"})");
   const auto open = ReadNsq(dir.path());
   NS_ASSERT_OK(open.status());
   for (int time = 0; time < 2; ++time) {  // the second time its own files lie there

@@ -28,7 +28,7 @@ void ExpectNamed(const absl::Status& status, const NsqTensor& tensor, uint64_t a
 TEST(DamageTest, EveryFlippedBitIsFoundAndNamed) {
   const auto dir = MakeTemporaryDirectory();
   SmallSample().WriteTo(dir.path());
-  std::string file = ReadTestFile(dir.path() + "/model.safetensors");
+  std::string file = ReadTestFile(dir.path() + "/model.nsq");
   const auto contents = ParseNsq(AsBytes(file), "x");
   NS_ASSERT_OK(contents.status());
   ASSERT_LT(file.size(), 8000u);
@@ -66,7 +66,7 @@ TEST(DamageTest, EveryFlippedBitIsFoundAndNamed) {
 // The same through files: with a manifest there is no bit that Verify does not miss, and Unpack leaves nothing.
 TEST(DamageTest, VerifyFindsEveryBitByTheManifestAndUnpackWritesNothing) {
   const auto dir = MakeTemporaryDirectory();
-  const std::string path = dir.path() + "/model.safetensors", out = dir.path() + "/out";
+  const std::string path = dir.path() + "/model.nsq", out = dir.path() + "/out";
   Sample sample;
   sample.AddPlain("norm", DType::kF16, {1, 2, 3});
   sample.AddMatrix("m", 8, 8, true, 0.7);
@@ -107,7 +107,7 @@ TEST(DamageTest, ManifestOfAnotherFileIsFound) {
 TEST(DamageTest, TruncationAtEveryByteIsFound) {
   const auto dir = MakeTemporaryDirectory();
   SmallSample().WriteTo(dir.path());
-  const std::string file = ReadTestFile(dir.path() + "/model.safetensors");
+  const std::string file = ReadTestFile(dir.path() + "/model.nsq");
   for (size_t size = 0; size < file.size(); ++size) {
     const std::string head = file.substr(0, size);  // a copy of its own, so that a sanitizer sees reads beyond
     ASSERT_FALSE(ParseNsq(AsBytes(head), "x").ok()) << size;

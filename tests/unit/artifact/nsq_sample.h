@@ -90,7 +90,7 @@ struct Sample {
     WriteTestFile(directory + ".part-0", rest.substr(0, half));
     WriteTestFile(directory + ".part-1", rest.substr(half));
     std::filesystem::remove(directory + "/p0");
-    const auto written = WriteNsq(directory + "/model.safetensors", tensors, {directory + ".part-0", directory + ".part-1"}, kSilent);
+    const auto written = WriteNsq(directory + "/" + kNsqFile, tensors, {directory + ".part-0", directory + ".part-1"}, kSilent);
     if (!written.ok()) ADD_FAILURE() << written.status();
     WriteTestFile(directory + "/config.json",
                   R"({"zeta": 1, "alpha": [2], "quantization_config": {"quant_method": "nashswarm", "version": 1}, "mid": null})");

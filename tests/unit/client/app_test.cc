@@ -93,7 +93,7 @@ TEST_F(AppTest, CompressJsonIsOneObject) {
 }
 
 TEST_F(AppTest, NsqIsADirectoryAndSaysHowToUseIt) {
-  server_.AddArtifact("a", {{"model.safetensors", "packed"}, {"original/tokenizer.model", "t"}, {"report.json", "{}"}},
+  server_.AddArtifact("a", {{"model.nsq", "packed"}, {"original/tokenizer.model", "t"}, {"report.json", "{}"}},
                       "nsq");
   JobWillEnd(Succeeded());
   const std::string out = directory_ / "out";

@@ -147,7 +147,7 @@ class NestedDownloadTest : public DownloadTest {
   NestedDownloadTest() {
     server_.AddArtifact("n",
                         {{"config.json", "{}"},
-                         {"model.safetensors", weights_},
+                         {"model.nsq", weights_},
                          {"original/deep/params.json", "p"},
                          {"original/tokenizer.model", SomeBytes(2000, 2)}},
                         kNsq);
@@ -168,9 +168,9 @@ class NestedDownloadTest : public DownloadTest {
 TEST_F(NestedDownloadTest, KeepsTheDirectories) {
   const auto paths = PullIt(directory_ / "out");
   ASSERT_TRUE(paths.ok()) << paths.status();
-  EXPECT_THAT(directory_.List(), ElementsAre("out/config.json", "out/model.safetensors", "out/original/deep/params.json",
+  EXPECT_THAT(directory_.List(), ElementsAre("out/config.json", "out/model.nsq", "out/original/deep/params.json",
                                              "out/original/tokenizer.model"));
-  EXPECT_EQ(directory_.Read("out/model.safetensors"), weights_);
+  EXPECT_EQ(directory_.Read("out/model.nsq"), weights_);
   EXPECT_EQ(directory_.Read("out/original/deep/params.json"), "p");
   EXPECT_TRUE(PullIt(directory_ / "out").ok()) << "all there already";
 }
@@ -186,7 +186,7 @@ TEST_F(NestedDownloadTest, DoesNotFitIntoOneFile) {
 
 TEST_F(NestedDownloadTest, ABrokenPullCanBeUndone) {
   const std::vector<std::string> written = PullBroken(directory_ / "out");
-  EXPECT_THAT(written, ElementsAre(directory_ / "out/config.json", directory_ / "out/model.safetensors",
+  EXPECT_THAT(written, ElementsAre(directory_ / "out/config.json", directory_ / "out/model.nsq",
                                    directory_ / "out/original/deep/params.json"));
   RemoveBrokenPull(artifact_, directory_ / "out", written);
   EXPECT_THAT(directory_.List(), ElementsAre());
@@ -203,9 +203,12 @@ TEST_F(NestedDownloadTest, UndoingLeavesWhatWasThereBefore) {
 
 TEST(CheckOutput, SeesTheFilesOfEitherFormat) {
   const TemporaryDirectory directory;
-  directory.Write("nsq/model.safetensors", "x");
+  directory.Write("nsq/model.nsq", "x");
+  directory.Write("old/model.safetensors", "x");
   directory.Write("gguf/model.gguf", "x");
-  EXPECT_EQ(ReasonOf(CheckOutput(directory / "nsq", kNsq, false)), "FILE_EXISTS");
+  for (const char* taken : {"nsq", "old"}) {
+    EXPECT_EQ(ReasonOf(CheckOutput(directory / taken, kNsq, false)), "FILE_EXISTS") << taken;
+  }
   EXPECT_TRUE(CheckOutput(directory / "nsq", kNsq, true).ok());
   EXPECT_TRUE(CheckOutput(directory / "nsq", "gguf", false).ok());
   EXPECT_TRUE(CheckOutput(directory / "gguf", kNsq, false).ok());

@@ -53,7 +53,7 @@ class ReportTest : public testing::Test {
     directory_.Write("one.report.json", text_);
     directory_.Write("old/model.gguf", "GGUF");
     directory_.Write("nsq/report.json", text_);
-    directory_.Write("nsq/model.safetensors", "packed");
+    directory_.Write("nsq/model.nsq", "packed");
     server_.AddArtifact("a", {{"model.gguf", "GGUF"}, {"report.json", text_}});
     server_.AddArtifact("old", {{"model.gguf", "GGUF"}});
     v1::Job& job = server_.state.jobs["jobs/j"];
@@ -74,7 +74,7 @@ TEST_F(ReportTest, IsFoundWhereverItIs) {
   const std::string shown = RunCli({"report", directory_ / "out"}).out;
   EXPECT_THAT(shown, HasSubstr("3.5 bits a weight"));
   for (const char* local : {"out/", "out/report.json", "out/model.gguf", "one.gguf", "one.report.json", "nsq",
-                            "nsq/model.safetensors"}) {
+                            "nsq/model.nsq"}) {
     const RunResult r = RunCli({"report", directory_ / local});
     EXPECT_EQ(r.exit_code, 0) << local << r.err;
     EXPECT_EQ(r.out, shown) << local;

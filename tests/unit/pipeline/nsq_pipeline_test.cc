@@ -113,7 +113,7 @@ const Job& AtThreeBits(size_t model) {
 
 void ExpectNearTarget(const Job& job, const TinyCheckpoint& model, double bits) {
   NS_ASSERT_OK(job.result.status());
-  const uint64_t bytes = *FileSize(job.artifact() + "/model.safetensors"), target = NsqAt(bits).TargetBytes(Parameters(model));
+  const uint64_t bytes = *FileSize(job.artifact() + "/model.nsq"), target = NsqAt(bits).TargetBytes(Parameters(model));
   EXPECT_EQ(job.result->at("output_bytes"), bytes);
   EXPECT_LE(bytes, target);
   EXPECT_GE(static_cast<double>(bytes), 0.995 * static_cast<double>(target)) << bits << " bits";
@@ -180,7 +180,7 @@ TEST(NsqPipelineTest, SameBytesAtAnyThreadCount) {
   for (size_t m = 0; m < Models().size(); ++m) {
     const Job job = Compress(Models()[m], Calibrated(NsqAt(3)), 1);
     NS_ASSERT_OK(job.result.status());
-    for (const char* file : {"model.safetensors", "manifest.json", "config.json"}) EXPECT_EQ(Sha256Of(job.File(file)), Sha256Of(AtThreeBits(m).File(file))) << file;
+    for (const char* file : {"model.nsq", "manifest.json", "config.json"}) EXPECT_EQ(Sha256Of(job.File(file)), Sha256Of(AtThreeBits(m).File(file))) << file;
   }
 }
 
@@ -245,7 +245,7 @@ TEST(NsqPipelineTest, BelowTheSmallestTheHintWorks) {
     for (const Spec& spec : {NsqAt(std::stod(hint.substr(bits + 6))), by_size}) {  // of which one is tighter
       const Job again = Compress(model, spec);
       NS_ASSERT_OK(again.result.status());
-      EXPECT_LE(*FileSize(again.artifact() + "/model.safetensors"), spec.TargetBytes(Parameters(model)));
+      EXPECT_LE(*FileSize(again.artifact() + "/model.nsq"), spec.TargetBytes(Parameters(model)));
       NS_EXPECT_OK(artifact::Verify(again.Open(), 1, kSilent));
     }
   }
@@ -287,7 +287,7 @@ TEST(NsqPipelineTest, AQualityTargetIsMet) {
   EXPECT_LE(job.result->at("quality").at("mean_kl").get<double>(), spec.quality);
   const Json trials = job.Parsed("report.json").at("trials");
   ASSERT_FALSE(trials.empty());
-  const uint64_t bytes = *FileSize(job.artifact() + "/model.safetensors");
+  const uint64_t bytes = *FileSize(job.artifact() + "/model.nsq");
   for (const Json& trial : trials) {
     if (trial.at("passed") == true) { EXPECT_LE(bytes, trial.at("bytes").get<uint64_t>() * 1.001); }
   }
@@ -296,10 +296,10 @@ TEST(NsqPipelineTest, AQualityTargetIsMet) {
 TEST(NsqPipelineTest, ReportAndManifestSpeakOfTheFilesThatAreThere) {
   const Job& job = AtThreeBits(0);
   NS_ASSERT_OK(job.result.status());
-  const std::string file = job.File("model.safetensors");
+  const std::string file = job.File("model.nsq");
   const Json manifest = job.Parsed("manifest.json"), report = job.Parsed("report.json"), config = job.Parsed("config.json");
   EXPECT_EQ(manifest.at("schema"), artifact::kManifestSchema);
-  EXPECT_EQ(manifest.at("artifact").at("file"), "model.safetensors");
+  EXPECT_EQ(manifest.at("artifact").at("file"), "model.nsq");
   EXPECT_EQ(manifest.at("artifact").at("bytes"), file.size());
   EXPECT_EQ(manifest.at("artifact").at("sha256"), ToHex(Sha256Of(file)));
   const double bits = 8.0 * static_cast<double>(file.size()) / static_cast<double>(Parameters(TinyGpt2()));

@@ -6,9 +6,11 @@
 nashswarm.aio has the same client for asyncio, nashswarm.local() starts a private server, load_state_dict() reads nsq directories, and
 after `import nashswarm` transformers' from_pretrained() does as well.
 """
+import importlib.metadata
+
 from nashswarm import _hook, aio
 from nashswarm.client import Client, Job
-from nashswarm.errors import (AuthError, ConflictError, CorruptDataError, InvalidRequestError, JobCancelledError, JobFailedError,
+from nashswarm.errors import (AuthError, ConflictError, CorruptDataError, FileAccessError, InvalidRequestError, JobCancelledError, JobFailedError,
                               LibraryError, NashswarmError, NotFoundError, QuotaError, ServerError, TargetInfeasibleError, TlsError,
                               UnreachableError)
 from nashswarm.local import local
@@ -16,9 +18,14 @@ from nashswarm.nsq import NsqFile, load_state_dict
 from nashswarm.types import Artifact, Event, File, Model, Quality, Result, ServerInfo
 
 __all__ = [
-    "Artifact", "AuthError", "Client", "ConflictError", "CorruptDataError", "Event", "File", "InvalidRequestError", "Job",
+    "Artifact", "AuthError", "Client", "ConflictError", "CorruptDataError", "Event", "File", "FileAccessError", "InvalidRequestError", "Job",
     "JobCancelledError", "JobFailedError", "LibraryError", "Model", "NashswarmError", "NotFoundError", "NsqFile", "Quality", "QuotaError",
     "Result", "ServerError", "ServerInfo", "TargetInfeasibleError", "TlsError", "UnreachableError", "aio", "load_state_dict", "local",
 ]
+
+try:
+    __version__ = importlib.metadata.version("nashswarm")
+except importlib.metadata.PackageNotFoundError:  # it lies on the path without having been installed
+    __version__ = "unknown"
 
 _hook.install()

@@ -7,7 +7,7 @@ import re
 
 import grpc
 
-from nashswarm.errors import NashswarmError, make_error, usage
+from nashswarm.errors import NashswarmError, local_files, make_error, usage
 
 Path = str | os.PathLike[str]
 _SCHEMES = {"https://": True, "grpcs://": True, "http://": False, "grpc://": False}
@@ -39,7 +39,7 @@ class Access:
             return _clean(self.token, "the token")
         if not self.token_file:
             return ""
-        with open(self.token_file, encoding="utf-8", errors="replace") as file:
+        with local_files(), open(self.token_file, encoding="utf-8", errors="replace") as file:
             return _clean(file.read(_MAX_TOKEN_BYTES), self.token_file)
 
 
@@ -93,7 +93,7 @@ def _is_local(target: str) -> bool:
 def _pem(path: str) -> bytes | None:
     if not path:
         return None
-    with open(path, "rb") as file:
+    with local_files(), open(path, "rb") as file:
         pem = file.read(1 << 20)
     if b"-----BEGIN " not in pem:
         raise make_error("FAILED_PRECONDITION", "NOT_PEM", f"{path} is not a PEM file",

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from nashswarm import _programs
-from nashswarm.errors import CODES, LibraryError, make_error
+from nashswarm.errors import CODES, LibraryError, of_file
 
 NAME = "libnashswarm.so"
 ABI = 1
@@ -42,11 +42,13 @@ def _missing(message: str, hint: str, reason: str = "LIBRARY_NOT_FOUND") -> Libr
 
 def _candidates() -> list[str]:
     own = os.path.join(os.path.dirname(os.path.abspath(__file__)), NAME)
-    return [own, *(os.path.join(directory, NAME) for directory in _programs.directories())]
+    beside = [os.path.join(directory, NAME) for directory in _programs.directories()]
+    installed = [os.path.join(os.path.dirname(os.path.normpath(directory)), "lib", NAME) for directory in _programs.directories()]
+    return [own, *beside, *installed]
 
 
 def _open() -> tuple[ctypes.CDLL, str]:
-    """NASHSWARM_LIBRARY; else beside this package, beside the programs, or where the system's loader looks."""
+    """NASHSWARM_LIBRARY; else beside this package, beside the programs, in the lib of their prefix, or where the system's loader looks."""
     named = os.environ.get("NASHSWARM_LIBRARY", "")
     if named:
         try:
@@ -64,7 +66,7 @@ def _open() -> tuple[ctypes.CDLL, str]:
         return ctypes.CDLL(NAME), NAME
     except OSError:
         raise _missing(f"{NAME} is neither beside the package ({os.path.dirname(_candidates()[0])}), nor in NASHSWARM_BIN_DIR or on the PATH"
-                       " beside the programs, nor known to the system's loader",
+                       " beside the programs (or in ../lib of them), nor known to the system's loader",
                        f"build it (make build leaves it in build/release/bin), and set NASHSWARM_LIBRARY=.../{NAME}") from None
 
 
@@ -90,4 +92,4 @@ def check(status: int) -> None:
         return
     error = load().nashswarm_last_error()
     text = [(value or b"").decode(errors="replace") for value in (error.reason, error.message, error.hint)]
-    raise make_error(CODES.get(status, "UNKNOWN"), text[0], text[1], text[2])
+    raise of_file(CODES.get(status, "UNKNOWN"), text[0], text[1], text[2])

@@ -10,7 +10,7 @@ from nashswarm import _download, _watch
 from nashswarm._session import Session, check_traceparent
 from nashswarm._spec import Request, data_fields
 from nashswarm._upload import Push
-from nashswarm.errors import usage
+from nashswarm.errors import local_files, usage
 from nashswarm.types import Artifact, Model
 from nashswarm.v1 import nashswarm_pb2 as pb
 
@@ -23,19 +23,18 @@ def qualified(kind: str, name: str) -> str:
 
 
 async def push(session: Session, source: Path, data: bool, model_id: str | None, labels: Mapping[str, str] | None) -> Model:
-    return Model.of(await Push(session, os.fspath(source), data=data, model_id=model_id or "", labels=labels or {}).run())
+    with local_files():
+        return Model.of(await Push(session, os.fspath(source), data=data, model_id=model_id or "", labels=labels or {}).run())
 
 
 async def _push_data(session: Session, value: str) -> str:
     return (await push(session, value, True, None, None)).name
 
 
-async def compress(session: Session, source: Path | Model, arguments: dict[str, Any], *, priority: int | None,
+async def compress(session: Session, source: Path | Model, wanted: Request, *, priority: int | None,
                    labels: Mapping[str, str] | None, request_id: str | None) -> pb.Job:
-    for name in ("calibrate", "imatrix", "evaluate"):
-        if isinstance(arguments.get(name), Model):
-            arguments[name] = arguments[name].name
-    spec = Request(**arguments).to_message()
+    with local_files():
+        spec = wanted.to_message()
     # The data files, which are small, before the checkpoint.
     for set_field, value in data_fields(spec):
         set_field(await _push_data(session, value))
@@ -67,7 +66,8 @@ async def artifact_of(session: Session, name: str) -> pb.Artifact:
 
 async def pull(session: Session, source: str | Artifact, out: Path, force: bool) -> list[str]:
     artifact = source.message if isinstance(source, Artifact) else await artifact_of(session, source)
-    return await _download.pull(session, artifact, os.fspath(out), force)
+    with local_files():
+        return await _download.pull(session, artifact, os.fspath(out), force)
 
 
 def state_of(name: str | None) -> Any:

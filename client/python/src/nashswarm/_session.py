@@ -14,10 +14,13 @@ from google.protobuf.message import Message
 from nashswarm._access import Access, explain_unreachable
 from nashswarm._progress import Progress
 from nashswarm._transport import Metadata, Method, Transport
-from nashswarm.errors import NashswarmError, usage
+from nashswarm.errors import FileAccessError, NashswarmError, usage
 
 SILENCE = 60.0         # four keepalives of 15 s; a stream that has not moved for so long is dead
 UNARY_DEADLINE = 60.0  # of one attempt
+# The first contact fails soon: most likely the address is wrong. In the middle of a transfer a server may be restarted or moved to
+# another machine.
+FIRST_CONTACT, TRANSFER = 2.0, 180.0
 MAX_DAMAGED = 3        # damage on the way happens; damage every time is something else
 # Not UNAVAILABLE, but good later: the server has as many streams as it allows, or the network was slow.
 _LATER = {"TOO_MANY_STREAMS", "UPLOAD_TOO_SLOW", "DOWNLOAD_TOO_SLOW"}
@@ -37,6 +40,8 @@ def is_connection_loss(error: NashswarmError) -> bool:
     """Whether the same call may succeed later without any change."""
     if error.reason in _LATER:
         return True
+    if isinstance(error, FileAccessError):
+        return False
     return error.code == "UNAVAILABLE" and error.reason not in _FINAL and not error.reason.startswith("TLS_")
 
 
@@ -67,12 +72,10 @@ class Session:
     """What every operation needs: the server, the patience, the progress to show, the trace to name."""
 
     def __init__(self, access: Access, transport: Transport, *, progress: bool | None = None, traceparent: str | None = None,
-                 first_contact: float = 2.0, transfer: float = 180.0) -> None:
+                 first_contact: float = FIRST_CONTACT, transfer: float = TRANSFER) -> None:
         self.access, self.transport = access, transport
         self.show_progress = progress
         self.traceparent = check_traceparent(traceparent) if traceparent else None
-        # The first contact fails soon: most likely the address is wrong. In the middle of a transfer a server may be
-        # restarted or moved to another machine.
         self.first_contact, self.transfer = Patience(first_contact), Patience(transfer)
         self.alive: Callable[[], None] = lambda: None  # raises once there is no use in waiting
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from nashswarm._files import select_data
 from nashswarm.errors import usage
+from nashswarm.types import Model
 from nashswarm.v1 import nashswarm_pb2 as pb
 
 Number = float | str
-Data = str | os.PathLike[str]  # a file, or "models/ID"; of a calibration also "self"
+Data = str | os.PathLike[str] | Model  # a file, a model or its name, "models/ID"; of a calibration also "self"
+Rules = Mapping[str, str] | Iterable[tuple[str, str]]
 _UNITS = {prefix + suffix: (1024 if suffix == "ib" else 1000) ** power
           for power, prefix in enumerate(("", "k", "m", "g", "t")) for suffix in ("", "b", "ib") if prefix or suffix != "ib"}
 
@@ -27,6 +29,10 @@ def _split(value: Number, what: str, hint: str) -> tuple[float, str]:
     if not found or not math.isfinite(number):
         raise usage(f"'{value}' is not {what}", hint)
     return number, found[2]
+
+
+def _name(data: Data) -> str:
+    return data.name if isinstance(data, Model) else os.fspath(data)
 
 
 def parse_size(value: int | str) -> int:
@@ -82,7 +88,7 @@ class Request:
     context_rounds: int = 0
     swarm: int = 0
     swarm_seconds: float = 0
-    rules: Mapping[str, str] | Iterable[tuple[str, str]] = ()
+    rules: Rules = ()
     threads: int = 0
     seed: int = 0
     zero_non_finite: bool = False
@@ -131,9 +137,9 @@ class Request:
         if self.calibrate == "self":
             spec.calibration.self = True
         elif self.calibrate is not None:
-            spec.calibration.text = os.fspath(self.calibrate)
+            spec.calibration.text = _name(self.calibrate)
         elif self.imatrix is not None:
-            spec.calibration.imatrix = os.fspath(self.imatrix)
+            spec.calibration.imatrix = _name(self.imatrix)
         if self.calibration_tokens:
             spec.calibration.tokens = self.calibration_tokens
 
@@ -144,7 +150,7 @@ class Request:
             raise usage("there is no text to measure on",
                         "name one: evaluate=FILE, or calibrate=FILE or calibrate='self', part of which is held out for it")
         if self.evaluate is not None or details:
-            spec.evaluation.text = "" if self.evaluate is None else os.fspath(self.evaluate)
+            spec.evaluation.text = "" if self.evaluate is None else _name(self.evaluate)
             spec.evaluation.tokens = self.evaluation_tokens
             spec.evaluation.context = self.evaluation_context
 

@@ -1,10 +1,16 @@
-"""nsq directories in transformers: from_pretrained() unpacks them into dense weights while it loads."""
+"""nsq directories in transformers: from_pretrained() unpacks them into dense weights while it loads.
+
+Without this transformers finds no weights in such a directory, and its error shows what config.json has as `transformers_weights`: that
+nashswarm must be imported. With it that key becomes the name of the weight file.
+"""
 from __future__ import annotations
 
 import os
 import tempfile
 from typing import Any
 
+import torch
+import transformers
 from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING, register_quantization_config, register_quantizer
 from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
@@ -13,7 +19,16 @@ from nashswarm.errors import make_error
 from nashswarm.nsq import unpack_weights
 
 METHOD = "nashswarm"
-_FILE = "model.safetensors"
+_FILE = "model.nsq"
+_UNPACKED = "model.safetensors"  # and the name of the packed file in artifacts of the first writers
+_OLDEST = 5  # major version; before it nobody says which files will be read
+
+
+class _WeightFile(str):
+    """A name that transformers takes for that of a safetensors file, which an nsq file is by its structure."""
+
+    def endswith(self, suffix: Any, *_: Any) -> bool:
+        return bool(suffix == ".safetensors")
 
 
 class NashswarmConfig(QuantizationConfigMixin):  # type: ignore[misc]
@@ -36,6 +51,10 @@ class NashswarmQuantizer(HfQuantizer):  # type: ignore[misc]
     _directory: tempfile.TemporaryDirectory[str] | None = None
 
     def validate_environment(self, *_: Any, **__: Any) -> None:
+        if int(transformers.__version__.partition(".")[0]) < _OLDEST:
+            raise make_error("FAILED_PRECONDITION", "TRANSFORMERS_TOO_OLD",
+                             f"nsq directories need transformers {_OLDEST} or later, and this is {transformers.__version__}",
+                             "upgrade transformers; or make a plain checkpoint with nashswarm unpack DIRECTORY -o OUT")
         version = getattr(self.quantization_config, "version", 1)
         if version != 1:
             raise make_error("FAILED_PRECONDITION", "NSQ_VERSION", f"the artifact is of version {version} of nsq, which this package does not know",
@@ -43,17 +62,29 @@ class NashswarmQuantizer(HfQuantizer):  # type: ignore[misc]
         if not self.pre_quantized:
             raise make_error("INVALID_ARGUMENT", "USAGE", "transformers cannot compress to nsq", "make the artifact with nashswarm compress --format nsq")
 
-    def update_dtype(self, dtype: Any) -> Any:
-        import torch
-        # "auto" looks at the packed file when config.json names no dtype, and finds bytes there.
-        return torch.float32 if dtype is None or not dtype.is_floating_point else dtype
+    def _name_weights(self, config: Any) -> Any:
+        """Before weights are looked for, on this machine or on the hub."""
+        # Artifacts of the first writers do not have the key, whether their file has been renamed or not.
+        renamed = os.path.exists(os.path.join(str(getattr(config, "name_or_path", "")), _FILE))
+        if renamed or getattr(config, "transformers_weights", None) is not None:
+            config.transformers_weights = _WeightFile(_FILE)
+        if getattr(config, "dtype", None) is None:
+            config.dtype = torch.float32  # "auto" would look into the packed file for one
+        return config
+
+    # Which of these there is depends on the version; all are asked before weights are looked for.
+    def update_attn_implementation(self, config: Any) -> Any:
+        return self._name_weights(config)
+
+    def update_tp_plan(self, config: Any) -> Any:
+        return self._name_weights(config)
 
     def _process_model_before_weight_loading(self, model: Any, checkpoint_files: list[str] | None = None, **_: Any) -> Any:
-        if not checkpoint_files or len(checkpoint_files) != 1 or os.path.basename(checkpoint_files[0]) != _FILE:
+        if not checkpoint_files or len(checkpoint_files) != 1 or os.path.basename(checkpoint_files[0]) not in (_FILE, _UNPACKED):
             raise make_error("FAILED_PRECONDITION", "NOT_NSQ", f"an nsq artifact is one file, {_FILE}, and this is {checkpoint_files}",
                              "give from_pretrained the directory that nashswarm made")
         self._directory = tempfile.TemporaryDirectory(prefix="nashswarm-unpacked-")
-        dense = os.path.join(self._directory.name, _FILE)
+        dense = os.path.join(self._directory.name, _UNPACKED)
         unpack_weights(os.path.dirname(checkpoint_files[0]), dense)
         checkpoint_files[0] = dense  # the list that the caller goes on with
         return model
@@ -62,6 +93,8 @@ class NashswarmQuantizer(HfQuantizer):  # type: ignore[misc]
         if self._directory is not None:
             self._directory.cleanup()
             self._directory = None
+        if hasattr(model.config, "transformers_weights"):
+            del model.config.transformers_weights
         return model
 
     def is_serializable(self, *_: Any, **__: Any) -> bool:

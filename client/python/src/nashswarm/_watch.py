@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 
 from nashswarm._session import Backoff, Session, is_connection_loss
-from nashswarm.errors import JobCancelledError, JobFailedError, NashswarmError, from_proto, make_error
+from nashswarm.errors import JobCancelledError, JobFailedError, NashswarmError, TargetInfeasibleError, from_proto, make_error
 from nashswarm.v1 import nashswarm_pb2 as pb
 
 ENDED = (pb.Job.SUCCEEDED, pb.Job.FAILED, pb.Job.CANCELLED)
@@ -83,7 +83,8 @@ def check_outcome(job: pb.Job) -> None:
         raise cancelled
     if job.state == pb.Job.FAILED:
         cause = from_proto(job.error)
-        failed = JobFailedError(f"{job.name} failed: {cause.message}", code=cause.code, reason=cause.reason, hint=cause.hint,
+        kind = TargetInfeasibleError if cause.reason == "TARGET_INFEASIBLE" else JobFailedError
+        failed = kind(f"{job.name} failed: {cause.message}", code=cause.code, reason=cause.reason, hint=cause.hint,
                                 metadata=cause.metadata)
         failed.job = job.name
         raise failed

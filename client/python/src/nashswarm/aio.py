@@ -7,22 +7,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nashswarm import _operations as ops
 from nashswarm import _watch
-from nashswarm._access import Path, private
-from nashswarm._session import Session
+from nashswarm._access import Path, private, resolve
+from nashswarm._session import FIRST_CONTACT, TRANSFER, Session
+from nashswarm._spec import Data, Number, Request, Rules
 from nashswarm._transport import AsyncTransport
-from nashswarm.client import resolve_arguments
 from nashswarm.local import PrivateServer
 from nashswarm.types import Artifact, Event, Model, Result, ServerInfo
 from nashswarm.v1 import nashswarm_pb2 as pb
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from nashswarm._arguments import ClientArguments, JobArguments
 
 
 class Job:
@@ -87,9 +82,14 @@ class Job:
 class Client:
     """See nashswarm.Client."""
 
-    def __init__(self, addr: str | None = None, **arguments: Unpack[ClientArguments]) -> None:
-        access, options = resolve_arguments(addr, arguments)
-        self._session = Session(access, AsyncTransport(access), **options)
+    def __init__(self, addr: str | None = None, *, tls: bool | None = None, ca: Path | None = None, cert: Path | None = None,
+                 key: Path | None = None, token: str | None = None, token_file: Path | None = None, send_token_unencrypted: bool = False,
+                 progress: bool | None = None, traceparent: str | None = None, first_contact: float = FIRST_CONTACT,
+                 transfer: float = TRANSFER) -> None:
+        access = resolve(addr, tls=tls, ca=ca, cert=cert, key=key, token=token, token_file=token_file,
+                         send_token_unencrypted=send_token_unencrypted)
+        self._session = Session(access, AsyncTransport(access), progress=progress, traceparent=traceparent, first_contact=first_contact,
+                                transfer=transfer)
 
     @classmethod
     def _of(cls, session: Session) -> Client:
@@ -112,10 +112,23 @@ class Client:
     async def push_data(self, file: Path, *, model_id: str | None = None, labels: Mapping[str, str] | None = None) -> Model:
         return await ops.push(self._session, file, True, model_id, labels)
 
-    async def compress(self, source: Path | Model, *, priority: int | None = None, labels: Mapping[str, str] | None = None,
-                       request_id: str | None = None, traceparent: str | None = None, **arguments: Unpack[JobArguments]) -> Job:
+    async def compress(self, source: Path | Model, *, bpw: Number | None = None, size: int | str | None = None, ratio: Number | None = None,
+                       max_ppl_increase: Number | None = None, max_kl: Number | None = None, format: str = "gguf",
+                       calibrate: Data | None = None, imatrix: Data | None = None, evaluate: Data | None = None, calibration_tokens: int = 0,
+                       evaluation_tokens: int = 0, evaluation_context: int = 0, context_rounds: int = 0, swarm: int = 0,
+                       swarm_seconds: float = 0, rules: Rules = (), threads: int = 0, seed: int = 0, zero_non_finite: bool = False,
+                       expert_order: str = "original", name: str = "",
+                       allow_tokenizer_mismatch: bool = False, priority: int | None = None, labels: Mapping[str, str] | None = None,
+                       request_id: str | None = None, traceparent: str | None = None) -> Job:
+        """See nashswarm.Client.compress."""
+        request = Request(bpw=bpw, size=size, ratio=ratio, max_ppl_increase=max_ppl_increase, max_kl=max_kl, format=format,
+                          calibrate=calibrate, imatrix=imatrix, evaluate=evaluate, calibration_tokens=calibration_tokens,
+                          evaluation_tokens=evaluation_tokens, evaluation_context=evaluation_context, context_rounds=context_rounds,
+                          swarm=swarm, swarm_seconds=swarm_seconds, rules=rules, threads=threads, seed=seed,
+                          zero_non_finite=zero_non_finite, expert_order=expert_order,
+                          name=name, allow_tokenizer_mismatch=allow_tokenizer_mismatch)
         session = ops.traced(self._session, traceparent)
-        return Job(self._session, await ops.compress(session, source, dict(arguments), priority=priority, labels=labels, request_id=request_id))
+        return Job(self._session, await ops.compress(session, source, request, priority=priority, labels=labels, request_id=request_id))
 
     async def pull(self, source: str | Artifact | Job, out: Path, *, force: bool = False) -> list[str]:
         return await ops.pull(self._session, source.name if isinstance(source, Job) else source, out, force)

@@ -2,19 +2,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nashswarm import _operations as ops
 from nashswarm import _watch
 from nashswarm._access import Path, resolve
-from nashswarm._arguments import ClientArguments, JobArguments
-from nashswarm._session import Session
+from nashswarm._session import FIRST_CONTACT, TRANSFER, Session
+from nashswarm._spec import Data, Number, Request, Rules
 from nashswarm._transport import BlockingTransport, iterate, run
 from nashswarm.types import Artifact, Event, Model, Result, ServerInfo
 from nashswarm.v1 import nashswarm_pb2 as pb
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 class Job:
@@ -92,9 +89,14 @@ class Client:
     first_contact, transfer: seconds to keep trying while the server is away, at first and in the middle of something.
     """
 
-    def __init__(self, addr: str | None = None, **arguments: Unpack[ClientArguments]) -> None:
-        access, options = resolve_arguments(addr, arguments)
-        self._session = Session(access, BlockingTransport(access), **options)
+    def __init__(self, addr: str | None = None, *, tls: bool | None = None, ca: Path | None = None, cert: Path | None = None,
+                 key: Path | None = None, token: str | None = None, token_file: Path | None = None, send_token_unencrypted: bool = False,
+                 progress: bool | None = None, traceparent: str | None = None, first_contact: float = FIRST_CONTACT,
+                 transfer: float = TRANSFER) -> None:
+        access = resolve(addr, tls=tls, ca=ca, cert=cert, key=key, token=token, token_file=token_file,
+                         send_token_unencrypted=send_token_unencrypted)
+        self._session = Session(access, BlockingTransport(access), progress=progress, traceparent=traceparent, first_contact=first_contact,
+                                transfer=transfer)
 
     @classmethod
     def _of(cls, session: Session) -> Client:
@@ -119,15 +121,46 @@ class Client:
         """Uploads a text or an importance matrix, for calibrate, evaluate and imatrix."""
         return run(ops.push(self._session, file, True, model_id, labels))
 
-    def compress(self, source: Path | Model, *, priority: int | None = None, labels: Mapping[str, str] | None = None,
-                 request_id: str | None = None, traceparent: str | None = None, **arguments: Unpack[JobArguments]) -> Job:
-        """Creates a job: exactly one target of bpw, size, ratio, max_ppl_increase and max_kl; the rest as JobArguments says.
+    def compress(self, source: Path | Model, *, bpw: Number | None = None, size: int | str | None = None, ratio: Number | None = None,
+                 max_ppl_increase: Number | None = None, max_kl: Number | None = None, format: str = "gguf",
+                 calibrate: Data | None = None, imatrix: Data | None = None, evaluate: Data | None = None, calibration_tokens: int = 0,
+                 evaluation_tokens: int = 0, evaluation_context: int = 0, context_rounds: int = 0, swarm: int = 0,
+                 swarm_seconds: float = 0, rules: Rules = (), threads: int = 0, seed: int = 0, zero_non_finite: bool = False,
+                 expert_order: str = "original", name: str = "",
+                 allow_tokenizer_mismatch: bool = False, priority: int | None = None, labels: Mapping[str, str] | None = None,
+                 request_id: str | None = None, traceparent: str | None = None) -> Job:
+        """Creates a job: exactly one target of bpw, size, ratio, max_ppl_increase and max_kl.
 
         source: a directory, which is pushed first, or a model or its name, "models/ID".
+        bpw: bits a weight of the whole file.
+        size: of the whole file: 50_000_000, "50MB".
+        ratio: share of the FP32 bytes saved: 0.9, "90%", "10x".
+        max_ppl_increase: the smallest file whose perplexity rises by at most: 0.02, "2%".
+        max_kl: the smallest file whose mean KL divergence is at most so many nats.
+        format: "gguf" or "nsq".
+        calibrate: a text to weigh losses by; "self": the model writes its own.
+        imatrix: llama.cpp's importance matrix, instead.
+        evaluate: a text to measure on. Texts and matrices are files, or models of the kind data.
+        calibration_tokens, evaluation_tokens, evaluation_context: 0: as many as the server thinks right.
+        context_rounds: so often the harm of every tensor is measured again with all others compressed.
+        swarm, swarm_seconds: plans that a flock may try, and for how long.
+        rules: pattern of whole tensor names -> format, or "keep"; the first match wins.
+        threads, seed: 0: the server's choice.
+        zero_non_finite: NaN and infinite weights become 0 instead of an error.
+        name: what artifact and report call the model; else what the model goes by.
+        allow_tokenizer_mismatch: write a GGUF even where llama.cpp cuts texts otherwise than the model's tokenizer.
+        expert_order: "together": experts that tokens use together lie together; "original": as in the checkpoint.
+        priority: 0, the most urgent, to 9; None: 5. labels: kept with the job.
         request_id: the same id, a UUID, gives the same job, however often it is asked for.
         """
+        request = Request(bpw=bpw, size=size, ratio=ratio, max_ppl_increase=max_ppl_increase, max_kl=max_kl, format=format,
+                          calibrate=calibrate, imatrix=imatrix, evaluate=evaluate, calibration_tokens=calibration_tokens,
+                          evaluation_tokens=evaluation_tokens, evaluation_context=evaluation_context, context_rounds=context_rounds,
+                          swarm=swarm, swarm_seconds=swarm_seconds, rules=rules, threads=threads, seed=seed,
+                          zero_non_finite=zero_non_finite, expert_order=expert_order,
+                          name=name, allow_tokenizer_mismatch=allow_tokenizer_mismatch)
         session = ops.traced(self._session, traceparent)
-        return Job(self._session, run(ops.compress(session, source, dict(arguments), priority=priority, labels=labels, request_id=request_id)))
+        return Job(self._session, run(ops.compress(session, source, request, priority=priority, labels=labels, request_id=request_id)))
 
     def pull(self, source: str | Artifact | Job, out: Path, *, force: bool = False) -> list[str]:
         """Downloads an artifact, or that of a job, into the directory `out`; returns the paths.
@@ -169,10 +202,3 @@ class Client:
 
     def _list(self, method: str, request: Any, field: str) -> Generator[Any, None, None]:
         return iterate(ops.pages(self._session, method, request, field))
-
-
-def resolve_arguments(addr: str | None, arguments: ClientArguments) -> tuple[Any, dict[str, Any]]:
-    """The access, and what else a Session wants."""
-    rest: dict[str, Any] = dict(arguments)
-    options: dict[str, Any] = {name: rest.pop(name) for name in ("progress", "traceparent", "first_contact", "transfer") if name in rest}
-    return resolve(addr, **rest), options

@@ -4,8 +4,12 @@ Every error of this package is a NashswarmError. Its class says what kind of tro
 """
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import errno
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import grpc
 
@@ -70,14 +74,18 @@ class ServerError(NashswarmError):
     """The server failed (INTERNAL, UNKNOWN, UNIMPLEMENTED and whatever else)."""
 
 
-class TargetInfeasibleError(NashswarmError):
-    """No artifact of this model meets the target (TARGET_INFEASIBLE); the hint names the nearest that works."""
+class FileAccessError(NashswarmError, OSError):
+    """A file of this machine cannot be read or written (FILE_PERMISSION, IO_ERROR)."""
 
 
 class JobFailedError(NashswarmError):
     """The job ended FAILED; code, reason and hint are the job's. `job` is its name."""
 
     job: str = ""
+
+
+class TargetInfeasibleError(JobFailedError):
+    """No artifact of this model meets the target (TARGET_INFEASIBLE), which the job has found out; the hint names the nearest that works."""
 
 
 class JobCancelledError(NashswarmError):
@@ -109,6 +117,34 @@ def make_error(code: str, reason: str, message: str, hint: str = "", metadata: d
     elif reason.startswith("TLS_"):
         kind = TlsError
     return kind(message, code=code, reason=reason, hint=hint, metadata=metadata)
+
+
+def of_file(code: str, reason: str, message: str, hint: str = "") -> NashswarmError:
+    """An error with a file of this machine: no server is away and nobody was refused."""
+    if reason in ("FILE_PERMISSION", "IO_ERROR"):
+        return FileAccessError(message, code=code, reason=reason, hint=hint)
+    return make_error(code, reason, message, hint)
+
+
+_BY_ERRNO = {
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), ("NOT_FOUND", "FILE_NOT_FOUND", "")),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), ("PERMISSION_DENIED", "FILE_PERMISSION", "give yourself the rights, or name another place")),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ("RESOURCE_EXHAUSTED", "NO_SPACE", "free disk space and try again")),
+    errno.EEXIST: ("ALREADY_EXISTS", "FILE_EXISTS", ""),
+}
+
+
+@contextlib.contextmanager
+def local_files() -> Iterator[None]:
+    """What goes wrong with files of this machine inside is a NashswarmError too."""
+    try:
+        yield
+    except (NashswarmError, TimeoutError, asyncio.TimeoutError):
+        raise
+    except OSError as error:
+        code, reason, hint = _BY_ERRNO.get(error.errno or 0, ("UNAVAILABLE", "IO_ERROR", ""))
+        where = f"{os.fspath(error.filename)!s}: " if isinstance(error.filename, (str, os.PathLike)) else ""
+        raise of_file(code, reason, f"{where}{error.strerror or error}", hint) from error
 
 
 def usage(message: str, hint: str = "") -> NashswarmError:

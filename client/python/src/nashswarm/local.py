@@ -16,7 +16,7 @@ from nashswarm._programs import find
 from nashswarm._session import Session
 from nashswarm._transport import BlockingTransport
 from nashswarm.client import Client
-from nashswarm.errors import NashswarmError, make_error
+from nashswarm.errors import NashswarmError, local_files, make_error
 
 _START_LIMIT, _STOP_LIMIT = 30.0, 15.0
 # Its standard input ends with this process, however that ends; then the server, $0, is told to stop. It is not in our process group,
@@ -29,6 +29,10 @@ class PrivateServer:
     """Runs from its making to stop(). `data`: a directory for what it knows, which stays; None: a temporary one."""
 
     def __init__(self, data: Path | None = None) -> None:
+        with local_files():
+            self._make(data)
+
+    def _make(self, data: Path | None) -> None:
         program = find("nashswarmd")
         parent = tempfile.gettempdir()
         self._directory = tempfile.mkdtemp(prefix="nashswarm-", dir=parent if len(parent) <= _LONGEST_DIRECTORY else "/tmp")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nashswarm import _library
-from nashswarm.errors import NotFoundError, make_error, usage
+from nashswarm.errors import NotFoundError, local_files, make_error, usage
 
 Path = str | os.PathLike[str]
 _NUMBERS = {"float32": 1, "float16": 2, "bfloat16": 3}
@@ -67,7 +67,7 @@ class NsqFile:
     def read_bits(self, name: str, dtype: str) -> Any:
         """The tensor as `dtype`, in an array of numpy; of bfloat16, its bits as uint16."""
         if not self._handle:
-            raise ValueError("the artifact is closed")
+            raise usage("the artifact is closed", "read inside the with block, or open it again")
         if name not in self.tensors:
             raise NotFoundError(f"there is no tensor '{name}'", code="NOT_FOUND", reason="NO_SUCH_TENSOR")
         out = np.empty(self.tensors[name].shape, {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}[dtype])
@@ -124,7 +124,7 @@ def load_state_dict(path: Path, framework: str = "numpy", dtype: Any = None, *, 
 
 def unpack_weights(path: Path, out: Path, dtype: str = "float32", *, threads: int = 0) -> None:
     """Writes the weights as a safetensors file, one tensor in memory at a time."""
-    with NsqFile(path, threads=threads) as artifact, open(out, "wb") as file:
+    with local_files(), NsqFile(path, threads=threads) as artifact, open(out, "wb") as file:
         header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
         offset = 0
         for name, info in artifact.tensors.items():
