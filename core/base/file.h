@@ -41,6 +41,10 @@ absl::Status ValidateRelativePath(std::string_view path);
 class MappedFile {
  public:
   static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path);
+  // Files as one mapping, one after another, each from a page's beginning, with zeros between them; `parts` gets the bytes of
+  // each. path() is that of the first.
+  static absl::StatusOr<std::shared_ptr<const MappedFile>> OpenTogether(absl::Span<const std::string> paths,
+                                                                        std::vector<absl::Span<const uint8_t>>* parts);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
