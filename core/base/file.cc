@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
 #include "core/base/status.h"
 
@@ -148,6 +149,26 @@ absl::Status SyncDirectory(const std::string& path) {
 absl::Status DurableRename(const std::string& from, const std::string& to) {
   if (rename(from.c_str(), to.c_str()) != 0) return ErrnoError(errno, absl::StrCat(from, " -> ", to));
   return SyncDirectory(DirName(to));
+}
+
+std::string WithoutDirectory(std::string_view text, std::string_view directory, std::string_view instead) {
+  while (directory.size() > 1 && directory.back() == '/') directory.remove_suffix(1);
+  if (directory.empty() || directory == "/") return std::string(text);
+  const auto in_name = [](char c) { return absl::ascii_isalnum(c) || c == '/' || c == '_' || c == '-' || c == '.'; };
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const bool here = text.substr(at).starts_with(directory) && (at == 0 || !in_name(text[at - 1]));
+    const size_t end = at + directory.size();
+    if (here && end < text.size() && text[end] == '/') {
+      at = end + 1;
+    } else if (here && (end == text.size() || !in_name(text[end]))) {
+      out.append(instead);
+      at = end;
+    } else {
+      out.push_back(text[at++]);
+    }
+  }
+  return out;
 }
 
 absl::Status ValidateRelativePath(std::string_view path) {

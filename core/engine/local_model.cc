@@ -22,7 +22,8 @@ absl::StatusOr<LocalModel> LocalModel::Open(const std::string& path) {
   if (!IsDirectory(path) || PathExists(JoinPath(path, artifact::kGgufFile))) {
     NS_ASSIGN_OR_RETURN(const artifact::OpenGguf open, artifact::Open(path));
     model.gguf_ = std::make_shared<const checkpoint::GgufFile>(open.gguf);
-    model.weight_bytes_ = open.file->bytes().size();
+    model.weight_bytes_ = open.bytes;
+    model.gguf_parts_ = open.parts;
     model.weights_ = forward::WeightsOf(path, open.file, open.gguf);
     return model;
   }
@@ -50,6 +51,10 @@ absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> LocalModel::OpenTokenizer(
 }
 
 absl::StatusOr<route::ExpertFiles> LocalModel::FindExperts() const {
+  if (gguf_ != nullptr && gguf_parts_ > 1) {
+    return MakeError(absl::StatusCode::kUnimplemented, "GGUF_SPLIT", absl::StrCat(path_, ": is split, and pages are counted in one file"),
+                     absl::StrCat("make one file of it: llama-gguf-split --merge ", path_, " OUT.gguf"));
+  }
   if (gguf_ != nullptr) {
     const std::string file = IsDirectory(path_) ? JoinPath(path_, artifact::kGgufFile) : path_;
     return route::FindExperts(file, weight_bytes_, *gguf_);
