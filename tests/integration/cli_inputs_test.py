@@ -152,7 +152,7 @@ class InputsTest(TemporaryTest):
         return result
 
     def perplexity(self, path, *flags):
-        result = run("eval", path, "--text", TEXT, "--tokens", "600", "--json", *flags)
+        result = run("eval", path, "--text", TEXT, "--max-tokens", "600", "--json", *flags)
         self.assert_exit(result, 0)
         return json.loads(result.stdout)
 
