@@ -28,12 +28,23 @@ absl::StatusOr<LocalModel> LocalModel::Open(const std::string& path) {
     return model;
   }
   if (artifact::IsNsq(path)) NS_RETURN_IF_ERROR(model.UnpackFirst());
-  NS_ASSIGN_OR_RETURN(model.checkpoint_, checkpoint::Checkpoint::Open(model.path_));
-  NS_ASSIGN_OR_RETURN(model::Model mapping, model::MapModel(*model.checkpoint_));
-  model.mapping_ = std::make_unique<model::Model>(std::move(mapping));
+  NS_RETURN_IF_ERROR(model.ByGivenPath(model.OpenDirectory()));
   if (model.unpacked_ == nullptr) model.weight_bytes_ = model.checkpoint_->weight_bytes();
   model.weights_ = forward::WeightsOf(*model.checkpoint_, *model.mapping_);
   return model;
+}
+
+absl::Status LocalModel::OpenDirectory() {
+  NS_ASSIGN_OR_RETURN(checkpoint_, checkpoint::Checkpoint::Open(path_));
+  NS_ASSIGN_OR_RETURN(model::Model mapping, model::MapModel(*checkpoint_));
+  mapping_ = std::make_unique<model::Model>(std::move(mapping));
+  return absl::OkStatus();
+}
+
+absl::Status LocalModel::ByGivenPath(const absl::Status& status) const {
+  if (status.ok() || unpacked_ == nullptr) return status;
+  return MakeError(status.code(), ReasonOf(status), WithoutDirectory(ToStd(status.message()), unpacked_->path(), given_path_),
+                   WithoutDirectory(HintOf(status), unpacked_->path(), given_path_));
 }
 
 absl::Status LocalModel::UnpackFirst() {
@@ -47,7 +58,9 @@ absl::Status LocalModel::UnpackFirst() {
 
 absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> LocalModel::OpenTokenizer() const {
   if (gguf_ != nullptr) return tokenizer::OpenTokenizer(*gguf_);
-  return tokenizer::OpenTokenizer(path_, checkpoint_->config());
+  auto opened = tokenizer::OpenTokenizer(path_, checkpoint_->config());
+  if (!opened.ok()) return ByGivenPath(opened.status());
+  return opened;
 }
 
 absl::StatusOr<route::ExpertFiles> LocalModel::FindExperts() const {

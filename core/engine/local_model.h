@@ -35,6 +35,9 @@ class LocalModel {
 
  private:
   absl::Status UnpackFirst();
+  absl::Status OpenDirectory();
+  // The error without the directory that an artifact was unpacked to.
+  absl::Status ByGivenPath(const absl::Status& status) const;
 
   std::string path_;        // of an nsq artifact: of what it was unpacked to
   std::string given_path_;
