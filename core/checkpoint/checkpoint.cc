@@ -18,6 +18,15 @@ absl::StatusOr<Json> ReadConfig(const std::string& directory) {
   return MakeError(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID", "config.json: not a JSON object");
 }
 
+// A file where a directory is wanted.
+absl::Status RefuseFile(const std::string& path) {
+  const bool gguf = absl::EndsWithIgnoreCase(path, ".gguf");
+  return MakeError(absl::StatusCode::kFailedPrecondition, gguf ? "GGUF_AS_SOURCE" : "NOT_A_DIRECTORY",
+                   absl::StrCat(path, gguf ? ": is a GGUF file, not a checkpoint" : ": is a file, not the directory of a checkpoint"),
+                   gguf ? "give the original safetensors checkpoint; the weights of a GGUF file are already quantized"
+                        : "give the directory that holds it, with config.json and the tokenizer beside the weights");
+}
+
 // What may be tied to the embedding, and is then left out of the shards though an index may name it.
 bool IsHead(const std::string& name) { return name == "lm_head.weight" || absl::EndsWith(name, ".lm_head.weight"); }
 
@@ -30,6 +39,7 @@ bool IsOfAdapter(const std::string& name) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& directory) {
+  if (PathExists(directory) && !IsDirectory(directory)) return RefuseFile(directory);
   if (!IsDirectory(directory)) {
     return MakeError(absl::StatusCode::kNotFound, "CHECKPOINT_NOT_FOUND",
                      absl::StrCat(directory, ": no such directory"),

@@ -51,7 +51,7 @@ absl::StatusOr<WeightFiles> FromIndex(const std::string& directory) {
   NS_ASSIGN_OR_RETURN(const std::set<std::string> shards, ShardsOf(out.weight_map));
   for (const std::string& shard : shards) {
     if (!PathExists(JoinPath(directory, shard))) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "SHARD_MISSING",
+      return MakeError(absl::StatusCode::kDataLoss, "SHARD_MISSING",
                        absl::StrCat(kIndexFile, " names ", shard, ", which is not beside it"), kMissingHint);
     }
     out.names.push_back(shard);
@@ -95,7 +95,7 @@ absl::StatusOr<bool> AreShards(const std::vector<std::string>& names) {
     if (!std::binary_search(names.begin(), names.end(), name)) missing.push_back(std::move(name));
   }
   if (missing.empty()) return true;
-  return MakeError(absl::StatusCode::kInvalidArgument, "SHARD_MISSING",
+  return MakeError(absl::StatusCode::kDataLoss, "SHARD_MISSING",
                    absl::StrCat("has ", names.size(), " of ", first->count, " shards; missing: ", NameSome(missing)), kMissingHint);
 }
 

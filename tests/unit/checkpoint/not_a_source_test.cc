@@ -88,6 +88,9 @@ TEST(NotASourceTest, GgufFilesAndPickles) {
   ExpectRefused(Directory().With("config.json", "{}").With("model.gguf", "GGUF").Open().status(), code, "GGUF_AS_SOURCE",
                 {"model.gguf", "original"});
   ExpectRefused(Directory().With("model.safetensors", "GGUF\3").Open().status(), absl::StatusCode::kInvalidArgument, "GGUF_AS_SOURCE", {"GGUF"});
+  const Directory files = std::move(Directory().With("q.gguf", "GGUF").With("model.safetensors", "x"));
+  ExpectRefused(Checkpoint::Open(files.dir.path() + "/q.gguf").status(), code, "GGUF_AS_SOURCE", {"q.gguf", "original"});
+  ExpectRefused(Checkpoint::Open(files.dir.path() + "/model.safetensors").status(), code, "NOT_A_DIRECTORY", {"directory that holds it"});
   for (const char* file : {"pytorch_model.bin", "consolidated.00.pth", "model.pt"}) {
     ExpectRefused(Directory().With(file, "x").Open().status(), code, "PICKLE_REFUSED", {file, "save_pretrained"});
   }
@@ -99,11 +102,11 @@ TEST(NotASourceTest, ShardsAreCompleteByTheirOwnNumbers) {
   NS_ASSERT_OK(two.status());
   EXPECT_EQ((*two)->tensors().size(), 2u);
 
-  const auto invalid = absl::StatusCode::kInvalidArgument;
-  ExpectRefused(Directory().WithTensor("model-00002-of-00003.safetensors", "b").Open().status(), invalid, "SHARD_MISSING",
+  const auto lost = absl::StatusCode::kDataLoss;
+  ExpectRefused(Directory().WithTensor("model-00002-of-00003.safetensors", "b").Open().status(), lost, "SHARD_MISSING",
                 {"1 of 3", "model-00001-of-00003.safetensors", "model-00003-of-00003.safetensors"});
   ExpectRefused(Directory().WithTensor("m-00001-of-00099.safetensors", "b").WithTensor("m-00002-of-00099.safetensors", "a").Open().status(),
-                invalid, "SHARD_MISSING", {"m-00003-of-00099.safetensors", "and 92 more"});
+                lost, "SHARD_MISSING", {"m-00003-of-00099.safetensors", "and 92 more"});
   ExpectRefused(Directory().WithTensor("a.safetensors", "a").WithTensor("b.safetensors", "b").Open().status(), absl::StatusCode::kNotFound,
                 "CHECKPOINT_NOT_FOUND", {"a.safetensors, b.safetensors"});
 }
