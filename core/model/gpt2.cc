@@ -35,7 +35,7 @@ QueryScales ReadQueryScales(uint64_t head_width, Mapper* map) {
 
 absl::StatusOr<Model> MapGpt2(const checkpoint::Checkpoint& checkpoint) {
   Mapper map(checkpoint, "gpt2");
-  map.UseRoot(kRoot);
+  map.UseRoot(kRoot, "h.");
   const uint64_t layers = map.Count("n_layer|num_hidden_layers"), heads = map.Count("n_head|num_attention_heads"),
                  width = map.Count("n_embd|hidden_size"), context = map.Count("n_positions|n_ctx"),
                  vocabulary = map.Count("vocab_size"), ffn = map.CountOr("n_inner", 4 * width),

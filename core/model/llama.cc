@@ -229,7 +229,7 @@ absl::StatusOr<Model> MapLlama(const checkpoint::Checkpoint& checkpoint, std::st
   while (found->model_type != model_type) ++found;
   const Family& family = *found;
   Mapper map(checkpoint, std::string(family.architecture));
-  map.UseRoot("model.");
+  map.UseRoot("model.", "layers.");
   const Dimensions size = ReadDimensions(family, &map);
   CheckChoices(family, &map);
   if (map.ok()) PutHyperparameters(family, size, &map);

@@ -29,16 +29,17 @@ Mapper::Mapper(const checkpoint::Checkpoint& checkpoint, std::string architectur
   }
 }
 
-void Mapper::UseRoot(const std::string& root) {
-  const auto begins = [](const std::string& with) { return [with](const auto& entry) { return absl::StartsWith(entry.first, with); }; };
-  const bool none = std::none_of(by_name_.begin(), by_name_.end(), begins(root));
-  const bool twice = std::all_of(by_name_.begin(), by_name_.end(), begins(root)) &&
-                     std::any_of(by_name_.begin(), by_name_.end(), begins(root + root));
-  if (!none && !twice) return;
+void Mapper::UseRoot(const std::string& root, const std::string& layers) {
+  const auto any = [&](const std::string& with) {
+    return std::any_of(by_name_.begin(), by_name_.end(), [&](const auto& entry) { return absl::StartsWith(entry.first, with); });
+  };
+  const bool bare = any(layers) && !any(root + layers), twice = any(root + root + layers);
+  if (!bare && !twice) return;
   std::map<std::string, const checkpoint::SourceTensor*> renamed;
   for (const auto& [name, tensor] : by_name_) {
-    if (twice) renamed[name.substr(root.size())] = tensor;
-    else renamed[absl::StartsWith(name, "lm_head.") ? name : root + name] = tensor;
+    const bool rooted = absl::StartsWith(name, root);
+    if (twice) renamed[rooted ? name.substr(root.size()) : name] = tensor;
+    else renamed[rooted || absl::StartsWith(name, "lm_head.") ? name : root + name] = tensor;
   }
   by_name_ = std::move(renamed);
 }

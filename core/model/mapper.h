@@ -37,9 +37,9 @@ class Mapper {
   const Json& config() const { return checkpoint_.config(); }
 
   // Tensors go by the names that transformers gives them. Wrappers put something in front, and a base model saved alone has less:
-  // "_orig_mod." (torch.compile) and a leading "module." (data parallel) are taken off when the mapper is made; `root` is put in
-  // front of all names but the head's when none has it, and taken off once when all have it and some twice.
-  void UseRoot(const std::string& root);
+  // "_orig_mod." (torch.compile) and a leading "module." (data parallel) are taken off when the mapper is made; `root` ("model.") is
+  // put in front of all names but the head's when the layers ("layers.") are without it, and taken off when they have it twice.
+  void UseRoot(const std::string& root, const std::string& layers);
 
   // GGUF metadata "<architecture>.<key>".
   void Put(std::string_view key, checkpoint::GgufValue value);

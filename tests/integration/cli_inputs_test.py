@@ -227,7 +227,7 @@ class InputsTest(TemporaryTest):
         split = {"split.count": 2, "split.tensors.count": len(tensors)}
         parts = [self.directory / f"m-0000{number}-of-00002.gguf" for number in (1, 2)]
         write_gguf(parts[0], {**values, "split.no": 0, **split}, tensors[:5])
-        for command, flags in (("eval", ("--text", TEXT)), ("verify", ()), ("inspect", ()), ("tokenize", ("--text", TEXT))):
+        for command, flags in (("eval", ("--text", TEXT)), ("verify", ()), ("inspect", ()), ("unpack", ("-o", self.directory / "u"))):
             self.engine(command, parts[0], 7, "part 1 of 2", parts[1].name, "llama-gguf-split --merge", flags=flags)
         write_gguf(parts[1], {"split.no": 1, **split}, tensors[5:])
         self.assertEqual(self.perplexity(parts[1])["perplexity"], self.perplexity(whole)["perplexity"])
@@ -284,8 +284,9 @@ class InputsTest(TemporaryTest):
         self.assertGreater(abs(self.perplexity(plain)["perplexity"] - expected), 1e-3 * expected)
         for name, flags in (("s.gguf", ()), ("s-nsq", ("--format", "nsq"))):
             self.compress(scaled, 0, "scale_attn_by_inverse_layer_idx", bits="9", out=name, flags=flags)
-            self.assertLess(self.perplexity(self.directory / name, "--against", scaled)["mean_kl"], 1e-2)
-            self.assertGreater(self.perplexity(self.directory / name, "--against", plain)["mean_kl"], 2e-2)
+            lost = self.perplexity(self.directory / name, "--against", scaled)["mean_kl"]
+            self.assertLess(lost, 5e-3)
+            self.assertGreater(self.perplexity(self.directory / name, "--against", plain)["mean_kl"], 3 * lost + 1e-2)
 
 
 if __name__ == "__main__":

@@ -105,6 +105,10 @@ TEST(AwkwardNamesTest, WrappersAndBaseModels) {
   for (const std::string prefix : {"transformer.", "_orig_mod.transformer.", "module.", "_orig_mod."}) {
     ExpectSameModel(Renamed(gpt2, [&](const std::string& name) { return prefix + name; }), gpt2);
   }
+  // What else is there does not matter.
+  TinyCheckpoint more = Renamed(TinyLlama("llama", true), [](const std::string& name) { return name.starts_with("model.") ? name.substr(6) : name; });
+  more.Add("model.dummy", {0});
+  ExpectSameModel(more, TinyLlama("llama", true));
   // Of a block that was compiled by itself.
   const TinyCheckpoint plain = TinyLlama("llama", true);
   ExpectSameModel(Renamed(plain, [](std::string name) {
