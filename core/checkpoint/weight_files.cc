@@ -115,7 +115,7 @@ absl::Status NoWeights(const std::string& directory, const std::vector<std::stri
                                   JoinPath(directory, ggufs[0])));
   }
   if (!pickles.empty()) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "PICKLE_REFUSED",
+    return MakeError(absl::StatusCode::kNotFound, "PICKLE_REFUSED",
                      absl::StrCat("has no safetensors weights but pickles (", NameSome(pickles), "), and pickles can run code"),
                      "convert it where you trust it, with transformers: model.save_pretrained(DIR, safe_serialization=True)");
   }

@@ -23,8 +23,8 @@ struct WeightFiles {
 
 // model.safetensors; else the shards of the index; else shards that number themselves complete (NAME-00001-of-00003); else the
 // only *.safetensors there is. Nothing is opened but the index.
-// DATA_LOSS / SHARD_MISSING (names those); INVALID_ARGUMENT with INDEX_INVALID or BAD_PATH; FAILED_PRECONDITION with ADAPTER_AS_SOURCE,
-// GGUF_AS_SOURCE or PICKLE_REFUSED; NOT_FOUND / CHECKPOINT_NOT_FOUND.
+// DATA_LOSS / SHARD_MISSING (names those); INVALID_ARGUMENT with INDEX_INVALID or BAD_PATH; FAILED_PRECONDITION with
+// ADAPTER_AS_SOURCE or GGUF_AS_SOURCE; NOT_FOUND with PICKLE_REFUSED or CHECKPOINT_NOT_FOUND.
 absl::StatusOr<WeightFiles> FindWeightFiles(const std::string& directory);
 
 // Why an adapter is no model, with the base that its adapter_config.json names. `what`: the file that tells.

@@ -198,6 +198,12 @@ class InputsTest(TemporaryTest):
         for given in (only / "model.gguf", only):
             self.compress(given, 1, "is a GGUF file", "no source", "original safetensors checkpoint")
 
+    def test_pickles(self):
+        directory = self.model("pickles", llama())
+        (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
+        self.compress(directory, 3, "pytorch_model.bin", "save_pretrained")
+        self.engine("eval", directory, 3, "pytorch_model.bin", "save_pretrained", flags=("--text", TEXT))
+
     def test_shards_without_an_index(self):
         config, tensors = llama()
         names = list(tensors)
