@@ -8,6 +8,7 @@
 
 #include "client/cli/errors.h"
 #include "client/cli/files.h"
+#include "client/cli/no_source.h"
 
 namespace nashswarm::cli {
 namespace {
@@ -148,6 +149,7 @@ absl::StatusOr<std::vector<LocalFile>> SelectFiles(const std::string& directory)
                      "give the directory of a Hugging Face checkpoint");
   }
   if (!IsDirectory(directory)) {
+    NS_RETURN_IF_ERROR(RefuseGgufFile(directory));
     return UsageError(directory + " is not a directory",
                       "give the directory that holds it, with config.json and the tokenizer beside the weights");
   }
@@ -161,8 +163,12 @@ absl::StatusOr<std::vector<LocalFile>> SelectFiles(const std::string& directory)
   std::erase_if(files, [&](const LocalFile& f) { return std::find(names.begin(), names.end(), f.name) == names.end(); });
   std::sort(files.begin(), files.end(), [](const LocalFile& a, const LocalFile& b) { return a.name < b.name; });
   std::sort(skipped.begin(), skipped.end());
-  const auto is_weights = [](const LocalFile& f) { return IsSafetensors(f.name); };
-  if (std::none_of(files.begin(), files.end(), is_weights)) return NoWeights(directory, skipped, has_pickle);
+  const auto is_weights = [](const LocalFile& f) { return IsSafetensors(f.name) && !IsAdapterFile(f.name); };
+  if (std::none_of(files.begin(), files.end(), is_weights)) {
+    if (std::any_of(files.begin(), files.end(), [](const LocalFile& f) { return IsAdapterFile(f.name); })) return AdapterError(directory);
+    NS_RETURN_IF_ERROR(RefuseGgufAmong(directory, skipped));
+    return NoWeights(directory, skipped, has_pickle);
+  }
   if (std::none_of(files.begin(), files.end(), [](const LocalFile& f) { return f.name == "config.json"; })) {
     return MakeError(absl::StatusCode::kNotFound, "NO_CONFIG", "there is no config.json in " + directory,
                      "copy config.json and the tokenizer files of the model beside its weights");

@@ -34,6 +34,7 @@ absl::Status WriteDense(const OpenGguf& artifact, DType dtype, const std::string
   std::vector<checkpoint::TensorShape> shapes;
   uint64_t total = 0;
   for (const auto& tensor : artifact.gguf.tensors) {
+    NS_RETURN_IF_ERROR(checkpoint::CheckDecodable(tensor, artifact.file->path()));
     shapes.push_back({tensor.name, dtype, {tensor.dims.rbegin(), tensor.dims.rend()}});
     total += tensor.row_weights() * tensor.rows();
   }

@@ -63,8 +63,11 @@ absl::StatusOr<OpenGguf> Open(const std::string& path) {
   const std::string gguf_path = directory ? JoinPath(path, kGgufFile) : path;
   const std::string manifest_path = JoinPath(directory ? path : DirName(path), kManifestFile);
   OpenGguf open;
-  NS_ASSIGN_OR_RETURN(open.file, MappedFile::Open(gguf_path));
-  NS_ASSIGN_OR_RETURN(open.gguf, checkpoint::ParseGguf(open.file->bytes(), gguf_path));
+  NS_ASSIGN_OR_RETURN(checkpoint::GgufParts model, checkpoint::OpenGgufParts(gguf_path));
+  open.file = std::move(model.file);
+  open.gguf = std::move(model.gguf);
+  open.bytes = model.bytes;
+  open.parts = model.paths.size();
   if (PathExists(manifest_path) && BaseName(gguf_path) == kGgufFile) {
     NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(manifest_path));
     NS_ASSIGN_OR_RETURN(Json manifest, ParseJson(text, manifest_path));
@@ -82,6 +85,8 @@ absl::Status Verify(const OpenGguf& artifact, int threads, const std::function<v
   std::mutex mutex;
   return ParallelFor(ResolveThreads(threads), artifact.gguf.tensors.size(), [&](uint64_t t) -> absl::Status {
     const auto& tensor = artifact.gguf.tensors[t];
+    // The type is ggml's and the bytes are there; whether they are numbers cannot be told, and is not called ok.
+    NS_RETURN_IF_ERROR(checkpoint::CheckDecodable(tensor, artifact.file->path()));
     const auto data = artifact.DataOf(tensor);
     std::vector<float> row(tensor.row_weights());
     const uint64_t rows = row.empty() ? 0 : tensor.rows();

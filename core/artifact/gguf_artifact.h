@@ -15,6 +15,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/checkpoint/gguf.h"
+#include "core/checkpoint/split_gguf.h"
 
 namespace nashswarm::artifact {
 
@@ -38,6 +39,8 @@ absl::StatusOr<WrittenFile> WriteGguf(const std::string& path, absl::Span<const 
 struct OpenGguf {
   std::shared_ptr<const MappedFile> file;
   checkpoint::GgufFile gguf;
+  uint64_t bytes = 0;  // of the file, or of the parts of a split model
+  size_t parts = 1;
   std::optional<Json> manifest;
 
   absl::Span<const uint8_t> DataOf(const checkpoint::GgufTensor& tensor) const {
@@ -45,12 +48,13 @@ struct OpenGguf {
   }
 };
 
-// `path` is a .gguf file or a directory that holds model.gguf. A manifest.json in the directory is read too.
+// `path` is a .gguf file, a part of a split model whose other parts lie beside it, or a directory that holds model.gguf. A
+// manifest.json in the directory is read too.
 absl::StatusOr<OpenGguf> Open(const std::string& path);
 
 // Everything that can be checked without the checkpoint: the manifest's size and SHA-256 of the file, an order of experts that
 // it may have (expert_order.h), and that every tensor decodes to finite numbers. DATA_LOSS with ARTIFACT_DIGEST,
-// EXPERT_ORDER_INVALID or ARTIFACT_NON_FINITE names what is damaged.
+// EXPERT_ORDER_INVALID or ARTIFACT_NON_FINITE names what is damaged; UNIMPLEMENTED / GGUF_TYPE_UNSUPPORTED what cannot be checked.
 absl::Status Verify(const OpenGguf& artifact, int threads, const std::function<void(uint64_t, uint64_t)>& progress);
 
 }  // namespace nashswarm::artifact

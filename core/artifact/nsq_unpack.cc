@@ -35,6 +35,7 @@ bool IsCompanion(const std::string& name) {
     if (name.find(temporary) != std::string::npos) return false;
   }
   if (EndsWith(name, ".index.json")) return false;
+  if (name.starts_with("adapter_")) return false;  // its weights stay behind, and a loader would look for them
   for (const char* own : {kConfig, kManifestFile, "report.json", "report.html"}) {
     if (name == own) return false;
   }
@@ -62,13 +63,14 @@ absl::StatusOr<OrderedJson> ReadConfig(const std::string& directory) {
   const std::string path = JoinPath(directory, kConfig);
   NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   NS_RETURN_IF_ERROR(ParseJson(text, path).status());
-  OrderedJson config = OrderedJson::parse(text, nullptr, /*allow_exceptions=*/false);
+  // Literals that JSON does not have are kept for WriteConfig.
+  OrderedJson config = OrderedJson::parse(QuoteLiterals(text, kLiteralMark), nullptr, /*allow_exceptions=*/false);
   if (!config.is_object()) return MakeError(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID", absl::StrCat(path, ": is no object"));
   return config;
 }
 
 absl::Status WriteConfig(const OrderedJson& config, const std::string& directory) {
-  return WriteFileUnsynced(JoinPath(directory, kConfig), config.dump(2) + "\n");
+  return WriteFileUnsynced(JoinPath(directory, kConfig), PlainLiterals(config.dump(2)) + "\n");
 }
 
 coding::Output OutputOf(DType dtype) {

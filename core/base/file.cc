@@ -10,7 +10,9 @@
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
+#include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
 #include "core/base/status.h"
 
@@ -18,6 +20,29 @@ namespace nashswarm {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Open for reading, closed with the object.
+struct OpenedFile {
+  int fd = -1;
+  uint64_t size = 0;
+  OpenedFile(int opened, uint64_t bytes) : fd(opened), size(bytes) {}
+  OpenedFile(OpenedFile&& other) noexcept : fd(std::exchange(other.fd, -1)), size(other.size) {}
+  OpenedFile& operator=(OpenedFile&&) = delete;
+  ~OpenedFile() {
+    if (fd >= 0) close(fd);
+  }
+};
+
+absl::StatusOr<OpenedFile> OpenRegular(const std::string& path) {
+  OpenedFile file(open(path.c_str(), O_RDONLY | O_CLOEXEC), 0);
+  if (file.fd < 0) return ErrnoError(errno, path);
+  struct stat info;
+  if (fstat(file.fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "NOT_A_FILE", absl::StrCat(path, ": not a regular file"));
+  }
+  file.size = static_cast<uint64_t>(info.st_size);
+  return file;
+}
 
 absl::Status CollectFiles(const std::string& root, const std::string& prefix, std::vector<std::string>* out) {
   const std::string dir = prefix.empty() ? root : JoinPath(root, prefix);
@@ -126,6 +151,26 @@ absl::Status DurableRename(const std::string& from, const std::string& to) {
   return SyncDirectory(DirName(to));
 }
 
+std::string WithoutDirectory(std::string_view text, std::string_view directory, std::string_view instead) {
+  while (directory.size() > 1 && directory.back() == '/') directory.remove_suffix(1);
+  if (directory.empty() || directory == "/") return std::string(text);
+  const auto in_name = [](char c) { return absl::ascii_isalnum(c) || c == '/' || c == '_' || c == '-' || c == '.'; };
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const bool here = text.substr(at).starts_with(directory) && (at == 0 || !in_name(text[at - 1]));
+    const size_t end = at + directory.size();
+    if (here && end < text.size() && text[end] == '/') {
+      at = end + 1;
+    } else if (here && (end == text.size() || !in_name(text[end]))) {
+      out.append(instead);
+      at = end;
+    } else {
+      out.push_back(text[at++]);
+    }
+  }
+  return out;
+}
+
 absl::Status ValidateRelativePath(std::string_view path) {
   const auto refuse = [&](std::string_view why) {
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_PATH",
@@ -145,26 +190,41 @@ absl::Status ValidateRelativePath(std::string_view path) {
 }
 
 absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return ErrnoError(errno, path);
-  struct stat info;
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    close(fd);
-    return MakeError(absl::StatusCode::kInvalidArgument, "NOT_A_FILE", absl::StrCat(path, ": not a regular file"));
-  }
-  const uint64_t size = static_cast<uint64_t>(info.st_size);
+  NS_ASSIGN_OR_RETURN(const OpenedFile file, OpenRegular(path));
   const uint8_t* data = nullptr;
-  if (size > 0) {  // mmap refuses length 0
-    void* mapping = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
-    if (mapping == MAP_FAILED) {
-      const int error = errno;
-      close(fd);
-      return ErrnoError(error, path);
-    }
+  if (file.size > 0) {  // mmap refuses length 0
+    void* mapping = mmap(nullptr, file.size, PROT_READ, MAP_SHARED, file.fd, 0);
+    if (mapping == MAP_FAILED) return ErrnoError(errno, path);
     data = static_cast<const uint8_t*>(mapping);
   }
-  close(fd);
-  return std::shared_ptr<const MappedFile>(new MappedFile(path, data, size));
+  return std::shared_ptr<const MappedFile>(new MappedFile(path, data, file.size));
+}
+
+absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::OpenTogether(absl::Span<const std::string> paths,
+                                                                           std::vector<absl::Span<const uint8_t>>* parts) {
+  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  std::vector<OpenedFile> files;
+  std::vector<uint64_t> begins;
+  uint64_t size = 0;
+  for (const std::string& path : paths) {
+    NS_ASSIGN_OR_RETURN(OpenedFile file, OpenRegular(path));
+    begins.push_back((size + page - 1) / page * page);
+    size = begins.back() + file.size;  // sizes of real files: no overflow
+    files.push_back(std::move(file));
+  }
+  const std::string name = paths.empty() ? std::string() : paths[0];
+  parts->assign(files.size(), {});
+  if (size == 0) return std::shared_ptr<const MappedFile>(new MappedFile(name, nullptr, 0));
+  void* room = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return ErrnoError(errno, name);
+  const std::shared_ptr<const MappedFile> together(new MappedFile(name, static_cast<const uint8_t*>(room), size));
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (files[i].size == 0) continue;
+    uint8_t* begin = static_cast<uint8_t*>(room) + begins[i];
+    if (mmap(begin, files[i].size, PROT_READ, MAP_SHARED | MAP_FIXED, files[i].fd, 0) == MAP_FAILED) return ErrnoError(errno, paths[i]);
+    (*parts)[i] = {begin, files[i].size};
+  }
+  return together;
 }
 
 MappedFile::~MappedFile() {

@@ -34,6 +34,10 @@ std::string JoinPath(std::string_view a, std::string_view b);
 std::string DirName(std::string_view path);
 std::string BaseName(std::string_view path);
 
+// `text` with what lies below `directory` named relative to it, and the directory itself as `instead`: for messages to people who
+// have not seen the directory and never will.
+std::string WithoutDirectory(std::string_view text, std::string_view directory, std::string_view instead);
+
 // ok when `path` is relative, '/'-separated, printable, without empty, "." or ".." parts and at most 1024 bytes.
 absl::Status ValidateRelativePath(std::string_view path);
 
@@ -41,6 +45,10 @@ absl::Status ValidateRelativePath(std::string_view path);
 class MappedFile {
  public:
   static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path);
+  // Files as one mapping, one after another, each from a page's beginning, with zeros between them; `parts` gets the bytes of
+  // each. path() is that of the first.
+  static absl::StatusOr<std::shared_ptr<const MappedFile>> OpenTogether(absl::Span<const std::string> paths,
+                                                                        std::vector<absl::Span<const uint8_t>>* parts);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

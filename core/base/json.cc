@@ -1,8 +1,10 @@
 #include "core/base/json.h"
 
+#include <array>
 #include <unordered_set>
 #include <vector>
 
+#include "absl/strings/str_replace.h"
 #include "core/base/status.h"
 
 namespace nashswarm {
@@ -58,6 +60,17 @@ class StrictChecker : public nlohmann::json_sax<Json> {
   std::string reason_, message_;
 };
 
+// Longest first: "Infinity" ends "-Infinity".
+constexpr std::array<std::string_view, 3> kLiterals = {"-Infinity", "Infinity", "NaN"};
+
+// The literal that begins at `at`; "" when none does.
+std::string_view LiteralAt(std::string_view text, size_t at) {
+  for (const std::string_view literal : kLiterals) {
+    if (text.substr(at).starts_with(literal)) return literal;
+  }
+  return {};
+}
+
 template <typename T, typename Is>
 T Field(const Json& object, const char* key, T fallback, Is is) {
   if (!object.is_object()) return fallback;
@@ -67,9 +80,37 @@ T Field(const Json& object, const char* key, T fallback, Is is) {
 
 }  // namespace
 
+std::string QuoteLiterals(std::string_view text, std::string_view mark) {
+  std::string out;
+  bool in_string = false;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const std::string_view literal = in_string ? std::string_view() : LiteralAt(text, at);
+    if (!literal.empty()) {
+      absl::StrAppend(&out, "\"", ToAbsl(mark), ToAbsl(literal), "\"");
+      at += literal.size() - 1;
+      continue;
+    }
+    out.push_back(text[at]);
+    if (text[at] == '"') in_string = !in_string;
+    if (in_string && text[at] == '\\' && at + 1 < text.size()) out.push_back(text[++at]);
+  }
+  return out;
+}
+
+std::string PlainLiterals(std::string text) {
+  for (const std::string_view literal : kLiterals) {
+    absl::StrReplaceAll({{absl::StrCat("\"", kLiteralMark, ToAbsl(literal), "\""), ToAbsl(literal)}}, &text);
+  }
+  return text;
+}
+
 absl::StatusOr<Json> ParseJson(std::string_view text, std::string_view what, int max_depth) {
   StrictChecker checker(max_depth);
   if (!Json::sax_parse(text, &checker)) {
+    const bool syntax = checker.reason().empty() || checker.reason() == "JSON_SYNTAX";
+    if (std::string quoted; syntax && (quoted = QuoteLiterals(text, "")).size() > text.size()) {
+      return ParseJson(quoted, what, max_depth);  // which has no more literals, so that this ends
+    }
     return MakeError(absl::StatusCode::kInvalidArgument, checker.reason().empty() ? "JSON_SYNTAX" : checker.reason(),
                      absl::StrCat(ToAbsl(what), ": ", checker.message()));
   }

@@ -16,8 +16,16 @@ using OrderedJson = nlohmann::ordered_json;
 
 inline constexpr int kMaxJsonDepth = 64;
 
-// INVALID_ARGUMENT with reason JSON_SYNTAX, JSON_DEPTH or JSON_DUPLICATE_KEY; `what` names the file in the message.
+// INVALID_ARGUMENT with reason JSON_SYNTAX, JSON_DEPTH or JSON_DUPLICATE_KEY; `what` names the file in the message. NaN, Infinity
+// and -Infinity, which Python writes and JSON does not have, are read as strings of these names: whoever wants a number refuses
+// them, and nobody else minds.
 absl::StatusOr<Json> ParseJson(std::string_view text, std::string_view what, int max_depth = kMaxJsonDepth);
+
+// `text` with such literals as strings that begin with `mark`. PlainLiterals turns strings with that mark back, in the text of a
+// dump: what goes through both keeps its literals.
+inline constexpr char kLiteralMark[] = "\\u0001";
+std::string QuoteLiterals(std::string_view text, std::string_view mark);
+std::string PlainLiterals(std::string text);
 
 // Field access that turns "absent or of another type" into a default or an error instead of an exception.
 int64_t JsonInt(const Json& object, const char* key, int64_t fallback);

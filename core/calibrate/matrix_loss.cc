@@ -119,7 +119,7 @@ class Builder {
 
   std::vector<float> Rows(const char* kind) const {
     const std::vector<float> rows = moments_.Vector(kind + tensor_.name);
-    return rows.size() == tensor_.rows ? model::ToCheckpointOrder(tensor_, rows, 1) : std::vector<float>();
+    return rows.size() == tensor_.rows ? model::RowWeightsInCheckpointOrder(tensor_, rows) : std::vector<float>();
   }
   std::vector<float> CountedRows() const {
     std::vector<float> counts = moments_.TokenCounts();

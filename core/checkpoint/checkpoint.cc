@@ -1,42 +1,45 @@
 #include "core/checkpoint/checkpoint.h"
 
-#include <set>
-
+#include "absl/strings/match.h"
 #include "core/base/status.h"
+#include "core/checkpoint/lfs_pointer.h"
+#include "core/checkpoint/weight_files.h"
 
 namespace nashswarm::checkpoint {
 namespace {
 
-constexpr char kSingle[] = "model.safetensors";
-constexpr char kIndex[] = "model.safetensors.index.json";
-constexpr uint64_t kMaxJsonBytes = 256u << 20;  // config.json and index.json; the largest known index is 10 MB
+constexpr uint64_t kMaxJsonBytes = 256u << 20;  // of config.json
 
-absl::StatusOr<Json> ReadJson(const std::string& directory, const std::string& file) {
-  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(directory, file), kMaxJsonBytes));
-  return ParseJson(text, file);
+absl::StatusOr<Json> ReadConfig(const std::string& directory) {
+  if (!PathExists(JoinPath(directory, "config.json"))) return Json::object();
+  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(directory, "config.json"), kMaxJsonBytes));
+  NS_ASSIGN_OR_RETURN(Json config, ParseJson(text, "config.json"));
+  if (config.is_object()) return config;
+  return MakeError(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID", "config.json: not a JSON object");
 }
 
-// The weight files an index names, in name order.
-absl::StatusOr<std::set<std::string>> ShardsOf(const Json& weight_map) {
-  if (!weight_map.is_object() || weight_map.empty()) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "INDEX_INVALID",
-                     absl::StrCat(kIndex, ": weight_map is not an object that names the shard of every tensor"));
-  }
-  std::set<std::string> shards;
-  for (const auto& [tensor, shard] : weight_map.items()) {
-    if (!shard.is_string()) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "INDEX_INVALID",
-                       absl::StrCat(kIndex, ": the shard of tensor '", tensor, "' is not a string"));
-    }
-    NS_RETURN_IF_ERROR(Annotate(ValidateRelativePath(shard.get<std::string>()), kIndex));
-    shards.insert(shard.get<std::string>());
-  }
-  return shards;
+// A file where a directory is wanted.
+absl::Status RefuseFile(const std::string& path) {
+  const bool gguf = absl::EndsWithIgnoreCase(path, ".gguf");
+  return MakeError(absl::StatusCode::kFailedPrecondition, gguf ? "GGUF_AS_SOURCE" : "NOT_A_DIRECTORY",
+                   absl::StrCat(path, gguf ? ": is a GGUF file, not a checkpoint" : ": is a file, not the directory of a checkpoint"),
+                   gguf ? "give the original safetensors checkpoint; the weights of a GGUF file are already quantized"
+                        : "give the directory that holds it, with config.json and the tokenizer beside the weights");
+}
+
+// What may be tied to the embedding, and is then left out of the shards though an index may name it.
+bool IsHead(const std::string& name) { return name == "lm_head.weight" || absl::EndsWith(name, ".lm_head.weight"); }
+
+// Parameters that only adapters have.
+bool IsOfAdapter(const std::string& name) {
+  return absl::StrContains(name, "lora_A") || absl::StrContains(name, "lora_B") || absl::StrContains(name, "lora_embedding_") ||
+         absl::StrContains(name, "lora_magnitude_vector") || absl::StrContains(name, ".ia3_l") || name == "prompt_embeddings";
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& directory) {
+  if (PathExists(directory) && !IsDirectory(directory)) return RefuseFile(directory);
   if (!IsDirectory(directory)) {
     return MakeError(absl::StatusCode::kNotFound, "CHECKPOINT_NOT_FOUND",
                      absl::StrCat(directory, ": no such directory"),
@@ -44,42 +47,17 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& 
   }
   std::unique_ptr<Checkpoint> checkpoint(new Checkpoint);
   checkpoint->directory_ = directory;
-  if (PathExists(JoinPath(directory, "config.json"))) {
-    NS_ASSIGN_OR_RETURN(checkpoint->config_, ReadJson(directory, "config.json"));
-    if (!checkpoint->config_.is_object()) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID", "config.json: not a JSON object");
-    }
+  NS_RETURN_IF_ERROR(CheckNoLfsPointers(directory));
+  NS_ASSIGN_OR_RETURN(checkpoint->config_, ReadConfig(directory));
+  absl::StatusOr<WeightFiles> files = FindWeightFiles(directory);
+  if (!files.ok()) return Annotate(files.status(), directory);
+  for (const std::string& file : files->names) NS_RETURN_IF_ERROR(checkpoint->AddWeightFile(file));
+  if (!files->weight_map.is_null()) NS_RETURN_IF_ERROR(checkpoint->CheckIndex(files->weight_map));
+  for (const SourceTensor& tensor : checkpoint->tensors_) {
+    if (IsOfAdapter(tensor.name)) return RefuseAdapter(directory, absl::StrCat(tensor.file, ": tensor '", tensor.name, "'"));
   }
-
-  if (PathExists(JoinPath(directory, kSingle))) {
-    NS_RETURN_IF_ERROR(checkpoint->AddWeightFile(kSingle));
-  } else if (PathExists(JoinPath(directory, kIndex))) {
-    NS_ASSIGN_OR_RETURN(const Json index, ReadJson(directory, kIndex));
-    const Json weight_map = index.is_object() && index.contains("weight_map") ? index["weight_map"] : Json();
-    NS_ASSIGN_OR_RETURN(const std::set<std::string> shards, ShardsOf(weight_map));
-    for (const std::string& shard : shards) {
-      if (!PathExists(JoinPath(directory, shard))) {
-        return MakeError(absl::StatusCode::kInvalidArgument, "SHARD_MISSING",
-                         absl::StrCat(kIndex, " names '", shard, "', which is not in ", directory),
-                         "download the missing shard into the same directory");
-      }
-      NS_RETURN_IF_ERROR(checkpoint->AddWeightFile(shard));
-    }
-    NS_RETURN_IF_ERROR(checkpoint->CheckIndex(weight_map));
-  } else {
-    // Any other *.safetensors file is accepted, alone, so that a renamed download works.
-    NS_ASSIGN_OR_RETURN(const std::vector<std::string> files, ListFiles(directory));
-    std::vector<std::string> found;
-    for (const std::string& file : files) {
-      if (file.ends_with(".safetensors")) found.push_back(file);
-    }
-    if (found.size() != 1) {
-      return MakeError(absl::StatusCode::kNotFound, "CHECKPOINT_NOT_FOUND",
-                       absl::StrCat(directory, ": has ", found.size(), " safetensors files and neither ", kSingle, " nor ",
-                                    kIndex),
-                       "give the directory of a Hugging Face checkpoint in safetensors format");
-    }
-    NS_RETURN_IF_ERROR(checkpoint->AddWeightFile(found[0]));
+  if (PathExists(JoinPath(directory, kAdapterConfig))) {
+    checkpoint->warnings_.push_back("there is an adapter (adapter_config.json) beside the weights: it is left out, as it is not merged");
   }
   return checkpoint;
 }
@@ -104,9 +82,10 @@ absl::Status Checkpoint::AddWeightFile(const std::string& file) {
 absl::Status Checkpoint::CheckIndex(const Json& weight_map) const {
   for (const auto& [name, shard] : weight_map.items()) {
     const SourceTensor* tensor = Find(name);
+    if (tensor == nullptr && IsHead(name)) continue;  // config.json decides whether it is missed
     if (tensor == nullptr || tensor->file != shard.get<std::string>()) {
       return MakeError(absl::StatusCode::kInvalidArgument, "SHARD_MISMATCH",
-                       absl::StrCat(kIndex, " says tensor '", name, "' is in '", shard.get<std::string>(), "', it is ",
+                       absl::StrCat(kIndexFile, " says tensor '", name, "' is in '", shard.get<std::string>(), "', it is ",
                                     tensor == nullptr ? "in no shard" : absl::StrCat("in '", tensor->file, "'")),
                        "the shards and the index are of different downloads: fetch them together");
     }

@@ -31,8 +31,8 @@ struct SourceTensor {
 // Opening maps the weight files and parses every header; no weight is read. Immutable, safe to share among threads.
 class Checkpoint {
  public:
-  // NOT_FOUND / CHECKPOINT_NOT_FOUND when there is no safetensors file, INVALID_ARGUMENT with SHARD_MISSING,
-  // SHARD_MISMATCH, BAD_PATH, TENSOR_DUPLICATE or a reason of ParseSafetensors otherwise.
+  // NOT_FOUND / CHECKPOINT_NOT_FOUND when there is no such directory; an error of FindWeightFiles; DATA_LOSS / LFS_POINTER;
+  // FAILED_PRECONDITION / ADAPTER_AS_SOURCE; INVALID_ARGUMENT with SHARD_MISMATCH, TENSOR_DUPLICATE or a reason of ParseSafetensors.
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& directory);
 
   const std::string& directory() const { return directory_; }
@@ -40,6 +40,7 @@ class Checkpoint {
   absl::Span<const SourceTensor> tensors() const { return tensors_; }  // by file, then by position
   const SourceTensor* Find(std::string_view name) const;           // nullptr when absent
   uint64_t weight_bytes() const { return weight_bytes_; }          // of the weight files, headers included
+  const std::vector<std::string>& warnings() const { return warnings_; }  // about what lies beside the weights
 
  private:
   Checkpoint() = default;
@@ -52,6 +53,7 @@ class Checkpoint {
   std::vector<SourceTensor> tensors_;
   absl::flat_hash_map<std::string, size_t> by_name_;
   uint64_t weight_bytes_ = 0;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace nashswarm::checkpoint

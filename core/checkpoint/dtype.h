@@ -9,7 +9,7 @@
 
 namespace nashswarm::checkpoint {
 
-enum class DType { kF64, kF32, kF16, kBF16, kF8E4M3, kF8E5M2, kI64, kI32, kI16, kI8, kU64, kU32, kU16, kU8, kBool };
+enum class DType { kF64, kF32, kF16, kBF16, kF8E4M3, kF8E5M2, kI64, kI32, kI16, kI8, kU64, kU32, kU16, kU8, kBool, kF8E8M0, kF8E4M3Fnuz, kF8E5M2Fnuz };
 
 std::optional<DType> DTypeByName(std::string_view name);  // "F32", "BF16", ...
 std::string_view NameOf(DType dtype);

@@ -7,6 +7,7 @@
 
 #include "core/base/checked.h"
 #include "core/base/status.h"
+#include "core/checkpoint/lfs_pointer.h"
 
 namespace nashswarm::checkpoint {
 namespace {
@@ -180,7 +181,7 @@ absl::StatusOr<GgufTensor> ReadTensor(Reader& in) {
   const auto format = quant::FormatById(type);
   if (!format) {
     return in.Refuse("GGUF_FORMAT", absl::StrCat("tensor '", tensor.name, "' has type ", type,
-                                                 ", which this program cannot decode"));
+                                                 ", which is damage, or newer than this program"));
   }
   tensor.format = *format;
   NS_ASSIGN_OR_RETURN(tensor.offset, in.Fixed<uint64_t>());
@@ -251,9 +252,18 @@ const GgufValue* GgufFile::Find(std::string_view key) const {
   return nullptr;
 }
 
+absl::Status CheckDecodable(const GgufTensor& tensor, std::string_view what) {
+  if (quant::CanDecode(tensor.format)) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kUnimplemented, "GGUF_TYPE_UNSUPPORTED",
+                   absl::StrCat(ToAbsl(what), ": tensor '", tensor.name, "' is ", ToAbsl(quant::InfoOf(tensor.format).name),
+                                ", and ", ToAbsl(quant::InfoOf(tensor.format).name), " is not supported"),
+                   "the file may be whole: nashswarm inspect lists its tensors; take one of another quantization to read its weights");
+}
+
 absl::StatusOr<GgufFile> ParseGguf(absl::Span<const uint8_t> file, std::string_view what) {
   Reader in(file, what);
   if (file.size() < 4 || std::memcmp(file.data(), kMagic, 4) != 0) {
+    NS_RETURN_IF_ERROR(RefuseLfsPointer(file, what));
     return in.Refuse("GGUF_MAGIC", "does not begin with GGUF");
   }
   GgufFile gguf;

@@ -69,8 +69,13 @@ struct GgufFile {
 
 // Parses and checks a whole file image: counts and lengths against the file before anything is allocated, tensors
 // aligned, inside the file and not overlapping. DATA_LOSS with the reasons GGUF_MAGIC, GGUF_VERSION,
-// GGUF_TRUNCATED, GGUF_INVALID, GGUF_FORMAT (a tensor format this program does not know).
+// GGUF_TRUNCATED, GGUF_INVALID, GGUF_FORMAT (a type that has no name here), LFS_POINTER. Types that have a name but no codec
+// are no error: CheckDecodable.
 absl::StatusOr<GgufFile> ParseGguf(absl::Span<const uint8_t> file, std::string_view what);
+
+// UNIMPLEMENTED / GGUF_TYPE_UNSUPPORTED, with the type's name, for a tensor whose values this program cannot tell. Whoever
+// decodes a tensor of a file asks first.
+absl::Status CheckDecodable(const GgufTensor& tensor, std::string_view what);
 
 // Everything before the tensor data: magic to the padding that ends at the data section. Tensor offsets are assigned
 // in order, each aligned to kGgufAlignment; they are filled into `tensors`.

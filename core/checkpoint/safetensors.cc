@@ -10,6 +10,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
+#include "core/checkpoint/lfs_pointer.h"
 
 namespace nashswarm::checkpoint {
 namespace {
@@ -22,6 +23,11 @@ absl::Status Refuse(std::string_view reason, std::string_view what, const std::s
 }
 
 absl::Status RefuseForeign(absl::Span<const uint8_t> file, std::string_view what) {
+  NS_RETURN_IF_ERROR(RefuseLfsPointer(file, what));
+  if (file.size() >= 4 && std::memcmp(file.data(), "GGUF", 4) == 0) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "GGUF_AS_SOURCE", absl::StrCat(ToAbsl(what), ": is a GGUF file, not safetensors"),
+                     "give the original checkpoint in safetensors; the weights of a GGUF file are already quantized");
+  }
   const bool zip = file.size() >= 4 && std::memcmp(file.data(), "PK\x03\x04", 4) == 0;
   // A pickle opens with PROTO (0x80) and its version, where a safetensors file has the two low bytes of a length.
   // A real header of that length exists too, so the opcode after it decides: '{' is byte 8 of every safetensors file.
@@ -57,6 +63,11 @@ absl::StatusOr<TensorEntry> ParseTensor(const std::string& name, const Json& val
   if (!value.is_object()) return invalid("its header entry is not an object");
   const auto dtype_name = JsonString(value, "dtype");
   const auto dtype = DTypeByName(dtype_name);
+  if (dtype_name == "F4" || dtype_name == "F6_E2M3" || dtype_name == "F6_E3M2") {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "ALREADY_QUANTIZED",
+                     absl::StrCat(ToAbsl(what), ": tensor '", name, "' is already quantized (", dtype_name, ")"),
+                     "give the original checkpoint: what a first quantization lost cannot be had back");
+  }
   if (!dtype.has_value()) return invalid(absl::StrCat("unknown dtype '", dtype_name, "'"));
   if (!value.contains("shape")) return invalid("it has no shape");
   TensorEntry tensor{name, *dtype, {}, 0, 0};

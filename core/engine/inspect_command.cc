@@ -50,9 +50,10 @@ absl::StatusOr<Json> InspectGguf(const std::string& path) {
   const auto* architecture = open.gguf.Find("general.architecture");
   const bool named = architecture != nullptr && std::holds_alternative<std::string>(architecture->data);
   Json out = {{"path", path}, {"kind", "gguf"}, {"architecture", named ? std::get<std::string>(architecture->data) : "?"},
-              {"weights", weights}, {"bytes", open.file->bytes().size()}, {"header_bytes", open.gguf.data_begin},
-              {"bits_per_weight", 8.0 * open.file->bytes().size() / std::max<uint64_t>(weights, 1)},
+              {"weights", weights}, {"bytes", open.bytes}, {"header_bytes", open.gguf.data_begin},
+              {"bits_per_weight", 8.0 * open.bytes / std::max<uint64_t>(weights, 1)},
               {"tensors", std::move(tensors)}};
+  if (open.parts > 1) out["parts"] = open.parts;
   NS_ASSIGN_OR_RETURN(const artifact::ExpertOrders orders, artifact::ExpertOrdersOf(open.gguf, path));
   if (!orders.empty()) out["expert_order"] = orders;
   if (open.manifest.has_value()) {
@@ -197,10 +198,12 @@ int RunVerify(const std::string& path, int threads, bool json) {
   if (!PathExists(path)) return ReportError(ErrnoError(ENOENT, path), json);
   absl::Status status;
   bool has_digest = false;
+  size_t parts = 1;
   if (IsGguf(path)) {
     const auto open = artifact::Open(path);
     status = open.ok() ? artifact::Verify(*open, threads, [](uint64_t, uint64_t) {}) : open.status();
     has_digest = open.ok() && open->manifest.has_value();
+    parts = open.ok() ? open->parts : 1;
   } else if (artifact::IsNsq(path)) {
     ProgressLine line;
     const auto open = artifact::ReadNsq(path);
@@ -212,7 +215,8 @@ int RunVerify(const std::string& path, int threads, bool json) {
   }
   if (!status.ok()) return ReportError(status, json);
   if (json) std::cout << Json{{"path", path}, {"ok", true}, {"digest_checked", has_digest}}.dump() << "\n";
-  else std::cout << path << ": ok (structure and values" << (has_digest ? ", SHA-256 of the manifest" : "") << ")\n";
+  else std::cout << path << ": ok (structure and values" << (has_digest ? ", SHA-256 of the manifest" : "")
+                 << (parts > 1 ? absl::StrCat(", of all ", parts, " parts") : "") << ")\n";
   return 0;
 }
 

@@ -30,11 +30,14 @@ class LocalModel {
   const model::Model& mapping() const { return *mapping_; }  // of a checkpoint only
   uint64_t weight_bytes() const { return weight_bytes_; }    // of the weight files
   absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> OpenTokenizer() const;
-  // In the files as they are on disk; of an nsq artifact coded, not unpacked.
+  // In the files as they are on disk; of an nsq artifact coded, not unpacked. UNIMPLEMENTED / GGUF_SPLIT of a split GGUF model.
   absl::StatusOr<route::ExpertFiles> FindExperts() const;
 
  private:
   absl::Status UnpackFirst();
+  absl::Status OpenDirectory();
+  // The error without the directory that an artifact was unpacked to.
+  absl::Status ByGivenPath(const absl::Status& status) const;
 
   std::string path_;        // of an nsq artifact: of what it was unpacked to
   std::string given_path_;
@@ -42,6 +45,7 @@ class LocalModel {
   std::unique_ptr<checkpoint::Checkpoint> checkpoint_;
   std::unique_ptr<model::Model> mapping_;           // points into the checkpoint
   std::shared_ptr<const checkpoint::GgufFile> gguf_;
+  size_t gguf_parts_ = 1;
   std::shared_ptr<const forward::Weights> weights_;  // points into the two above
   uint64_t weight_bytes_ = 0;
 };

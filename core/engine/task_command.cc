@@ -6,6 +6,9 @@
 #include <csignal>
 #include <iostream>
 #include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "core/base/file.h"
 #include "core/base/parallel.h"
@@ -27,8 +30,28 @@ void Emit(const Json& event) {
   std::cout << line << std::flush;
 }
 
+// Paths in what a task says. It was laid out for this run and is gone after it, on a machine that the reader may have no
+// business with: a file of the model goes by its name there, as everything else does.
+class TaskPaths {
+ public:
+  explicit TaskPaths(std::string dir) : dir_(std::move(dir)) {}
+  void SetFiles(const pipeline::Task& task) {
+    hidden_ = {{task.calibration_path, "the calibration text"}, {task.evaluation_path, "the evaluation text"},
+               {task.model_dir, "the model"}, {task.in_dir, "the task's inputs"}, {task.out_dir, "the task's outputs"}};
+  }
+  std::string HiddenIn(std::string text) const {
+    for (const auto& [directory, instead] : hidden_) text = WithoutDirectory(text, directory, instead);
+    return WithoutDirectory(text, dir_, "the task");
+  }
+
+ private:
+  std::string dir_;
+  std::vector<std::pair<std::string, std::string>> hidden_;
+};
+
 class StdoutObserver : public pipeline::Observer {
  public:
+  explicit StdoutObserver(const TaskPaths& paths) : paths_(paths) {}
   void Progress(uint64_t done, uint64_t total, const std::string& tensor) override {
     Emit({{"event", "progress"}, {"done", done}, {"total", total}, {"tensor", tensor}});
   }
@@ -36,8 +59,11 @@ class StdoutObserver : public pipeline::Observer {
     Emit({{"event", "tensor"}, {"tensor", tensor}, {"format", format}, {"bits_per_weight", bits}, {"relative_error", error}});
   }
   void Log(const std::string& severity, const std::string& text) override {
-    Emit({{"event", "log"}, {"severity", severity}, {"text", text}});
+    Emit({{"event", "log"}, {"severity", severity}, {"text", paths_.HiddenIn(text)}});
   }
+
+ private:
+  const TaskPaths& paths_;
 };
 
 // The most memory this process has had resident.
@@ -55,7 +81,7 @@ bool HasMemoryForBlas(const std::string& stage, int threads) {
   return blas::ReserveBuffers(ResolveThreads(threads));
 }
 
-absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer) {
+absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer, TaskPaths* paths) {
   NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(dir, "task.json"), kMaxTaskBytes));
   NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, "task.json"));
   const std::string stage = JsonString(json, "stage");
@@ -70,6 +96,7 @@ absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer) {
     task.calibration_path = JsonString(*data, "calibration");
     task.evaluation_path = JsonString(*data, "evaluation");
   }
+  paths->SetFiles(task);
   if (const auto history = json.find("history"); history != json.end() && history->is_array()) task.history = *history;
   task.observer = observer;
   if (stage != "validate") {
@@ -84,10 +111,11 @@ absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer) {
 int RunTask(const std::string& dir) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const auto start = std::chrono::steady_clock::now();
-  StdoutObserver observer;
+  TaskPaths paths(dir);
+  StdoutObserver observer(paths);
   absl::StatusOr<Json> result;
   try {
-    result = Run(dir, &observer);
+    result = Run(dir, &observer, &paths);
   } catch (const std::bad_alloc&) {
     result = OutOfMemoryError();
   } catch (const std::exception& e) {  // only our own stage files could cause it: nlohmann's at()
@@ -96,7 +124,7 @@ int RunTask(const std::string& dir) {
   if (!result.ok()) {
     const absl::Status& status = result.status();
     Emit({{"event", "error"}, {"code", static_cast<int>(status.code())}, {"reason", ReasonOf(status)},
-          {"message", std::string(status.message())}, {"hint", HintOf(status)}});
+          {"message", paths.HiddenIn(std::string(status.message()))}, {"hint", paths.HiddenIn(HintOf(status))}});
     return 1;
   }
   (*result)["event"] = "result";

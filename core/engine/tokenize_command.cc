@@ -6,6 +6,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
+#include "core/checkpoint/lfs_pointer.h"
 #include "core/engine/commands.h"
 #include "core/tokenizer/tokenizer.h"
 
@@ -20,6 +21,7 @@ absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> Open(const std::string& pa
     NS_ASSIGN_OR_RETURN(const artifact::OpenGguf open, artifact::Open(path));
     return tokenizer::OpenTokenizer(open.gguf);
   }
+  NS_RETURN_IF_ERROR(checkpoint::CheckNoLfsPointers(path));
   Json config = Json::object();  // a tokenizer alone needs no config.json
   if (const std::string file = JoinPath(path, "config.json"); PathExists(file)) {
     NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));

@@ -253,6 +253,12 @@ absl::Status CheckTensor(const Weights& weights, std::string_view tensor, uint64
                                   shape->row_weights, ", the hyperparameters ask for ", rows, " of ", row_weights),
                      "hyperparameters and weights are of different models");
   }
+  if (!shape->unsupported.empty()) {
+    return MakeError(absl::StatusCode::kUnimplemented, "GGUF_TYPE_UNSUPPORTED",
+                     absl::StrCat(weights.name(), ": tensor '", ToAbsl(tensor), "' is ", ToAbsl(shape->unsupported), ", and ",
+                                  ToAbsl(shape->unsupported), " is not supported"),
+                     "the file may be whole: nashswarm inspect lists its tensors; take one of another quantization to run it");
+  }
   return absl::OkStatus();
 }
 

@@ -66,7 +66,8 @@ struct ModelConfig {
 // MODEL_TENSOR_MISSING or MODEL_TENSOR_SHAPE.
 absl::StatusOr<ModelConfig> ReadModelConfig(const Weights& weights);
 
-// MODEL_TENSOR_MISSING or MODEL_TENSOR_SHAPE unless `tensor` has `rows` rows of `row_weights`.
+// MODEL_TENSOR_MISSING or MODEL_TENSOR_SHAPE unless `tensor` has `rows` rows of `row_weights`; UNIMPLEMENTED /
+// GGUF_TYPE_UNSUPPORTED when they cannot be decoded.
 absl::Status CheckTensor(const Weights& weights, std::string_view tensor, uint64_t rows, uint64_t row_weights);
 
 }  // namespace nashswarm::forward

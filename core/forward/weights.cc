@@ -87,7 +87,7 @@ class GgufWeights : public Weights {
       architecture_ = std::get<std::string>(architecture->data);
     }
     for (const checkpoint::GgufTensor& tensor : gguf_.tensors) {
-      tensors_[tensor.name] = {WeightShape{tensor.rows(), tensor.row_weights()}, &tensor};
+      tensors_[tensor.name] = {WeightShape{tensor.rows(), tensor.row_weights(), Unsupported(tensor)}, &tensor};
       if (tensor.dims.size() == 3) AddExperts(tensor);
     }
   }
@@ -109,6 +109,7 @@ class GgufWeights : public Weights {
     if (it == tensors_.end()) return Missing(name_, tensor);
     const auto& [shape, stored, first_row] = it->second;
     if (!HasRows(shape, first, count)) return OutOfRows(name_, tensor, first, count);
+    NS_RETURN_IF_ERROR(checkpoint::CheckDecodable(*stored, name_));
     // ParseGguf has checked that all of the tensor's bytes lie in the file, so a row's bytes do not overflow.
     const uint64_t row_bytes = shape.rows == 0 ? 0 : stored->bytes / stored->rows();
     const uint8_t* data = file_->bytes().data() + gguf_.data_begin + stored->offset;
@@ -126,13 +127,17 @@ class GgufWeights : public Weights {
     uint64_t first_row = 0;  // of an expert, in the stack
   };
 
+  static std::string_view Unsupported(const checkpoint::GgufTensor& tensor) {
+    return quant::CanDecode(tensor.format) ? std::string_view() : quant::InfoOf(tensor.format).name;
+  }
+
   // Matrices of experts are stacked in one tensor; each has a name of its own here.
   void AddExperts(const checkpoint::GgufTensor& stack) {
     const uint64_t rows = stack.dims[1];
     for (uint64_t e = 0; e < stack.dims[2] && e < model::kMaxExperts; ++e) {
       const std::string name = model::NameInStack(stack.name, e);
       if (name.empty()) return;
-      tensors_[name] = {WeightShape{rows, stack.row_weights()}, &stack, e * rows};
+      tensors_[name] = {WeightShape{rows, stack.row_weights(), Unsupported(stack)}, &stack, e * rows};
     }
   }
 

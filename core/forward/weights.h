@@ -20,6 +20,7 @@ namespace nashswarm::forward {
 
 struct WeightShape {
   uint64_t rows = 0, row_weights = 0;  // a vector is one row
+  std::string_view unsupported = {};   // the name of a type that cannot be decoded; "" when Read can
 };
 
 // Immutable; Find and Read may be called from any thread.
@@ -31,13 +32,14 @@ class Weights {
   // The hyperparameter `key` without its "<architecture>." prefix ("attention.head_count"); nullptr when absent.
   virtual const checkpoint::GgufValue* Hyperparameter(std::string_view key) const = 0;
   virtual const WeightShape* Find(std::string_view tensor) const = 0;  // nullptr when absent
-  // Rows [first, first + count) as floats: count * row_weights values into `out`. NOT_FOUND / MODEL_TENSOR_MISSING.
+  // Rows [first, first + count) as floats: count * row_weights values into `out`. NOT_FOUND / MODEL_TENSOR_MISSING;
+  // UNIMPLEMENTED / GGUF_TYPE_UNSUPPORTED.
   virtual absl::Status Read(std::string_view tensor, uint64_t first, uint64_t count, float* out) const = 0;
 };
 
 // `checkpoint` and `model` (its mapping) outlive the result.
 std::unique_ptr<Weights> WeightsOf(const checkpoint::Checkpoint& checkpoint, const model::Model& model);
-// Any GGUF file whose tensors are in formats that quant knows.
+// Any GGUF file.
 std::unique_ptr<Weights> WeightsOf(std::string path, std::shared_ptr<const MappedFile> file, checkpoint::GgufFile gguf);
 
 }  // namespace nashswarm::forward

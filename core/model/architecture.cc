@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/checkpoint/quantized.h"
 #include "core/model/mapper.h"
 
 namespace nashswarm::model {
@@ -49,6 +50,42 @@ void ReadTransposed(const MappedTensor& tensor, uint64_t first, uint64_t count, 
   }
 }
 
+// What row `row` of a matrix is multiplied by.
+float ScaleOf(const MappedTensor& tensor, uint64_t row) { return row < tensor.scaled ? tensor.scale : 1.0f; }
+
+// Rows [first, first + count), as they were read.
+void ApplyScale(const MappedTensor& tensor, uint64_t first, uint64_t count, float* out) {
+  if (tensor.scaled == 0) return;
+  if (tensor.vector) {
+    for (uint64_t i = 0; i < tensor.scaled; ++i) out[i] *= tensor.scale;
+    return;
+  }
+  const uint64_t end = first >= tensor.scaled ? 0 : std::min(count, tensor.scaled - first);
+  for (uint64_t i = 0; i < end * tensor.row_weights; ++i) out[i] *= tensor.scale;
+}
+
+// `values`, rows of `width`, in the checkpoint's order.
+std::vector<float> Reorder(const MappedTensor& tensor, absl::Span<const float> values, uint64_t row_weights, uint64_t width) {
+  std::vector<float> out(tensor.source_rows * width);
+  for (uint64_t r = 0; r < tensor.source_rows; ++r) {
+    const uint64_t to = SourceRow(tensor, r);
+    std::copy_n(values.begin() + static_cast<ptrdiff_t>(r * row_weights), width, out.begin() + static_cast<ptrdiff_t>(to * width));
+  }
+  return out;
+}
+
+absl::StatusOr<Model> MapArchitecture(const checkpoint::Checkpoint& checkpoint) {
+  const std::string model_type = JsonString(checkpoint.config(), "model_type");
+  if (model_type == "gpt2") return MapGpt2(checkpoint);
+  if (IsLlamaFamily(model_type)) return MapLlama(checkpoint, model_type);
+  return MakeError(absl::StatusCode::kInvalidArgument, "ARCHITECTURE_UNKNOWN",
+                   model_type.empty() ? "config.json: is missing or has no model_type"
+                                      : absl::StrCat("config.json: unknown architecture '", model_type, "'"),
+                   absl::StrCat("known architectures: ", absl::StrJoin(kKnown, ", ", [](std::string* out, std::string_view s) {
+                                  out->append(s);
+                                })));
+}
+
 }  // namespace
 
 std::string_view NameOf(Role role) { return kRoleNames[static_cast<int>(role)]; }
@@ -67,15 +104,11 @@ std::string NameInStack(std::string_view stack, uint64_t expert) {
 }
 
 absl::StatusOr<Model> MapModel(const checkpoint::Checkpoint& checkpoint) {
-  const std::string model_type = JsonString(checkpoint.config(), "model_type");
-  if (model_type == "gpt2") return MapGpt2(checkpoint);
-  if (IsLlamaFamily(model_type)) return MapLlama(checkpoint, model_type);
-  return MakeError(absl::StatusCode::kInvalidArgument, "ARCHITECTURE_UNKNOWN",
-                   model_type.empty() ? "config.json: is missing or has no model_type"
-                                      : absl::StrCat("config.json: unknown architecture '", model_type, "'"),
-                   absl::StrCat("known architectures: ", absl::StrJoin(kKnown, ", ", [](std::string* out, std::string_view s) {
-                                  out->append(s);
-                                })));
+  std::vector<std::string> warnings = checkpoint.warnings();
+  NS_RETURN_IF_ERROR(checkpoint::RefuseQuantized(checkpoint, &warnings));
+  NS_ASSIGN_OR_RETURN(Model model, MapArchitecture(checkpoint));
+  model.warnings.insert(model.warnings.begin(), warnings.begin(), warnings.end());
+  return model;
 }
 
 void ReadRows(const MappedTensor& tensor, uint64_t first, uint64_t count, float* out) {
@@ -88,7 +121,7 @@ void ReadRows(const MappedTensor& tensor, uint64_t first, uint64_t count, float*
   const uint64_t real = first >= tensor.source_rows ? 0 : std::min(count, tensor.source_rows - first);
   if (tensor.layout == Layout::kTransposed) {
     if (real > 0) ReadTransposed(tensor, first, real, out);
-    return;
+    return ApplyScale(tensor, first, real, out);
   }
   const checkpoint::DType dtype = tensor.source->dtype;
   const uint64_t row_bytes = tensor.source_row_weights * checkpoint::BytesOf(dtype);
@@ -98,6 +131,7 @@ void ReadRows(const MappedTensor& tensor, uint64_t first, uint64_t count, float*
     if (tensor.plus == 0) continue;
     for (uint64_t c = 0; c < tensor.source_row_weights; ++c) out[r * tensor.row_weights + c] += tensor.plus;
   }
+  ApplyScale(tensor, first, real, out);
 }
 
 MappedTensor InCheckpointOrder(const MappedTensor& tensor) {
@@ -107,16 +141,22 @@ MappedTensor InCheckpointOrder(const MappedTensor& tensor) {
   plain.row_weights = tensor.source_row_weights;
   plain.head_rows = 0;
   plain.plus = 0;
+  plain.scaled = 0;
+  plain.scale = 1;
   return plain;
 }
 
 std::vector<float> ToCheckpointOrder(const MappedTensor& tensor, absl::Span<const float> values, uint64_t row_weights) {
   const uint64_t width = std::min(row_weights, tensor.source_row_weights);
-  std::vector<float> out(tensor.source_rows * width);
-  for (uint64_t r = 0; r < tensor.source_rows; ++r) {
-    const uint64_t to = tensor.layout == Layout::kHeadPairs ? SourceRow(tensor, r) : r;
-    std::copy_n(values.begin() + static_cast<ptrdiff_t>(r * row_weights), width, out.begin() + static_cast<ptrdiff_t>(to * width));
-  }
+  std::vector<float> out = Reorder(tensor, values, row_weights, width);
+  // Scaled rows are in no other order than the checkpoint's.
+  for (uint64_t i = 0; i < tensor.scaled * width; ++i) out[i] /= tensor.scale;
+  return out;
+}
+
+std::vector<float> RowWeightsInCheckpointOrder(const MappedTensor& tensor, absl::Span<const float> weights) {
+  std::vector<float> out = Reorder(tensor, weights, 1, 1);
+  for (uint64_t r = 0; r < tensor.scaled; ++r) out[r] *= tensor.scale * tensor.scale;
   return out;
 }
 
@@ -124,8 +164,10 @@ std::vector<float> FromCheckpointOrder(const MappedTensor& tensor, absl::Span<co
   const uint64_t width = tensor.source_row_weights;
   std::vector<float> out(tensor.rows * tensor.row_weights);
   for (uint64_t r = 0; r < tensor.source_rows; ++r) {
-    const uint64_t from = tensor.layout == Layout::kHeadPairs ? SourceRow(tensor, r) : r;
-    std::copy_n(values.begin() + static_cast<ptrdiff_t>(from * width), width, out.begin() + static_cast<ptrdiff_t>(r * tensor.row_weights));
+    const uint64_t from = SourceRow(tensor, r);
+    float* row = &out[r * tensor.row_weights];
+    std::copy_n(values.begin() + static_cast<ptrdiff_t>(from * width), width, row);
+    for (uint64_t c = 0; c < width; ++c) row[c] *= ScaleOf(tensor, r);
   }
   return out;
 }

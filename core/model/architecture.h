@@ -60,6 +60,10 @@ struct MappedTensor {
   uint64_t source_rows = 0, source_row_weights = 0;    // without padding; the rest is zero
   bool vector = false;                                 // stored with one dimension
   float plus = 0;                                      // added to every weight: Gemma's norms multiply by 1 + weight
+  // What config.json says of the scores of attention by layer, and GGUF has no key for, is in the weights and the bias of the
+  // queries: so many outputs (rows of a matrix, weights of a vector), from the first on, are the checkpoint's times `scale`.
+  uint64_t scaled = 0;
+  float scale = 1;
   std::vector<float> constant;                         // values of a tensor the checkpoint does not have
 
   uint64_t weights() const { return rows * row_weights; }
@@ -89,14 +93,15 @@ absl::Span<const std::string_view> KnownArchitectures();
 
 // INVALID_ARGUMENT with the reasons ARCHITECTURE_UNKNOWN (lists the known ones), CONFIG_INVALID (a hyperparameter is
 // missing or out of range), MODEL_TENSOR_MISSING, MODEL_TENSOR_SHAPE, MODEL_TENSOR_UNKNOWN (a weight that would be
-// lost), MODEL_TENSOR_DTYPE.
+// lost), MODEL_TENSOR_DTYPE; FAILED_PRECONDITION with those of RefuseQuantized (checkpoint/quantized.h).
 absl::StatusOr<Model> MapModel(const checkpoint::Checkpoint& checkpoint);
 
-// The same tensor with its rows in the checkpoint's order, unpadded and as they are there (nothing added): what nsq stores.
+// The same tensor with its rows in the checkpoint's order, unpadded and as they are there (nothing added or scaled): what nsq stores.
 MappedTensor InCheckpointOrder(const MappedTensor& tensor);
-// `values`, rows x row_weights of `tensor`, brought into that order: source_rows x source_row_weights. With row_weights 1: one
-// value a row.
+// `values`, rows x row_weights of `tensor`, brought into that order and scale: source_rows x source_row_weights.
 std::vector<float> ToCheckpointOrder(const MappedTensor& tensor, absl::Span<const float> values, uint64_t row_weights);
+// What squared errors of the rows weigh, one value a row, as weights of squared errors of the checkpoint's rows.
+std::vector<float> RowWeightsInCheckpointOrder(const MappedTensor& tensor, absl::Span<const float> weights);
 
 // The inverse for a whole matrix: source_rows x source_row_weights become rows x row_weights, padding zero.
 std::vector<float> FromCheckpointOrder(const MappedTensor& tensor, absl::Span<const float> values);

@@ -15,7 +15,7 @@ bool NormalizedInLlamaCpp(ExpertStyle style) { return style == ExpertStyle::kMix
 
 void CheckEveryLayerHasExperts(uint64_t layers, Mapper* map) {
   const Json& config = map->config();
-  const bool dense = config.contains("mlp_only_layers") && config["mlp_only_layers"].is_array() && !config["mlp_only_layers"].empty();
+  const bool dense = map->Says("mlp_only_layers") && config["mlp_only_layers"] != Json::array();
   if (!dense && map->CountOr("decoder_sparse_step", 1) == 1) return;
   map->Fail("CONFIG_INVALID", absl::StrCat("config.json: some of the ", layers, " layers have no experts (mlp_only_layers, decoder_sparse_step)"),
             "models whose every layer has experts can be compressed");
@@ -38,7 +38,7 @@ Experts ReadExperts(ExpertStyle style, uint64_t layers, Mapper* map) {
     map->Fail("CONFIG_INVALID", absl::StrCat("config.json: a token cannot have ", experts.used, " of ", experts.count, " experts"), kHint);
   }
   if (qwen) CheckEveryLayerHasExperts(layers, map);
-  if (map->config().contains("clip_qkv") && !map->config()["clip_qkv"].is_null()) {
+  if (map->Says("clip_qkv")) {
     map->Fail("CONFIG_INVALID", "config.json: clip_qkv is not this architecture's in GGUF", "");
   }
   if (experts.ffn_stored != experts.ffn || experts.shared_stored != experts.shared_ffn) {
@@ -57,7 +57,7 @@ void PutExperts(ExpertStyle style, const Experts& experts, Mapper* map) {
   }
   if (experts.shared_ffn > 0) map->Put("expert_shared_feed_forward_length", GgufValue::U32(experts.shared_stored));
   const bool normalized =
-      style == ExpertStyle::kMixtral || JsonBool(map->config(), "norm_topk_prob", NormalizedByDefault(style));
+      style == ExpertStyle::kMixtral || map->Flag("norm_topk_prob", NormalizedByDefault(style));
   if (normalized == NormalizedInLlamaCpp(style)) return;
   map->Put("expert_weights_norm", GgufValue::Bool(normalized));
   map->Warn(absl::StrCat("norm_topk_prob is ", normalized ? "true" : "false", ": llama.cpp weighs the experts of this architecture ",

@@ -35,7 +35,32 @@ constexpr const Codec* kCodecs[] = {&kQ2_K, &kQ3_K, &kIQ4_XS, &kQ4_0, &kIQ4_NL, 
                                     &kQ5_K, &kQ5_1, &kQ6_K,   &kQ8_0, &kF16,    &kBF16, &kF32};
 static_assert(std::size(kCodecs) == std::size(kInfos));
 
-const Codec& CodecOf(Format format) { return *kCodecs[&InfoOf(format) - kInfos]; }
+// Types of ggml's that GGUF files may have and this program cannot decode. Sizes: the types' definitions in ggml (a block's half
+// scales, sign and high bits, and levels). The ids of the formats that were packed for one processor are ggml's still, though it
+// reads them no more.
+constexpr FormatInfo kForeign[] = {
+    {Format{9}, "Q8_1", 32, 36},        {Format{15}, "Q8_K", 256, 292},     {Format{16}, "IQ2_XXS", 256, 66},
+    {Format{17}, "IQ2_XS", 256, 74},    {Format{18}, "IQ3_XXS", 256, 98},   {Format{19}, "IQ1_S", 256, 50},
+    {Format{21}, "IQ3_S", 256, 110},    {Format{22}, "IQ2_S", 256, 82},     {Format{24}, "I8", 1, 1},
+    {Format{25}, "I16", 1, 2},          {Format{26}, "I32", 1, 4},          {Format{27}, "I64", 1, 8},
+    {Format{28}, "F64", 1, 8},          {Format{29}, "IQ1_M", 256, 56},     {Format{31}, "Q4_0_4_4", 32, 18},
+    {Format{32}, "Q4_0_4_8", 32, 18},   {Format{33}, "Q4_0_8_8", 32, 18},   {Format{34}, "TQ1_0", 256, 54},
+    {Format{35}, "TQ2_0", 256, 66},     {Format{36}, "IQ4_NL_4_4", 32, 18}, {Format{37}, "IQ4_NL_4_8", 32, 18},
+    {Format{38}, "IQ4_NL_8_8", 32, 18}, {Format{39}, "MXFP4", 32, 17},      {Format{40}, "NVFP4", 64, 36},
+    {Format{41}, "Q1_0", 128, 18},      {Format{42}, "Q2_0", 64, 18},
+};
+
+template <typename Infos>
+const FormatInfo* FindInfo(const Infos& infos, Format format) {
+  const auto it = std::find_if(std::begin(infos), std::end(infos), [&](const FormatInfo& info) { return info.format == format; });
+  return it == std::end(infos) ? nullptr : &*it;
+}
+
+const Codec& CodecOf(Format format) {
+  const FormatInfo* info = FindInfo(kInfos, format);
+  if (info == nullptr) std::abort();  // who reads a file asks CanDecode first: our own mistake
+  return *kCodecs[info - kInfos];
+}
 
 constexpr int kMaxAtOnce = 512;  // weights of a group: 16 sub-blocks of 32
 
@@ -72,9 +97,8 @@ char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + '
 absl::Span<const FormatInfo> AllFormats() { return kInfos; }
 
 const FormatInfo& InfoOf(Format format) {
-  for (const FormatInfo& info : kInfos) {
-    if (info.format == format) return info;
-  }
+  if (const FormatInfo* info = FindInfo(kInfos, format)) return *info;
+  if (const FormatInfo* info = FindInfo(kForeign, format)) return *info;
   std::abort();  // a Format only comes from this table or from FormatById: our own mistake
 }
 
@@ -89,11 +113,12 @@ std::optional<Format> FormatByName(std::string_view name) {
 }
 
 std::optional<Format> FormatById(uint32_t ggml_type_id) {
-  for (const FormatInfo& info : kInfos) {
-    if (static_cast<uint32_t>(info.format) == ggml_type_id) return info.format;
-  }
-  return std::nullopt;
+  const auto format = static_cast<Format>(ggml_type_id);
+  if (FindInfo(kInfos, format) == nullptr && FindInfo(kForeign, format) == nullptr) return std::nullopt;
+  return format;
 }
+
+bool CanDecode(Format format) { return FindInfo(kInfos, format) != nullptr; }
 
 bool FitsRow(Format format, uint64_t row_weights) { return row_weights % InfoOf(format).block_weights == 0; }
 

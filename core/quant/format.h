@@ -29,6 +29,7 @@ enum class Format : uint32_t {
   kIQ4_XS = 23,
   kBF16 = 30,
 };
+// A file may hold types that have a name and a size here but no codec (CanDecode): they are values of Format too, beyond the list.
 
 struct FormatInfo {
   Format format;
@@ -38,11 +39,14 @@ struct FormatInfo {
   double bits_per_weight() const { return 8.0 * block_bytes / block_weights; }
 };
 
-// Every format, ascending in bits per weight.
+// Every format that can be encoded and decoded, ascending in bits per weight.
 absl::Span<const FormatInfo> AllFormats();
+// Of any format, decodable or not.
 const FormatInfo& InfoOf(Format format);
-std::optional<Format> FormatByName(std::string_view name);        // case-insensitive
-std::optional<Format> FormatById(uint32_t ggml_type_id);
+std::optional<Format> FormatByName(std::string_view name);        // case-insensitive; of those that can be encoded
+std::optional<Format> FormatById(uint32_t ggml_type_id);          // any type of ggml's
+// Whether EncodeRow and DecodeRow know the format. Others may be listed and measured, nothing else.
+bool CanDecode(Format format);
 
 // True when rows of `row_weights` weights can be stored in `format`.
 bool FitsRow(Format format, uint64_t row_weights);

@@ -14,6 +14,7 @@
 #include "server/daemon/stores.h"
 #include "server/log/log.h"
 #include "server/scheduler/machine.h"
+#include "server/store/error_proto.h"
 #include "server/store/ids.h"
 
 namespace nashswarm::server {
@@ -57,6 +58,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const ServerConfig& config
 absl::Status Daemon::OpenStores() {
   NS_ASSIGN_OR_RETURN(access_, Access::Open(config_.access));
   NS_ASSIGN_OR_RETURN(directory_, DataDirectory::Open(config_.data));
+  HideDirectories(DirectoriesOf(config_, *directory_));
   NS_ASSIGN_OR_RETURN(blobs_, OpenBlobStore(config_, *directory_));
   NS_ASSIGN_OR_RETURN(jobs_, OpenJobStore(config_, *directory_));
   if (IsPostgres(config_.jobs)) relay_ = std::make_unique<PostgresRelay>(config_.jobs, &hub_);

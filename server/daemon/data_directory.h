@@ -22,6 +22,7 @@ class DataDirectory {
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
 
+  const std::string& path() const { return path_; }  // absolute
   std::string database() const { return path_ + "/nashswarm.db"; }
   std::string blobs() const { return path_ + "/blobs"; }
   std::string cache() const { return path_ + "/cache"; }
@@ -30,7 +31,7 @@ class DataDirectory {
  private:
   DataDirectory(std::string path, int lock_fd) : path_(std::move(path)), lock_fd_(lock_fd) {}
 
-  std::string path_;  // absolute
+  std::string path_;
   int lock_fd_;
 };
 

@@ -1,5 +1,6 @@
 #include "server/daemon/stores.h"
 
+#include "core/base/file.h"
 #include "core/base/status.h"
 #include "server/store/directory_blob_store.h"
 #include "server/store/s3/s3_blob_store.h"
@@ -39,6 +40,13 @@ absl::StatusOr<std::unique_ptr<BlobStore>> OpenBlobStore(const ServerConfig& con
   options.cache_dir = directory.cache();
   options.cache_bytes = config.cache_bytes;
   return S3BlobStore::OpenAt(std::move(options));
+}
+
+std::vector<std::string> DirectoriesOf(const ServerConfig& config, const DataDirectory& directory) {
+  std::vector<std::string> out = {directory.path()};
+  if (config.blobs.starts_with(kFile)) out.push_back(PathOf(config.blobs, kFile, ""));
+  if (config.jobs.starts_with(kSqlite)) out.push_back(DirName(PathOf(config.jobs, kSqlite, "")));
+  return out;
 }
 
 }  // namespace nashswarm::server

@@ -4,6 +4,8 @@
 
 #include <memory>
 #include <string>
+#include <vector>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "server/config/config.h"
@@ -14,6 +16,9 @@ namespace nashswarm::server {
 
 absl::StatusOr<std::unique_ptr<JobStore>> OpenJobStore(const ServerConfig& config, const DataDirectory& directory);
 absl::StatusOr<std::unique_ptr<BlobStore>> OpenBlobStore(const ServerConfig& config, const DataDirectory& directory);
+
+// Where they and the data directory are on this machine.
+std::vector<std::string> DirectoriesOf(const ServerConfig& config, const DataDirectory& directory);
 
 }  // namespace nashswarm::server
 

@@ -156,6 +156,8 @@ class HubTest(TemporaryTest):
         self.hub.gated.clear()
         (self.model / "model.safetensors").unlink()
         self.refused(3, "NO_WEIGHTS", "pickle")
+        (self.model / "q4.gguf").write_text("GGUF")
+        self.refused(1, "GGUF_AS_SOURCE", "q4.gguf")
 
     def test_without_the_hub(self):
         self.refused(3, "HUB_NOT_CACHED", HF_HUB_OFFLINE="1")

@@ -70,6 +70,10 @@ def tiny_configs(sizes):
     t = transformers
     yield "gpt2", t.GPT2Config(n_layer=sizes["num_hidden_layers"], n_head=4, n_embd=sizes["hidden_size"], n_positions=128,
                                vocab_size=sizes["vocab_size"])
+    for name, flags in (("gpt2 with scores by layer", {"scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True}),
+                        ("gpt2 with scores as they are", {"scale_attn_weights": False})):
+        yield name, t.GPT2Config(n_layer=sizes["num_hidden_layers"], n_head=4, n_embd=sizes["hidden_size"], n_positions=128,
+                                 vocab_size=sizes["vocab_size"], **flags)
     yield "llama with grouped heads", t.LlamaConfig(**sizes)
     yield "llama with biases, tied", t.LlamaConfig(**sizes, attention_bias=True, mlp_bias=True, tie_word_embeddings=True)
     yield "llama with wide heads", t.LlamaConfig(**sizes, head_dim=32)
@@ -92,6 +96,11 @@ def tiny_configs(sizes):
     experts = {**sizes, "num_experts_per_tok": 2, "moe_intermediate_size": sizes["intermediate_size"] // 2}
     yield "mixtral", t.MixtralConfig(**sizes, num_local_experts=4, num_experts_per_tok=2)
     yield "qwen2 with experts", t.Qwen2MoeConfig(**experts, num_experts=5, shared_expert_intermediate_size=sizes["intermediate_size"])
+    yield "qwen2 with experts and a sliding window in every other layer", t.Qwen2MoeConfig(
+        **experts, num_experts=5, shared_expert_intermediate_size=sizes["intermediate_size"], use_sliding_window=True, sliding_window=24,
+        qkv_bias=False)
+    yield "qwen3 with experts and a sliding window", t.Qwen3MoeConfig(**experts, num_experts=5, head_dim=16, use_sliding_window=True,
+                                                                      sliding_window=24)
     yield "qwen3 with experts", t.Qwen3MoeConfig(**experts, num_experts=5, head_dim=16, norm_topk_prob=True)
     yield "qwen3 with experts, weights as they are", t.Qwen3MoeConfig(**experts, num_experts=5, head_dim=16, norm_topk_prob=False)
     yield "olmoe", t.OlmoeConfig(**sizes, num_experts=6, num_experts_per_tok=3)

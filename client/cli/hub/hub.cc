@@ -10,6 +10,7 @@
 #include <set>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "client/cli/checkpoint_files.h"
 #include "client/cli/errors.h"
 #include "client/cli/files.h"
@@ -106,6 +107,7 @@ class Download {
     commit_ = json["sha"];
     if (!IsPlainName(commit_)) return Unexpected("the hub names a commit '" + commit_ + "'");
     bool has_pickle = false;
+    std::string gguf;
     std::set<std::string> wanted;
     for (const auto& entry : json["siblings"]) {
       if (!entry.is_object() || !entry.contains("rfilename") || !entry["rfilename"].is_string()) continue;
@@ -114,13 +116,19 @@ class Download {
       const FileKind kind = ClassifyFile(file);
       has_pickle |= kind == FileKind::kPickle;
       if (kind == FileKind::kWanted) wanted.insert(file);
+      if (absl::EndsWithIgnoreCase(file, ".gguf")) gguf = file;
     }
     *names = WithoutSecondCopy({wanted.begin(), wanted.end()});
-    return CheckWeights(*names, has_pickle);
+    return CheckWeights(*names, has_pickle, gguf);
   }
 
-  absl::Status CheckWeights(const std::vector<std::string>& names, bool has_pickle) {
+  absl::Status CheckWeights(const std::vector<std::string>& names, bool has_pickle, const std::string& gguf) {
     if (std::any_of(names.begin(), names.end(), IsSafetensors)) return absl::OkStatus();
+    if (!gguf.empty()) {
+      return MakeError(absl::StatusCode::kFailedPrecondition, "GGUF_AS_SOURCE",
+                       name_.repository + " holds GGUF files (" + gguf + "), which are no source to compress",
+                       "name the repository of the original safetensors checkpoint; its model card says which that is");
+    }
     return MakeError(absl::StatusCode::kNotFound, "NO_WEIGHTS",
                      "there are no *.safetensors weights in " + name_.repository + (has_pickle ? ", only pickles" : ""),
                      has_pickle ? "loading a pickle runs its code; look for a branch or a copy with safetensors"

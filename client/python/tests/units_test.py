@@ -97,6 +97,18 @@ class FilesTest(TemporaryTest):
             _files.select_checkpoint(str(self.directory))
         self.assertIn("pickle", caught.exception.hint)
 
+    def test_ggufs_and_adapters_are_no_sources(self):
+        (self.directory / "a.gguf").write_text("GGUF")
+        for given in (self.directory, self.directory / "a.gguf"):
+            with self.assertRaises(nashswarm.NashswarmError) as caught:
+                _files.select_checkpoint(str(given))
+            self.assertEqual(caught.exception.reason, "GGUF_AS_SOURCE")
+        (self.directory / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
+        (self.directory / "adapter_model.safetensors").write_text("x")
+        with self.assertRaises(nashswarm.NashswarmError) as caught:
+            _files.select_checkpoint(str(self.directory))
+        self.assertIn("org/base", str(caught.exception))
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "core/artifact/dense.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
 #include "tests/support/files.h"
@@ -64,6 +65,42 @@ TEST(GgufArtifactTest, VerifyNamesTheTensorThatIsNotFinite) {
   const absl::Status status = Verify(*open, 1, kSilentTotal);
   EXPECT_EQ(ReasonOf(status), "ARTIFACT_NON_FINITE");
   EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("'b'"));
+}
+
+TEST(GgufArtifactTest, HalfASplitModelIsNotOk) {
+  const auto dir = MakeTemporaryDirectory();
+  const auto part = [&](uint64_t number, const std::string& name, float value) {
+    std::vector<GgufTensor> tensors = {{name, {1}, Format::kF32, 0, 4}};
+    const std::vector<checkpoint::GgufMetadata> metadata = {{"split.no", {checkpoint::GgufType::kUint16, {}, number}},
+                                                            {"split.count", {checkpoint::GgufType::kUint16, {}, uint64_t{2}}}};
+    WriteTestFile(dir.path() + "/m-0000" + std::to_string(number + 1) + "-of-00002.gguf",
+                  checkpoint::SerializeGgufHeader(metadata, &tensors) + Floats({value}, 32));
+  };
+  part(0, "a", 1);
+  const std::string first = dir.path() + "/m-00001-of-00002.gguf";
+  EXPECT_EQ(ReasonOf(Open(first).status()), "GGUF_PART_MISSING");
+  part(1, "b", 2);
+  const auto open = Open(first);
+  NS_ASSERT_OK(open.status());
+  EXPECT_EQ(open->parts, 2u);
+  EXPECT_EQ(open->bytes, *FileSize(first) * 2);
+  NS_EXPECT_OK(Verify(*open, 1, kSilentTotal));
+  part(1, "b", INFINITY);
+  const auto damaged = Open(first);
+  NS_ASSERT_OK(damaged.status());
+  EXPECT_EQ(ReasonOf(Verify(*damaged, 1, kSilentTotal)), "ARTIFACT_NON_FINITE");
+}
+
+TEST(GgufArtifactTest, TypesWithoutACodecAreNeitherOkNorDamage) {
+  const auto dir = MakeTemporaryDirectory();
+  std::vector<GgufTensor> tensors = {{"a", {256}, static_cast<Format>(18), 0, 98}};
+  WriteTestFile(dir.path() + "/m.gguf", checkpoint::SerializeGgufHeader(kMetadata, &tensors) + std::string(128, 'x'));
+  const auto open = Open(dir.path() + "/m.gguf");
+  NS_ASSERT_OK(open.status());
+  const absl::Status verified = Verify(*open, 1, kSilentTotal);
+  EXPECT_EQ(verified.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(verified.message()), ::testing::HasSubstr("IQ3_XXS is not supported"));
+  EXPECT_EQ(WriteDense(*open, checkpoint::DType::kF32, dir.path() + "/out.safetensors", kSilentTotal).code(), absl::StatusCode::kUnimplemented);
 }
 
 }  // namespace

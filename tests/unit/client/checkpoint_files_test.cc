@@ -91,6 +91,33 @@ TEST(CheckpointFiles, ExplainsWhatElseMayBeWrong) {
   EXPECT_EQ(ExitCodeOf(SelectFiles(directory / "model.safetensors").status()), kExitUsage);
 }
 
+TEST(CheckpointFiles, GgufIsNoSource) {
+  const TemporaryDirectory directory;
+  directory.Write("config.json", "{}");
+  directory.Write("q4.gguf", "GGUF");
+  directory.Write("renamed", "GGUF\3");
+  for (const std::string& given : {directory.path(), directory / "q4.gguf", directory / "renamed"}) {
+    const absl::Status status = SelectFiles(given).status();
+    EXPECT_EQ(ReasonOf(status), "GGUF_AS_SOURCE");
+    EXPECT_EQ(ExitCodeOf(status), kExitFailed);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(given == directory.path() ? directory / "q4.gguf" : given));
+    EXPECT_THAT(HintOf(status), HasSubstr("original safetensors checkpoint"));
+  }
+}
+
+TEST(CheckpointFiles, AdaptersNameTheirBase) {
+  const TemporaryDirectory directory;
+  directory.Write("adapter_model.safetensors", "x");
+  EXPECT_EQ(ReasonOf(SelectFiles(directory.path()).status()), "ADAPTER_AS_SOURCE");
+  directory.Write("adapter_config.json", R"({"base_model_name_or_path":"org/base"})");
+  const absl::Status status = SelectFiles(directory.path()).status();
+  EXPECT_EQ(ReasonOf(status), "ADAPTER_AS_SOURCE");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("merged into its base model org/base"));
+  directory.Write("model.safetensors", "x");  // the whole model beside it
+  directory.Write("config.json", "{}");
+  EXPECT_TRUE(SelectFiles(directory.path()).ok());
+}
+
 TEST(Files, KnowsWhichPathsStayInside) {
   for (const char* path : {"a", "a/b", "model.gguf", "..a", "a..b/c"}) EXPECT_TRUE(IsSafeRelativePath(path)) << path;
   for (const char* path : {"", "/a", "a/", "..", "../a", "a/../b", "a//b", "./a", "a\\b"}) {

@@ -83,6 +83,7 @@ TEST(WeightsTest, CheckpointIsReadInGgufsNamesAndOrder) {
 
 TEST(WeightsTest, VectorsAreOneRow) {
   TinyCheckpoint tiny = TinyLlama("llama", true);
+  tiny.config["attention_bias"] = true;
   tiny.Add("model.layers.0.self_attn.q_proj.bias", {64});
   const Opened opened(tiny);
   const WeightShape* shape = opened.weights->Find("blk.0.attn_q.bias");  // its rows are permuted one by one
@@ -124,6 +125,44 @@ TEST(WeightsTest, GgufInF32GivesTheCheckpointsLogits) {
     const std::string path = JoinPath(opened.dir.path(), "model.gguf");
     EXPECT_EQ(LogitsOf(AsGguf(opened, path, quant::Format::kF32)), LogitsOf(opened.weights));
   }
+}
+
+TEST(WeightsTest, Gpt2ScoresByLayerAreThoseOfQueriesScaledByHand) {
+  TinyCheckpoint tiny = TinyGpt2(), by_hand = TinyGpt2();
+  for (auto& [name, tensor] : tiny.tensors) {
+    for (float& value : tensor.values) value *= 8;  // so that attention prefers some positions to others
+  }
+  by_hand.tensors = tiny.tensors;
+  tiny.config["scale_attn_by_inverse_layer_idx"] = true;
+  const auto plain = LogitsOf(Opened(by_hand).weights);
+  // Layer 1 divides by 2, which is exact.
+  for (uint64_t in = 0; in < 64; ++in) {
+    for (uint64_t out = 0; out < 64; ++out) by_hand.tensors["h.1.attn.c_attn.weight"].values[in * 192 + out] /= 2;
+  }
+  for (uint64_t out = 0; out < 64; ++out) by_hand.tensors["h.1.attn.c_attn.bias"].values[out] /= 2;
+  const Opened opened(tiny);
+  const auto logits = LogitsOf(opened.weights);
+  EXPECT_EQ(logits, LogitsOf(Opened(by_hand).weights));
+  EXPECT_NE(logits, plain);
+  EXPECT_EQ(logits, LogitsOf(AsGguf(opened, JoinPath(opened.dir.path(), "model.gguf"), quant::Format::kF32)));
+}
+
+TEST(WeightsTest, TypesWithoutACodecAreRefusedByName) {
+  const Opened opened(TinyLlama("llama", true));
+  const std::string path = JoinPath(opened.dir.path(), "model.gguf");
+  AsGguf(opened, path, quant::Format::kF32);
+  const auto file = *MappedFile::Open(path);
+  checkpoint::GgufFile gguf = *checkpoint::ParseGguf(file->bytes(), path);
+  for (checkpoint::GgufTensor& tensor : gguf.tensors) {
+    if (tensor.name == "blk.1.ffn_down.weight") tensor.format = static_cast<quant::Format>(28);  // F64
+  }
+  const std::shared_ptr<const Weights> weights = WeightsOf(path, file, gguf);
+  float row[96];
+  EXPECT_EQ(ReasonOf(weights->Read("blk.1.ffn_down.weight", 0, 1, row)), "GGUF_TYPE_UNSUPPORTED");
+  NS_EXPECT_OK(weights->Read("blk.0.ffn_down.weight", 0, 1, row));
+  const absl::Status status = Transformer::Open(weights, {}).status();  // before anything is run
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_NE(status.message().find("'blk.1.ffn_down.weight' is F64, and F64 is not supported"), std::string::npos) << status;
 }
 
 TEST(WeightsTest, QuantizedGgufComesClose) {

@@ -130,6 +130,7 @@ TEST(ArchitectureTest, QwenKeepsRowsAndHasBiases) {
 
 TEST(ArchitectureTest, LlamaBiasesArePairedAsTheirRowsAre) {
   TinyCheckpoint tiny = TinyLlama("llama", true);
+  tiny.config["attention_bias"] = true;
   tiny.Add("model.layers.0.self_attn.q_proj.bias", {64});
   const Mapped mapped(tiny);
   NS_ASSERT_OK(mapped.model.status());

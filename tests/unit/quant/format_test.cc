@@ -46,7 +46,9 @@ TEST(QuantFormatTest, NamesIgnoreCaseAndUnknownOnesAreRefused) {
   EXPECT_FALSE(FormatByName("Q4"));
   EXPECT_FALSE(FormatByName("Q4_KM"));
   EXPECT_FALSE(FormatByName(""));
-  EXPECT_FALSE(FormatById(9));  // Q8_1: a ggml type, not one of ours
+  EXPECT_FALSE(CanDecode(*FormatById(9)));  // Q8_1: a ggml type, not one of ours
+  EXPECT_TRUE(CanDecode(Format::kQ8_0));
+  EXPECT_FALSE(FormatById(4));  // taken out of ggml before GGUF
   EXPECT_FALSE(FormatById(4000000000u));
 }
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 
@@ -10,6 +11,7 @@ from nashswarm.v1 import nashswarm_pb2 as pb
 
 _WANTED = (".safetensors", ".json", ".model", ".txt", ".jinja")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 _DOCUMENTS = ("license", "notice", "vocab.")
 
 
@@ -39,11 +41,29 @@ def _check_link(directory: pathlib.Path, entry: pathlib.Path) -> None:
                      "if the file belongs to the model, put a copy in the link's place; otherwise remove the link")
 
 
+def _gguf_as_source(path: str) -> Exception:
+    return make_error("FAILED_PRECONDITION", "GGUF_AS_SOURCE", f"{path} is a GGUF file, which is no source to compress",
+                      "give the directory of the original safetensors checkpoint: the weights of a GGUF file are already quantized")
+
+
+def _adapter_as_source(directory: pathlib.Path) -> Exception:
+    base = "its base model"
+    try:
+        base += f" {json.loads((directory / _ADAPTER[0]).read_text())['base_model_name_or_path']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return make_error("FAILED_PRECONDITION", "ADAPTER_AS_SOURCE",
+                      f"{directory} is a LoRA adapter, not a model: it must be merged into {base}",
+                      "with peft: PeftModel.from_pretrained(base, ADAPTER).merge_and_unload().save_pretrained(DIR), then give DIR")
+
+
 def select_checkpoint(source: str) -> list[LocalFile]:
     directory = pathlib.Path(source)
     if not directory.exists():
         raise make_error("NOT_FOUND", "FILE_NOT_FOUND", f"{source} does not exist", "give the directory of a Hugging Face checkpoint")
     if not directory.is_dir():
+        if directory.suffix.lower() == ".gguf":
+            raise _gguf_as_source(source)
         raise usage(f"{source} is not a directory",
                     "give the directory that holds it, with config.json and the tokenizer beside the weights")
     files, skipped = [], []
@@ -60,7 +80,13 @@ def select_checkpoint(source: str) -> list[LocalFile]:
     weights = [file for file in files if file.name.lower().endswith(".safetensors")]
     if any(file.name.startswith("model") for file in weights):  # Mistral's repositories hold every weight twice
         files = [file for file in files if not (file in weights and file.name.startswith("consolidated"))]
+    adapters = [file for file in files if file.name in _ADAPTER]
+    if adapters and all(file in adapters for file in weights):
+        raise _adapter_as_source(directory)
     if not weights:
+        ggufs = [name for name in skipped if name.lower().endswith(".gguf")]
+        if ggufs:
+            raise _gguf_as_source(str(directory / ggufs[0]))
         pickles = [name for name in skipped if name.lower().endswith(_PICKLES)]
         raise make_error("NOT_FOUND", "NO_WEIGHTS", f"there are no *.safetensors weights in {source}",
                          f"{pickles[0]} is a pickle, which can run code, and is not read: convert it where you trust it" if pickles
