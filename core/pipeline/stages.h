@@ -38,6 +38,7 @@ struct Task {
   Observer* observer = nullptr;  // not owned
   std::string calibration_path, evaluation_path;  // texts or an imatrix, as the spec says
   Json history = Json::array();  // of publish: results of the earlier stages' tasks, [{"stage", "shard", "result"}]
+  bool compares = true;       // of EVALUATE: measures llama.cpp's preset of about the size too, for the report
   nsq::Settings nsq_settings = {};  // of MEASURE and ENCODE; other than the default only to see what a part of nsq is worth
 };
 

@@ -29,7 +29,12 @@ section>p{max-width:68ch;margin-bottom:16px}
 code{font:.875em ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 .kind{color:var(--soft);font-size:.875rem;margin-bottom:4px}
 .facts{margin-top:6px;color:var(--soft);overflow-wrap:anywhere}
-.plan{margin-top:16px;font-size:.9375rem;max-width:76ch;overflow-wrap:anywhere}
+.plan{margin-top:20px;font-size:1.0625rem;max-width:68ch;overflow-wrap:anywhere}
+.plan-note{margin-top:6px;font-size:.8125rem;color:var(--soft);max-width:84ch;overflow-wrap:anywhere}
+.command{background:var(--raised);border-radius:6px;padding:12px 14px;max-width:none;overflow-wrap:anywhere}
+.list{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:6px 20px;font-size:.875rem}
+.list dt{color:var(--soft)}
+.list dd{overflow-wrap:anywhere}
 .hint{margin-top:10px;font-size:.9375rem}
 a{color:var(--warn)}
 .tiles{display:grid;grid-auto-flow:column;grid-auto-columns:minmax(0,1fr);gap:12px;margin-top:24px}
@@ -108,6 +113,7 @@ circle.ours,polygon.ours{fill:var(--ours)}
 .trial{fill:var(--trial)}
 polygon.hollow{fill:var(--page);stroke-width:2}
 polygon.ours.open{fill:none;stroke:var(--ours);stroke-width:2}
+polygon.base.open{fill:none;stroke:var(--base);stroke-width:2}
 polygon.trial.hollow{stroke:var(--trial)}
 .worst{fill:var(--base)}
 .rest{fill:var(--rest)}
@@ -127,11 +133,23 @@ section{margin-top:40px}
 .narrow{display:block;max-width:460px}
 .legend{flex-direction:column;gap:2px}
 .legend.row{flex-direction:row;gap:2px 14px}
-.scroll{margin:0 -16px}
-th:first-child{padding-left:16px}
-td:last-child,th:last-child{padding-right:16px}
-tbody th,tfoot th{position:sticky;left:0;background:var(--page);z-index:1}
-tr.ours>th{background:var(--ours-bg)}
+.list{grid-template-columns:minmax(0,1fr);gap:2px}
+.list dd{margin-bottom:8px}
+.scroll{overflow:visible}
+table,tbody,tfoot,tr,th,td{display:block}
+thead{display:none}
+tr{padding:10px;border-top:1px solid var(--line)}
+tbody>tr:first-child{border-top:0}
+tr.ours{background:var(--ours-bg);box-shadow:inset 3px 0 var(--ours)}
+tr.ours>th{box-shadow:none}
+tbody th,tfoot th,details tbody th{min-width:0;padding:0 0 4px;font-size:.9375rem;font-weight:600;border:0}
+td,td:not(.n),td:last-child,th:first-child{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 12px;padding:2px 0;border:0;text-align:right;white-space:normal}
+td:empty{display:none}
+tbody tr:first-child>*,tfoot>tr>*{border:0}
+td::before{content:attr(data-l);color:var(--soft);text-align:left;font-weight:400}
+td>.second{flex-basis:100%}
+th>.second{flex-basis:100%;text-align:left}
+.wrap{min-width:0;max-width:none}
 .bar{width:64px}
 }
 @media print{
