@@ -86,15 +86,23 @@ std::string Change(double share) {
 
 // The table's room is dear: what all rows of a kind share stands in the legend below.
 std::string ShortName(const json& row) {
-  const std::string name = Text(row, "name"), rounding = "rounding in ";
-  return (IsTrue(row, "is_artifact") ? "* " : "  ") + (name.rfind(rounding, 0) == 0 ? name.substr(rounding.size()) : name);
+  std::string name = Text(row, "name");
+  const std::string rounding = "rounding in ", bits = " bits";
+  const size_t comma = name.find(", ");
+  if (name.rfind(rounding, 0) == 0 && comma != std::string::npos && name.size() > comma + 2 + bits.size()) {  // "groups of 32, 4 bits"
+    const std::string width = name.substr(comma + 2, name.size() - comma - 2 - bits.size());
+    name = width + "-bit " + name.substr(rounding.size(), comma - rounding.size());
+  }
+  return (IsTrue(row, "is_artifact") ? "* " : "  ") + name;
 }
 
 void AddQualityCells(const json& row, bool errors, std::vector<std::string>* cells) {
   const json quality = row.value("quality", json::object());
-  std::string divergence = Cell(quality, "mean_kl", Significant(3)), change = Cell(quality, "perplexity_change", Change);
+  const bool itself = Number(quality, "mean_kl") == 0.0;  // the checkpoint
+  std::string divergence = itself ? kMissing : Cell(quality, "mean_kl", Significant(3));
+  std::string change = itself ? kMissing : Cell(quality, "perplexity_change", Change);
   if (errors) {
-    divergence += Error(quality, "mean_kl_stderr", Significant(2));
+    divergence += Error(quality, "mean_kl_stderr", Significant(1));
     change += Error(quality, "perplexity_change_stderr", [](double share) { return FormatFixed(100 * share, 2); });
   }
   cells->push_back(divergence);
@@ -116,7 +124,7 @@ std::string HeadlineTable(const json& rows, const HeadlineColumns& wanted, bool 
   for (const json& row : rows) {
     if (!row.is_object()) continue;
     std::vector<std::string> cells = {Shorten(ShortName(row), 30), Cell(row, "bytes", FormatBytes),
-                                      Cell(row, "bits_per_weight", Fixed(3))};
+                                      Cell(row, "bits_per_weight", Fixed(2))};
     if (wanted.measured) {
       AddQualityCells(row, wanted.errors, &cells);
     } else {
@@ -148,7 +156,7 @@ std::string Rough(const json& report) {
     const json quality = row.value("quality", json::object());
     const std::optional<double> tokens = Number(quality, "tokens"), kl = Number(quality, "mean_kl");
     if (!tokens || !kl) return "";
-    constexpr double kFewTokens = 4096;
+    constexpr double kFewTokens = 2000;
     if (*tokens >= kFewTokens && Number(quality, "mean_kl_stderr").value_or(0) <= 0.1 * *kl) return "";
     return "a short evaluation text (" + Whole(*tokens) + " tokens scored): take these as a first impression\n";
   }
@@ -227,7 +235,8 @@ std::string Texts(const json& report, bool color) {
     const std::string digest = Text(text, "sha256");
     table.AddRow({Text(text, "purpose"), Shorten(Text(text, "source"), 37), Cell(text, "tokens", Whole),
                   Cell(text, "context", Whole), digest.empty() ? kMissing : digest.substr(0, 8)});
-    if (!Text(text, "note").empty()) notes += Wrap(Printable(Text(text, "purpose") + ": " + Text(text, "note")), 0, 2) + "\n";
+    const std::string note = Wrap(Printable(Text(text, "note")), 0, 2);
+    if (!note.empty() && notes.find(note) == std::string::npos) notes += note + "\n";
   }
   return Title("Texts", color) + table.Render(color) + notes;
 }

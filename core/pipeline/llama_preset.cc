@@ -144,14 +144,15 @@ uint64_t HeaderBytes(const OpenModel& open) {
 
 }  // namespace
 
-std::vector<LlamaPreset> LlamaPresets(const OpenModel& open) {
-  const Shape shape = ShapeOf(open.model);
-  const uint64_t header = HeaderBytes(open);
+std::vector<LlamaPreset> LlamaPresets(const OpenModel& open) { return LlamaPresets(open.model, HeaderBytes(open)); }
+
+std::vector<LlamaPreset> LlamaPresets(const model::Model& model, uint64_t header_bytes) {
+  const Shape shape = ShapeOf(model);
   std::vector<LlamaPreset> presets;
   for (const PresetInfo& info : kPresets) {
-    LlamaPreset preset{info.name, {}, header};
+    LlamaPreset preset{info.name, {}, header_bytes};
     std::string stack;  // one tensor of the file, which is aligned
-    for (const MappedTensor& tensor : open.model.tensors) {
+    for (const MappedTensor& tensor : model.tensors) {
       preset.formats.push_back(TypeOf(info, tensor, shape));
       if (model::StackOf(tensor) != stack) preset.bytes = AlignUp(preset.bytes, checkpoint::kGgufAlignment);
       stack = model::StackOf(tensor);

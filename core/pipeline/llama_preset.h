@@ -19,6 +19,8 @@ struct LlamaPreset {
 
 // From the smallest type to the largest; the rules are those of llama.cpp's source, src/llama-quant.cpp, without its IQ types.
 std::vector<LlamaPreset> LlamaPresets(const OpenModel& open);
+// The same of a model whose file has `header_bytes` before its tensors.
+std::vector<LlamaPreset> LlamaPresets(const model::Model& model, uint64_t header_bytes);
 
 // The one whose file is nearest to `bytes` in size, the smaller of equally near ones.
 LlamaPreset NearestPreset(std::vector<LlamaPreset> presets, uint64_t bytes);

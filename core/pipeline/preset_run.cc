@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/parallel.h"
+#include "core/base/status.h"
 #include "core/calibrate/overlay.h"
 
 namespace nashswarm::pipeline {

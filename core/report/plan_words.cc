@@ -11,7 +11,7 @@ namespace nashswarm::report {
 namespace {
 
 // Roles with less than this share of the weights decide nothing.
-constexpr double kLeastShare = 0.005;
+constexpr double kLeastShare = 0.02;
 // Bits a weight: nearer to the mean is "about the mean".
 constexpr double kNotable = 0.15;
 constexpr size_t kMostNamed = 2;
@@ -33,7 +33,7 @@ std::string Words(const std::string& role) {
       {"token_embedding", "the token embedding"}, {"position_embedding", "the position embedding"}, {"output", "the output head"},
       {"query", "attention's queries"}, {"key", "attention's keys"}, {"value", "attention's values"},
       {"query_key_value", "attention's queries, keys and values"}, {"attention_output", "attention's outputs"},
-      {"ffn_gate", "the FFN's gates"}, {"ffn_up", "FFN up"}, {"ffn_down", "FFN down"}};
+      {"ffn_gate", "the FFN's gates"}, {"ffn_up", "the FFN's up-projections"}, {"ffn_down", "the FFN's down-projections"}};
   const auto found = names.find(role);
   if (found != names.end()) return found->second;
   std::string plain = role;

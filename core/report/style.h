@@ -53,14 +53,14 @@ td:not(.n){padding-left:28px}
 thead th+th:not(.n){padding-left:28px}
 thead th{font-weight:500;color:var(--soft);vertical-align:bottom;border-top:0;font-size:.8125rem;line-height:1.3}
 tbody tr:first-child>*{border-top:1px solid var(--line)}
-tbody th,tfoot th{font-weight:500;overflow-wrap:anywhere;min-width:126px}
+tbody th,tfoot th{font-weight:500;overflow-wrap:anywhere;min-width:146px}
 details tbody th{min-width:160px}
 tfoot>tr>*{border-top:1px solid var(--line);font-weight:600}
 .n{text-align:right}
 .ours>*{background:var(--ours-bg)}
 tr.ours>th,tr.ours>td{font-weight:650}
 tr.ours>th{box-shadow:inset 3px 0 var(--ours)}
-.second{display:block;font-size:.75rem;line-height:1.35;color:var(--soft);font-weight:400}
+.second{display:block;white-space:normal;font-size:.75rem;line-height:1.35;color:var(--soft);font-weight:400}
 .wrap{white-space:normal;min-width:220px;max-width:44ch}
 .none{color:var(--soft)}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
@@ -136,19 +136,17 @@ section{margin-top:40px}
 .list{grid-template-columns:minmax(0,1fr);gap:2px}
 .list dd{margin-bottom:8px}
 .scroll{overflow:visible}
-table,tbody,tfoot,tr,th,td{display:block}
+table,tbody,tfoot,th,td{display:block}
 thead{display:none}
-tr{padding:10px;border-top:1px solid var(--line)}
+tr{display:grid;grid-template-columns:repeat(auto-fill,minmax(92px,1fr));gap:6px 12px;padding:10px;border-top:1px solid var(--line)}
 tbody>tr:first-child{border-top:0}
 tr.ours{background:var(--ours-bg);box-shadow:inset 3px 0 var(--ours)}
 tr.ours>th{box-shadow:none}
-tbody th,tfoot th,details tbody th{min-width:0;padding:0 0 4px;font-size:.9375rem;font-weight:600;border:0}
-td,td:not(.n),td:last-child,th:first-child{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 12px;padding:2px 0;border:0;text-align:right;white-space:normal}
+.scroll tr>*{padding:0;border:0;text-align:left;white-space:normal;min-width:0}
+.scroll tr>th{grid-column:1/-1;font-size:.9375rem;font-weight:600}
+td:has(.wrap),td:has(.bar){grid-column:span 2}
 td:empty{display:none}
-tbody tr:first-child>*,tfoot>tr>*{border:0}
-td::before{content:attr(data-l);color:var(--soft);text-align:left;font-weight:400}
-td>.second{flex-basis:100%}
-th>.second{flex-basis:100%;text-align:left}
+td::before{content:attr(data-l);display:block;color:var(--soft);font-size:.75rem;line-height:1.35;font-weight:400}
 .wrap{min-width:0;max-width:none}
 .bar{width:64px}
 }

@@ -17,6 +17,8 @@ namespace {
 constexpr size_t kMaxLayers = 4096, kMaxRoles = 16, kMaxOutside = 12;
 // So many rows have room for their numbers; of more layers, neighbours share a row.
 constexpr size_t kMostRows = 32;
+constexpr std::string_view kOneFormat = "nsq";  // of every matrix in such a file: it says nothing
+constexpr size_t kNameRoom = 9;  // characters of a row's name
 
 // In the order data flows through a layer; others follow as they come.
 struct RoleName {
@@ -138,8 +140,9 @@ class MapDrawing {
   MapDrawing(const Grid& grid, const Layout& layout) : grid_(grid), layout_(layout) {
     const size_t rows = std::max<size_t>(1, grid.bands.size());
     row_height_ = std::clamp(620.0 / static_cast<double>(rows), 19.0, 26.0);
-    const bool single = grid.bands.size() == grid.layers;
-    frame_.left = layout.narrow ? (single ? 34 : 56) : 70;
+    double names = 26;
+    for (const Band& band : grid.bands) names = std::max(names, TextWidth(Shortened(band.name(), kNameRoom)));
+    frame_.left = std::max(layout.narrow ? 34.0 : 70.0, std::ceil(names) + 8);
     frame_.right = layout.width;
     cell_width_ = (frame_.right - frame_.left) / static_cast<double>(std::max<size_t>(1, grid.roles.size()));
     gap_ = row_height_ >= 12 ? 2 : 1;
@@ -153,9 +156,8 @@ class MapDrawing {
     for (size_t i = 0; i < grid_.before.size(); ++i) Outside(svg, grid_.before[i], i * kOutside);
     if (!grid_.bands.empty()) Headings(svg, layers_top - 7);
     double y = layers_top;
-    const size_t room = static_cast<size_t>((frame_.left - 8) / TextWidth("x"));
     for (const Band& band : grid_.bands) {
-      svg.Text({frame_.left - 8, y + row_height_ / 2 + 4}, Anchor::kEnd, Shortened(band.name(), room), "tick");
+      svg.Text({frame_.left - 8, y + row_height_ / 2 + 4}, Anchor::kEnd, Shortened(band.name(), kNameRoom), "tick");
       for (size_t c = 0; c < grid_.roles.size(); ++c) {
         const auto it = band.cells.find(grid_.roles[c]);
         if (it != band.cells.end()) Fill(svg, it->second, frame_.left + c * cell_width_, y, cell_width_, row_height_);
@@ -192,8 +194,8 @@ class MapDrawing {
     svg.Rect(x + gap_ / 2, y + gap_ / 2, width - gap_, height - gap_, classes, layout_.narrow ? std::string() : cell.tooltip());
     if (height < 14) return;
     const std::string number = Fixed(bits, bits >= 9.995 ? 1 : 2);
-    const std::string format = PrintableUtf8(cell.format());
-    for (const std::string& text : {Cat(prefix, prefix.empty() ? "" : ": ", format, " ", number), Cat(format, " ", number), number, Fixed(bits, 1)}) {
+    const std::string format = cell.format() == kOneFormat ? "" : PrintableUtf8(cell.format()) + " ";
+    for (const std::string& text : {Cat(prefix, prefix.empty() ? "" : ": ", format, number), Cat(format, number), number, Fixed(bits, 1)}) {
       if (TextWidth(text) > width - 2) continue;
       svg.Text({x + width / 2, y + height / 2 + 4}, Anchor::kMiddle, text, Cat("in ", classes, "t"));
       return;

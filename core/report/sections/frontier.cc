@@ -10,9 +10,9 @@
 namespace nashswarm::report {
 namespace {
 
-// What is drawn: sizes up to so many times the largest that is marked, or the frontier would run on to the size of a checkpoint
-// where nothing is lost any more; and no loss beyond what a model can still be called one with.
-constexpr double kBeyondMarks = 1.15, kSenselessKl = 8, kSenselessRatio = 300;
+// What is drawn: sizes from and up to so many times those that are marked, or the frontier would run on to the size of a
+// checkpoint where nothing is lost any more; and no loss beyond what a model can still be called one with.
+constexpr double kBelowMarks = 0.7, kBeyondMarks = 1.15, kSenselessKl = 8, kSenselessRatio = 300;
 
 struct Marked {
   double bytes, loss;
@@ -72,7 +72,7 @@ void AddMeasured(const Report& report, Data* data) {
     const Quality* q = MeasuredQuality(row);
     if (q == nullptr) continue;
     add(row.bytes, q->mean_kl, q->mean_kl_stderr, row.is_artifact ? Shape::kCircle : Shape::kSquare,
-        row.is_artifact ? "ours" : "base", row.is_artifact ? "this file, measured" : ShortName(row), row.is_artifact ? "this file" : row.name);
+        row.is_artifact ? "ours" : "base", row.is_artifact ? "this file" : ShortName(row), row.is_artifact ? "this file" : row.name);
   }
 }
 
@@ -88,10 +88,11 @@ void AddPredicted(const Report& report, Data* data) {
 
 // Leaves out what would squeeze the rest into a corner.
 void Clip(const Report& report, Data* data) {
-  double largest = 0, ours = 0;
+  double largest = 0, smallest = 1e300, ours = 0;
   const auto look = [&](const std::vector<Marked>& marks) {
     for (const Marked& m : marks) {
       largest = std::max(largest, m.bytes);
+      smallest = std::min(smallest, m.bytes);
       if (m.classes.starts_with("ours")) ours = std::max(ours, m.loss);
     }
   };
@@ -102,8 +103,13 @@ void Clip(const Report& report, Data* data) {
   const auto senseless = [&](const Marked& m) { return !m.classes.starts_with("ours") && worst > 0 && m.loss > worst; };
   data->senseless = static_cast<int>(std::erase_if(data->measured, senseless) + std::erase_if(data->predicted, senseless));
   data->cut = static_cast<int>(std::erase_if(data->curve, [&](const Point& p) {
-    return p.x > kBeyondMarks * largest || (worst > 0 && p.y > worst);
+    return p.x < kBelowMarks * smallest || p.x > kBeyondMarks * largest || (worst > 0 && p.y > worst);
   }));
+}
+
+bool Measured(const Report& report) {
+  const Row* ours = ArtifactRow(report);
+  return report.loss_is_kl && ours != nullptr && MeasuredQuality(*ours) != nullptr;
 }
 
 Data Collect(const Report& report) {
@@ -113,7 +119,7 @@ Data Collect(const Report& report) {
   }
   if (report.chosen_bytes > 0 && std::isfinite(report.chosen_predicted_loss)) {
     const double bytes = static_cast<double>(report.chosen_bytes);
-    data.predicted.push_back({bytes, report.chosen_predicted_loss, Shape::kDiamond, "ours open", "chosen plan, predicted",
+    data.predicted.push_back({bytes, report.chosen_predicted_loss, Shape::kDiamond, "ours open", !Measured(report) ? "this file" : "",
                               Cat("chosen plan: predicted ", Significant(report.chosen_predicted_loss), " at ", SizeText(report, bytes))});
   }
   report.loss_is_kl ? AddMeasured(report, &data) : AddPredicted(report, &data);

@@ -28,7 +28,8 @@ void AddQuality(const Row& row, std::vector<std::string>* cells) {
   const bool itself = q->perplexity_change == 0 && q->perplexity_change_stderr == 0;  // the checkpoint
   std::string change;
   if (!itself && std::isfinite(q->perplexity_change)) {
-    const std::string of_change = Error(Percent(q->perplexity_change_stderr, 2), q->perplexity_change_stderr);
+    const bool broken = q->perplexity_change > 1;  // then how uncertain that is says nothing
+    const std::string of_change = broken ? "" : Error(Percent(q->perplexity_change_stderr, 2), q->perplexity_change_stderr);
     change = Cat(SignedPercent(q->perplexity_change), of_change.empty() ? "" : " ", of_change);
   }
   cells->push_back(Finite(q->perplexity, Significant(q->perplexity, 4) + Second(change)));
@@ -93,8 +94,10 @@ std::string HeadlineHtml(const Report& report) {
   const bool all = std::all_of(report.headline.begin(), report.headline.end(), is_measured);
   const bool predicted = std::any_of(report.headline.begin(), report.headline.end(), [](const Row& r) { return r.predicted_loss.has_value(); });
   Table table("Sizes and measured quality", Columns(some, predicted));
-  for (const Row& row : report.headline) {
-    const std::string checkpoint = row.ratio_source == 0 ? "" : Cat(Percent(std::abs(row.ratio_source)), row.ratio_source < 0 ? " larger than the checkpoint" : " than the checkpoint");
+  std::vector<Row> rows = report.headline;  // the file itself first
+  std::stable_partition(rows.begin(), rows.end(), [](const Row& row) { return row.is_artifact; });
+  for (const Row& row : rows) {
+    const std::string checkpoint = row.ratio_source == 0 ? "" : Cat("checkpoint:", kNoBreak, Percent(row.ratio_source));
     std::vector<std::string> cells = {
         Escape(row.name) + Second(row.is_artifact ? "this file" : Escape(row.note)),
         BytesHtml(row.bytes) + Second(ExactBytes(row.bytes)), Fixed(row.bits_per_weight, 3),

@@ -10,12 +10,12 @@ namespace nashswarm::report {
 namespace {
 
 std::string Plain(const std::string& number, double error) {
-  return error > 0 && std::isfinite(error) ? Cat("±", kNoBreak, number, " ") : "";
+  return error > 0 && std::isfinite(error) ? Cat("±", kNoBreak, number) : "";
 }
 
 std::string KlTile(const Quality& quality) {
   return Tile("Mean KL divergence", Significant(quality.mean_kl),
-              Cat(Plain(Significant(quality.mean_kl_stderr, 2), quality.mean_kl_stderr), "nats a token"));
+              Cat(Plain(Significant(quality.mean_kl_stderr, 2), quality.mean_kl_stderr), quality.mean_kl_stderr > 0 ? " " : "", "nats a token"));
 }
 
 std::string TopTile(const Quality& quality) {
@@ -24,10 +24,9 @@ std::string TopTile(const Quality& quality) {
 
 std::string PerplexityTile(const Quality& quality) {
   const double error = quality.perplexity_change_stderr;
-  const std::string of = "against the checkpoint";
   const bool none = error > 0 && std::abs(quality.perplexity_change) < 2 * error;
-  return Tile("Perplexity", SignedPercent(quality.perplexity_change),
-              Cat(Plain(Percent(error, 2), error), none ? "no change that could be measured" : of));
+  const std::string_view than = none ? ": no change to be seen" : error > 0 ? " against the checkpoint" : "against the checkpoint";
+  return Tile("Perplexity", SignedPercent(quality.perplexity_change), Cat(Plain(Percent(error, 2), error), than));
 }
 
 // Quality leads where it was measured; else there is the size alone.
