@@ -85,21 +85,14 @@ Format AttentionOutputType(Preset preset, Format type, const Shape& shape) {
   return type;
 }
 
-Format JointType(Preset preset, Format type) {
-  if (preset == Preset::kQ3_K_M || preset == Preset::kQ3_K_L) return Format::kQ4_K;
-  if (preset == Preset::kQ4_K_M) return Format::kQ5_K;
-  if (preset == Preset::kQ5_K_M) return Format::kQ6_K;
-  return type;
-}
-
 Format WantedType(const PresetInfo& info, const MappedTensor& tensor, const Shape& shape) {
   if (info.preset == Preset::kQ8_0) return Format::kQ8_0;
   switch (tensor.role) {
     case Role::kOutput: return Format::kQ6_K;
     case Role::kTokenEmbedding: return shape.has_output ? info.type : Format::kQ6_K;
     case Role::kKey: return shape.experts == 8 ? Format::kQ8_0 : info.type;
-    case Role::kValue: return ValueType(info.preset, info.type, shape, tensor.layer);
-    case Role::kQueryKeyValue: return JointType(info.preset, info.type);
+    case Role::kValue:
+    case Role::kQueryKeyValue: return ValueType(info.preset, info.type, shape, tensor.layer);
     case Role::kAttentionOutput: return AttentionOutputType(info.preset, info.type, shape);
     case Role::kFfnDown: return DownType(info.preset, info.type, shape, tensor.layer);
     default: return info.type;

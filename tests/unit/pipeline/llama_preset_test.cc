@@ -110,7 +110,8 @@ TEST(LlamaPresetTest, SizesAreThoseOfItsFiles) {
                                                  {"Q4_K_S", 3956672}, {"Q4_K_M", 4094912}, {"Q5_K_M", 4570048}};
   const std::vector<LlamaPreset> presets = LlamaPresets(*open);
   const int64_t header = static_cast<int64_t>(files.at("Q2_K")) - static_cast<int64_t>(presets[0].bytes);
-  EXPECT_LT(std::abs(header), 4096);  // other names and metadata
+  // Other names and metadata; and what was quantized there had the position embedding in 16 bits, where its converter writes 32.
+  EXPECT_LT(std::abs(header + 256 * 256 * 2), 4096);
   int compared = 0;
   for (const LlamaPreset& preset : presets) {
     const auto file = files.find(preset.name);
