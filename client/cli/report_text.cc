@@ -156,7 +156,7 @@ std::string Rough(const json& report) {
     const json quality = row.value("quality", json::object());
     const std::optional<double> tokens = Number(quality, "tokens"), kl = Number(quality, "mean_kl");
     if (!tokens || !kl) return "";
-    constexpr double kFewTokens = 2000;
+    constexpr double kFewTokens = 1000;
     if (*tokens >= kFewTokens && Number(quality, "mean_kl_stderr").value_or(0) <= 0.1 * *kl) return "";
     return "a short evaluation text (" + Whole(*tokens) + " tokens scored): take these as a first impression\n";
   }

@@ -174,7 +174,7 @@ std::string PlanInWords(const std::vector<TensorRow>& tensors);
 
 // So few tokens that the figures of `quality` say little: fewer than kFewTokens were scored, or the standard error of the
 // divergence is over a tenth of it.
-inline constexpr uint64_t kFewTokens = 2000;
+inline constexpr uint64_t kFewTokens = 1000;
 bool IsRough(const Quality& quality);
 
 // Keys in the order of the members, "schema" first. Non-finite numbers are absent; text is valid UTF-8.

@@ -62,12 +62,14 @@ tr.ours>th,tr.ours>td{font-weight:650}
 tr.ours>th{box-shadow:inset 3px 0 var(--ours)}
 .second{display:block;white-space:normal;font-size:.75rem;line-height:1.35;color:var(--soft);font-weight:400}
 .wrap{white-space:normal;min-width:220px;max-width:44ch}
+.keep{white-space:nowrap}
 .none{color:var(--soft)}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 .fine,figcaption{font-size:.8125rem;line-height:1.5;color:var(--soft);margin-top:10px;max-width:84ch}
 section>p.fine{margin-bottom:0}
 .missing{margin-top:14px;padding:10px 14px;background:var(--raised);border-radius:6px}
 section>p.missing{margin-bottom:0;max-width:none}
+.missing code{white-space:nowrap}
 .pass{color:var(--ours);font-weight:600}
 .miss{color:var(--base);font-weight:600}
 .warnings{list-style:none;display:grid;gap:8px}
@@ -142,10 +144,11 @@ tr{display:grid;grid-template-columns:repeat(auto-fill,minmax(92px,1fr));gap:6px
 tbody>tr:first-child{border-top:0}
 tr.ours{background:var(--ours-bg);box-shadow:inset 3px 0 var(--ours)}
 tr.ours>th{box-shadow:none}
-.scroll tr>*{padding:0;border:0;text-align:left;white-space:normal;min-width:0}
-.scroll tr>th{grid-column:1/-1;font-size:.9375rem;font-weight:600}
+.scroll table tr>*{padding:0;border:0;text-align:left;white-space:normal;min-width:0}
+.scroll table tr>th{grid-column:1/-1;font-size:.9375rem;font-weight:600}
 td:has(.wrap),td:has(.bar){grid-column:span 2}
 td:empty{display:none}
+.keep{white-space:normal}
 td::before{content:attr(data-l);display:block;color:var(--soft);font-size:.75rem;line-height:1.35;font-weight:400}
 .wrap{min-width:0;max-width:none}
 .bar{width:64px}

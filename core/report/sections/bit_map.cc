@@ -44,11 +44,10 @@ struct Cell {
     }
     return weights > 0 ? bits / weights : tensors[0]->bits_per_weight;
   }
-  std::string format() const {
-    std::set<std::string> formats;
-    for (const TensorRow* t : tensors) formats.insert(t->format);
-    return formats.size() == 1 ? *formats.begin() : "mixed";
+  bool is_mixed() const {
+    return std::any_of(tensors.begin(), tensors.end(), [this](const TensorRow* t) { return t->format != tensors[0]->format; });
   }
+  std::string format() const { return is_mixed() ? "mixed" : tensors[0]->format; }
   std::string tooltip() const {
     double worst = 0;
     for (const TensorRow* t : tensors) worst = std::max(worst, t->relative_error);
@@ -194,7 +193,8 @@ class MapDrawing {
     svg.Rect(x + gap_ / 2, y + gap_ / 2, width - gap_, height - gap_, classes, layout_.narrow ? std::string() : cell.tooltip());
     if (height < 14) return;
     const std::string number = Fixed(bits, bits >= 9.995 ? 1 : 2);
-    const std::string format = cell.format() == kOneFormat ? "" : PrintableUtf8(cell.format()) + " ";
+    const bool plain = cell.format() == kOneFormat || cell.is_mixed();
+    const std::string format = plain ? "" : PrintableUtf8(cell.format()) + " ";
     for (const std::string& text : {Cat(prefix, prefix.empty() ? "" : ": ", format, number), Cat(format, number), number, Fixed(bits, 1)}) {
       if (TextWidth(text) > width - 2) continue;
       svg.Text({x + width / 2, y + height / 2 + 4}, Anchor::kMiddle, text, Cat("in ", classes, "t"));

@@ -12,7 +12,7 @@ namespace {
 
 // What is drawn: sizes from and up to so many times those that are marked, or the frontier would run on to the size of a
 // checkpoint where nothing is lost any more; and no loss beyond what a model can still be called one with.
-constexpr double kBelowMarks = 0.7, kBeyondMarks = 1.15, kSenselessKl = 8, kSenselessRatio = 300;
+constexpr double kBelowMarks = 0.6, kBeyondMarks = 1.15, kBeyondOurs = 1.5, kSenselessKl = 8, kSenselessRatio = 300;
 
 struct Marked {
   double bytes, loss;
@@ -32,8 +32,15 @@ struct Data {
   int senseless = 0;              // marks that are not drawn
 };
 
+// Weighted errors have no unit that says anything: they are drawn relative to the chosen plan's.
+double UnitOf(const Report& report) {
+  const bool relative = !report.loss_is_kl && report.chosen_bytes > 0 && report.chosen_predicted_loss > 0;
+  return relative && std::isfinite(report.chosen_predicted_loss) ? report.chosen_predicted_loss : 1;
+}
+
 std::string AxisName(const Report& report, const Data& data) {
-  return data.measured.empty() ? LossName(report) : "loss (mean KL, nats)";
+  if (!data.measured.empty()) return "loss (mean KL, nats)";
+  return UnitOf(report) == 1 ? LossName(report) : "predicted loss (weighted error, this plan = 1)";
 }
 
 // How far the plan's prediction was from what was measured on the file; "" where they cannot be compared.
@@ -80,20 +87,22 @@ void AddMeasured(const Report& report, Data* data) {
 void AddPredicted(const Report& report, Data* data) {
   for (const Row& row : report.headline) {
     if (row.is_artifact || !row.predicted_loss || !std::isfinite(*row.predicted_loss) || row.bytes == 0) continue;
-    const double bytes = static_cast<double>(row.bytes);
-    data->predicted.push_back({bytes, *row.predicted_loss, Shape::kSquare, "base open", ShortName(row),
-                               Cat(row.name, ": predicted ", Significant(*row.predicted_loss), " at ", SizeText(report, bytes))});
+    const double bytes = static_cast<double>(row.bytes), loss = *row.predicted_loss / UnitOf(report);
+    data->predicted.push_back({bytes, loss, Shape::kSquare, "base open", ShortName(row),
+                               Cat(row.name, ": predicted ", Significant(loss), " at ", SizeText(report, bytes))});
   }
 }
 
 // Leaves out what would squeeze the rest into a corner.
 void Clip(const Report& report, Data* data) {
-  double largest = 0, smallest = 1e300, ours = 0;
+  double largest = 0, smallest = 1e300, ours = 0, ours_bytes = 0;
   const auto look = [&](const std::vector<Marked>& marks) {
     for (const Marked& m : marks) {
       largest = std::max(largest, m.bytes);
       smallest = std::min(smallest, m.bytes);
-      if (m.classes.starts_with("ours")) ours = std::max(ours, m.loss);
+      if (!m.classes.starts_with("ours")) continue;
+      ours = std::max(ours, m.loss);
+      ours_bytes = std::max(ours_bytes, m.bytes);
     }
   };
   look(data->predicted);
@@ -103,7 +112,7 @@ void Clip(const Report& report, Data* data) {
   const auto senseless = [&](const Marked& m) { return !m.classes.starts_with("ours") && worst > 0 && m.loss > worst; };
   data->senseless = static_cast<int>(std::erase_if(data->measured, senseless) + std::erase_if(data->predicted, senseless));
   data->cut = static_cast<int>(std::erase_if(data->curve, [&](const Point& p) {
-    return p.x < kBelowMarks * smallest || p.x > kBeyondMarks * largest || (worst > 0 && p.y > worst);
+    return p.x < kBelowMarks * smallest || p.x > std::max(kBeyondMarks * largest, kBeyondOurs * ours_bytes) || (worst > 0 && p.y > worst);
   }));
 }
 
@@ -115,12 +124,12 @@ bool Measured(const Report& report) {
 Data Collect(const Report& report) {
   Data data;
   for (const FrontierPoint& p : report.frontier) {
-    if (p.bytes > 0 && std::isfinite(p.predicted_loss)) data.curve.push_back({static_cast<double>(p.bytes), p.predicted_loss});
+    if (p.bytes > 0 && std::isfinite(p.predicted_loss)) data.curve.push_back({static_cast<double>(p.bytes), p.predicted_loss / UnitOf(report)});
   }
   if (report.chosen_bytes > 0 && std::isfinite(report.chosen_predicted_loss)) {
-    const double bytes = static_cast<double>(report.chosen_bytes);
-    data.predicted.push_back({bytes, report.chosen_predicted_loss, Shape::kDiamond, "ours open", !Measured(report) ? "this file" : "",
-                              Cat("chosen plan: predicted ", Significant(report.chosen_predicted_loss), " at ", SizeText(report, bytes))});
+    const double bytes = static_cast<double>(report.chosen_bytes), loss = report.chosen_predicted_loss / UnitOf(report);
+    data.predicted.push_back({bytes, loss, Shape::kDiamond, "ours open", !Measured(report) ? "this file" : "",
+                              Cat("chosen plan: predicted ", Significant(loss), " at ", SizeText(report, bytes))});
   }
   report.loss_is_kl ? AddMeasured(report, &data) : AddPredicted(report, &data);
   Clip(report, &data);

@@ -97,7 +97,7 @@ std::string HeadlineHtml(const Report& report) {
   std::vector<Row> rows = report.headline;  // the file itself first
   std::stable_partition(rows.begin(), rows.end(), [](const Row& row) { return row.is_artifact; });
   for (const Row& row : rows) {
-    const std::string checkpoint = row.ratio_source == 0 ? "" : Cat("checkpoint:", kNoBreak, Percent(row.ratio_source));
+    const std::string checkpoint = row.ratio_source == 0 ? "" : Cat("<span class=\"keep\">checkpoint: ", Percent(row.ratio_source), "</span>");
     std::vector<std::string> cells = {
         Escape(row.name) + Second(row.is_artifact ? "this file" : Escape(row.note)),
         BytesHtml(row.bytes) + Second(ExactBytes(row.bytes)), Fixed(row.bits_per_weight, 3),
