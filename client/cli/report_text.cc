@@ -118,9 +118,13 @@ std::string HeadlineTable(const json& rows, const HeadlineColumns& wanted, bool 
   const auto right = Table::Align::kRight;
   std::vector<Table::Column> columns = {{""}, {"SIZE", right}, {"BITS", right}};
   if (wanted.measured) columns.insert(columns.end(), {{"MEAN KL", right}, {"TOP-1", right}, {"PERPLEXITY", right}});
+  else if (wanted.predicted) columns.insert(columns.end(), {{"OF FP32 SAVED", right}, {"PREDICTED LOSS", right}});
   else columns.insert(columns.end(), {{"OF FP32 SAVED", right}, {"OF SOURCE SAVED", right}});
-  if (!wanted.measured && wanted.predicted) columns.push_back({"PREDICTED LOSS", right});
   Table table(columns);
+  double ours = 1;
+  for (const json& row : rows) {
+    if (IsTrue(row, "is_artifact")) ours = Number(row, "predicted_loss").value_or(1);
+  }
   for (const json& row : rows) {
     if (!row.is_object()) continue;
     std::vector<std::string> cells = {Shorten(ShortName(row), 30), Cell(row, "bytes", FormatBytes),
@@ -128,8 +132,10 @@ std::string HeadlineTable(const json& rows, const HeadlineColumns& wanted, bool 
     if (wanted.measured) {
       AddQualityCells(row, wanted.errors, &cells);
     } else {
-      cells.insert(cells.end(), {Cell(row, "ratio_fp32", FormatPercent), Cell(row, "ratio_source", FormatPercent)});
-      if (wanted.predicted) cells.push_back(Cell(row, "predicted_loss", Significant(3)));
+      cells.push_back(Cell(row, "ratio_fp32", FormatPercent));
+      // Without a unit: relative to this file's.
+      const auto relative = [&](double loss) { return FormatSignificant(loss / ours, 3); };
+      cells.push_back(wanted.predicted ? Cell(row, "predicted_loss", relative) : Cell(row, "ratio_source", FormatPercent));
     }
     table.AddRow(std::move(cells));
   }
@@ -146,7 +152,8 @@ std::string Headline(const json& report, bool color) {
     return text + "* this file; MEAN KL: divergence from the checkpoint, nats a token; TOP-1: same\n"
                   "most likely token; PERPLEXITY: change; ±: standard error; groups of: rounding\n";
   }
-  return text + "* this file; quality was not measured: give --evaluate FILE or --calibrate FILE\n";
+  return text + (columns.predicted ? "PREDICTED LOSS: weighted error, this file's is 1\n" : "") +
+         "* this file; quality was not measured: give --evaluate FILE or --calibrate FILE\n";
 }
 
 // Few tokens say little: the same bounds as in report.html (core/report/report.h).

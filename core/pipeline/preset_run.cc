@@ -21,6 +21,25 @@ std::vector<float> ImportanceOf(const PresetRun& run, const model::MappedTensor&
   return importance;
 }
 
+// llama.cpp weighs the error of a weight by its column's importance and by the root of its square and twice the mean square of its
+// block: large weights count more. (Its Q6_K and Q8_0 do not.)
+std::vector<float> WeightsOfErrors(quant::Format format, absl::Span<const float> row, const std::vector<float>& importance) {
+  constexpr size_t kBlock = 256;
+  if (format == quant::Format::kQ6_K || format == quant::Format::kQ8_0) return importance;
+  std::vector<float> weights(row.size());
+  for (size_t first = 0; first < row.size(); first += kBlock) {
+    const size_t last = std::min(first + kBlock, row.size());
+    double squares = 0;
+    for (size_t i = first; i < last; ++i) squares += static_cast<double>(row[i]) * row[i];
+    const double typical = 2 * squares / static_cast<double>(last - first);
+    for (size_t i = first; i < last; ++i) {
+      const double size = std::sqrt(typical + static_cast<double>(row[i]) * row[i]);
+      weights[i] = static_cast<float>(size * (importance.empty() ? 1.0 : importance[i]));
+    }
+  }
+  return weights;
+}
+
 std::vector<float> EncodedAndDecoded(const PresetRun& run, const model::MappedTensor& tensor, quant::Format format) {
   const uint64_t width = tensor.row_weights;
   const std::vector<float> importance = ImportanceOf(run, tensor);
@@ -30,7 +49,7 @@ std::vector<float> EncodedAndDecoded(const PresetRun& run, const model::MappedTe
   for (float& value : values) value = std::isfinite(value) ? value : 0.0f;
   for (uint64_t r = 0; r < tensor.rows; ++r) {
     const absl::Span<float> row(&values[r * width], width);
-    quant::EncodeRow(format, row, importance, encoded.data());
+    quant::EncodeRow(format, row, WeightsOfErrors(format, row, importance), encoded.data());
     quant::DecodeRow(format, encoded.data(), row);
   }
   return values;

@@ -136,9 +136,9 @@ TEST_F(ReportTest, ShowsTheNumbersOfTheFile) {
   const std::string text = RenderReport(SomeReport(), false);
   EXPECT_THAT(text, HasSubstr("model       models/tiny (gpt2)\n"));
   EXPECT_THAT(text, HasSubstr("3.4987 of 3.5 bits a weight, duality gap 0.1 %"));
-  EXPECT_THAT(text, HasSubstr("* nashswarm           2.55 MB   3.50  0.0203 ±0.001   95.2 %  +2.04 % ±0.31\n"));
-  EXPECT_THAT(text, HasSubstr("  checkpoint          23.4 MB  32.05              -        -               -\n"));
-  EXPECT_THAT(text, HasSubstr("  4-bit groups of 128  3.14 MB   4.29      17.1 ±0.2  100.0 %      over x1000\n"));
+  EXPECT_THAT(text, HasSubstr("* nashswarm            2.55 MB   3.50  0.0203 ±0.001   95.2 %  +2.04 % ±0.31\n"));
+  EXPECT_THAT(text, HasSubstr("  checkpoint           23.4 MB  32.05              -        -              -\n"));
+  EXPECT_THAT(text, HasSubstr("  4-bit groups of 128  3.14 MB   4.29      17.1 ±0.2  100.0 %     over x1000\n"));
   EXPECT_THAT(text, HasSubstr("to run it   2.55 MB of weights, 786 kB for a context of 256 tokens\n"));
   EXPECT_THAT(text, HasSubstr("made        2026-11-30T17:05:00Z on AMD EPYC\n"));
   EXPECT_THAT(text, HasSubstr("sha256      " + std::string(64, 'b') + "\n"));
@@ -162,6 +162,16 @@ TEST_F(ReportTest, KeepsToTheTerminal) {
   json bare = report;
   for (json& row : bare["headline"]) row.erase("quality"), row["predicted_loss"] = 123456.7;
   for (const json& shown : {SomeReport(), report, bare}) EXPECT_LE(WidestLine(RenderReport(shown, false)), 80u) << RenderReport(shown, false);
+}
+
+TEST_F(ReportTest, PredictedLossesAreRelativeToThisFile) {
+  json report = SomeReport();
+  for (json& row : report["headline"]) row.erase("quality");
+  report["headline"][1]["predicted_loss"] = 90000.0, report["headline"][2]["predicted_loss"] = 60000.0;
+  const std::string text = RenderReport(report, false);
+  EXPECT_THAT(text, HasSubstr("86.6 %            1.50\n"));
+  EXPECT_THAT(text, HasSubstr("89.1 %            1.00\n"));
+  EXPECT_THAT(text, HasSubstr("weighted error, this file's is 1"));
 }
 
 TEST_F(ReportTest, FewTokensAreFlagged) {
