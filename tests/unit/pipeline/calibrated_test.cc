@@ -112,7 +112,7 @@ TEST(CalibratedTest, TheReportComparesWithWhatAUserWouldTakeInstead) {
     EXPECT_GT(quality.at("mean_kl").get<double>(), 0) << r;
     // The error of the pairs, not of two means: those of this text are several per cent.
     EXPECT_GT(quality.at("perplexity_change_stderr").get<double>(), 0) << r;
-    EXPECT_LT(quality.at("perplexity_change_stderr").get<double>(), 0.01) << r;
+    EXPECT_LT(quality.at("perplexity_change_stderr").get<double>(), 0.02) << r;
   }
   // Rounding in larger groups is smaller and worse.
   EXPECT_LT(rows.at(2).at("bytes"), rows.at(1).at("bytes"));
@@ -132,7 +132,7 @@ TEST(CalibratedTest, TheReportSaysHowToMakeAndRunTheFile) {
   const Job& job = AtThreeAndAHalfBits();
   NS_ASSERT_OK(job.result.status());
   const Json report = job.report();
-  EXPECT_EQ(report.at("artifact").at("sha256"), Sha256Of(ReadTestFile(job.directory.path() + "/artifact/model.gguf")));
+  EXPECT_EQ(report.at("artifact").at("sha256"), ToHex(Sha256Of(ReadTestFile(job.directory.path() + "/artifact/model.gguf"))));
   EXPECT_EQ(report.at("memory").at("weight_bytes"), report.at("artifact").at("bytes"));
   EXPECT_GT(report.at("memory").at("cache_bytes").get<uint64_t>(), 0u);
   EXPECT_THAT(report.at("command").get<std::string>(), HasSubstr("nashswarm compress CHECKPOINT -o OUT --bpw 3.5 --calibrate CALIBRATION.txt"));
