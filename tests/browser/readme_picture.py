@@ -49,7 +49,7 @@ def words_of(figures):
 
 
 def figures_in(words):
-    numbers = re.findall(r"[+-]?\d+(?:\.\d+)?", words)
+    numbers = re.findall(r"[+-]?\d+\.\d+", words)
     assert len(numbers) == len(FIGURES), words
     return dict(zip(FIGURES, map(float, numbers)))
 
