@@ -40,7 +40,7 @@ double UnitOf(const Report& report) {
 
 std::string AxisName(const Report& report, const Data& data) {
   if (!data.measured.empty()) return "loss (mean KL, nats)";
-  return UnitOf(report) == 1 ? LossName(report) : "predicted loss (weighted error, this plan = 1)";
+  return UnitOf(report) == 1 ? LossName(report) : "weighted error, this plan = 1";
 }
 
 // How far the plan's prediction was from what was measured on the file; "" where they cannot be compared.

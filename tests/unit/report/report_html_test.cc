@@ -123,7 +123,7 @@ TEST(ReportHtmlTest, LossesOfAnotherUnitAreNotDrawnTogether) {
   report.loss_is_kl = false;
   EXPECT_EQ(Times(Body(report), "measured: baseline"), 0u) << "measured: baseline";
   EXPECT_EQ(Times(Body(report), "mean KL predicted"), 0u) << "mean KL predicted";
-  EXPECT_TRUE(Has(Body(report), "predicted loss (weighted error, this plan = 1)"));
+  EXPECT_TRUE(Has(Body(report), "weighted error, this plan = 1"));
   report.loss_is_kl = true;
   for (Row& row : report.headline) row.quality.reset();
   report.trials.clear();
