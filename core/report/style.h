@@ -148,6 +148,7 @@ tr.ours>th{box-shadow:none}
 .scroll table tr>th{grid-column:1/-1;font-size:.9375rem;font-weight:600}
 td:has(.wrap),td:has(.bar){grid-column:span 2}
 td:empty{display:none}
+td,dd{overflow-wrap:anywhere}
 .keep{white-space:normal}
 td::before{content:attr(data-l);display:block;color:var(--soft);font-size:.75rem;line-height:1.35;font-weight:400}
 .wrap{min-width:0;max-width:none}

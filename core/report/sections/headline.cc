@@ -100,7 +100,7 @@ std::string HeadlineHtml(const Report& report) {
     const std::string checkpoint = row.ratio_source == 0 ? "" : Cat("<span class=\"keep\">checkpoint: ", Percent(row.ratio_source), "</span>");
     std::vector<std::string> cells = {
         Escape(row.name) + Second(row.is_artifact ? "this file" : Escape(row.note)),
-        BytesHtml(row.bytes) + Second(ExactBytes(row.bytes)), Fixed(row.bits_per_weight, 3),
+        BytesHtml(row.bytes) + Second(Cat("<span class=\"keep\">", Grouped(row.bytes), " bytes</span>")), Fixed(row.bits_per_weight, 3),
         Percent(row.ratio_fp32) + Second(std::isfinite(row.ratio_source) ? checkpoint : "")};
     if (some) AddQuality(row, &cells);
     else if (predicted) cells.push_back(Predicted(report, row));
