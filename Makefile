@@ -8,7 +8,7 @@ export CCACHE_DIR ?= $(HOME)/.cache/nashswarm-ccache
 export CCACHE_BASEDIR ?= $(CURDIR)
 export CCACHE_SLOPPINESS ?= pch_defines,time_macros
 
-.PHONY: help deps configure build install uninstall test test-deploy interop-torch demo bench crash load asan test-asan test-tsan fuzz format clean
+.PHONY: help deps configure build install uninstall test test-deploy interop-torch demo bench crash load picture asan test-asan test-tsan fuzz format clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,10 @@ test-tsan: deps  ## what has threads and needs no gRPC, under ThreadSanitizer
 
 fuzz: deps       ## fuzz what comes from outside, every target for a minute; FUZZ_SECONDS=600 for longer
 	@tests/fuzz/run.sh $${FUZZ_SECONDS:-60}
+
+picture: build   ## make docs/report.png and the words beside it in the README again, by the command that the README shows
+	@deploy/install-packages.sh browser
+	@python3 tests/browser/readme_picture.py build/release/bin
 
 format:          ## clang-format all code
 	@git ls-files '*.cc' '*.h' | xargs clang-format -i

@@ -171,6 +171,7 @@ std::string FormatSignificant(double value, int digits) {
   std::snprintf(buffer.data(), buffer.size(), "%#.*g", digits, value);
   std::string text = buffer.data();
   if (!text.empty() && text.back() == '.') text.pop_back();  // '#' keeps the point of a whole number too
+  if (const size_t point = text.find(".e"); point != std::string::npos) text.erase(point, 1);
   return text;
 }
 

@@ -13,6 +13,8 @@ Json ToJson(const evaluate::Score& score) {
     json["mean_kl_stderr"] = score.agreement->mean_kl_stderr;
     json["p99_kl"] = score.agreement->p99_kl;
     json["same_top1"] = score.agreement->same_top1;
+    json["mean_nll_change"] = score.agreement->mean_nll_change;
+    json["mean_nll_change_stderr"] = score.agreement->mean_nll_change_stderr;
   }
   return json;
 }
@@ -20,7 +22,8 @@ Json ToJson(const evaluate::Score& score) {
 evaluate::Score ScoreOf(const Json& json) {
   evaluate::Score score{json.at("perplexity"), json.at("mean_nll"), json.at("mean_nll_stderr"), json.at("tokens"), {}};
   if (json.contains("mean_kl")) {
-    score.agreement = evaluate::Agreement{json.at("mean_kl"), json.at("mean_kl_stderr"), json.at("p99_kl"), json.at("same_top1")};
+    score.agreement = evaluate::Agreement{json.at("mean_kl"), json.at("mean_kl_stderr"), json.at("p99_kl"), json.at("same_top1"),
+                                          json.at("mean_nll_change"), json.at("mean_nll_change_stderr")};
   }
   return score;
 }

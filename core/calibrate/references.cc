@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include <functional>
+#include <iterator>
 
 #include "core/base/status.h"
 #include "core/calibrate/overlay.h"
@@ -11,18 +11,13 @@
 namespace nashswarm::calibrate {
 namespace {
 
-// Codes and decoded values of one tensor: weights in, decoded values in their place, bytes out.
-using Quantizer = std::function<uint64_t(absl::Span<float>)>;
-
+// Round to nearest in groups of a row: what most tools mean by "4 bits".
 struct Baseline {
   const char* name;
-  Quantizer quantizer;
+  int bits;
+  uint64_t group;
 };
-
-std::vector<Baseline> Baselines() {
-  return {{"uniform 4-bit", [](absl::Span<float> weights) { return quant::RoundUniform(weights, 4, weights); }},
-          {"magnitude 2/4/8-bit", [](absl::Span<float> weights) { return quant::RoundByMagnitude(weights, weights); }}};
-}
+constexpr Baseline kBaselines[] = {{"rounding in groups of 32, 4 bits", 4, 32}, {"rounding in groups of 128, 4 bits", 4, 128}};
 
 absl::StatusOr<Reference> MeasureBaseline(const Baseline& baseline, const std::shared_ptr<const forward::Weights>& weights,
                                           const model::Model& model, const evaluate::Predictions& checkpoint,
@@ -32,12 +27,12 @@ absl::StatusOr<Reference> MeasureBaseline(const Baseline& baseline, const std::s
   auto overlay = std::make_shared<OverlayWeights>(weights);
   for (const model::MappedTensor& tensor : model.tensors) {
     if (!tensor.is_player()) {
-      reference.bytes += tensor.weights() * sizeof(float);
+      reference.bytes += tensor.weights() * sizeof(uint16_t);
       continue;
     }
     std::vector<float> values(tensor.weights());
     model::ReadRows(tensor, 0, tensor.rows, values.data());
-    reference.bytes += baseline.quantizer(absl::MakeSpan(values));
+    reference.bytes += quant::RoundInGroups(values, tensor.row_weights, baseline.bits, baseline.group, absl::MakeSpan(values));
     overlay->Replace(tensor.name, std::move(values));
   }
   NS_ASSIGN_OR_RETURN(const auto transformer, forward::Transformer::Open(std::move(overlay), {threads, 0}));
@@ -51,7 +46,7 @@ absl::StatusOr<Reference> MeasureBaseline(const Baseline& baseline, const std::s
 uint64_t ReferenceRuns(const model::Model& model) {
   // The baseline as floats, next to the checkpoint as floats, and both twice over for everything else.
   const auto memory = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
-  return model.parameters * sizeof(float) <= memory / 4 ? 1 + Baselines().size() : 1;
+  return model.parameters * sizeof(float) <= memory / 4 ? 1 + std::size(kBaselines) : 1;
 }
 
 absl::StatusOr<std::vector<Reference>> MeasureReferences(forward::Transformer& checkpoint,
@@ -65,7 +60,7 @@ absl::StatusOr<std::vector<Reference>> MeasureReferences(forward::Transformer& c
   NS_ASSIGN_OR_RETURN(const evaluate::Predictions predictions, evaluate::Predict(checkpoint, windows, part));
   NS_ASSIGN_OR_RETURN(const evaluate::Score score, evaluate::ScorePredictions(predictions, nullptr, windows, threads));
   std::vector<Reference> references = {{"checkpoint", source_weight_bytes, score}};
-  for (const Baseline& baseline : Baselines()) {
+  for (const Baseline& baseline : kBaselines) {
     if (++run == runs) break;
     NS_ASSIGN_OR_RETURN(Reference reference,
                         MeasureBaseline(baseline, weights, model, predictions, windows, threads, part));

@@ -1,4 +1,4 @@
-// What an artifact is compared with: the checkpoint itself and two baselines everybody knows from published tables.
+// What an artifact is compared with: the checkpoint itself and plain rounding, which any tool can do.
 #ifndef NASHSWARM_CORE_CALIBRATE_REFERENCES_H_
 #define NASHSWARM_CORE_CALIBRATE_REFERENCES_H_
 
@@ -15,8 +15,8 @@
 namespace nashswarm::calibrate {
 
 struct Reference {
-  std::string name;      // "checkpoint", "uniform 4-bit", "magnitude 2/4/8-bit"
-  uint64_t bytes = 0;    // the checkpoint's files; a baseline's codes, scales, class map, and its vectors as F32
+  std::string name;      // "checkpoint", "rounding in groups of 32, 4 bits", "rounding in groups of 128, 4 bits"
+  uint64_t bytes = 0;    // the checkpoint's files; a baseline's codes and scales, and its vectors as F16
   evaluate::Score score; // with agreement, except the checkpoint's
 };
 

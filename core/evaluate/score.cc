@@ -19,6 +19,7 @@ constexpr uint64_t kLogitFloats = 16u << 20;
 
 struct RowScore {
   double nll = 0, kl = 0;
+  double nll_change = 0;  // from the reference's
   bool same_top = false;
 };
 
@@ -54,6 +55,7 @@ MeanAndError MeanOf(const std::vector<RowScore>& rows, Value value) {
 
 Agreement Summarize(const std::vector<RowScore>& rows) {
   const MeanAndError kl = MeanOf(rows, [](const RowScore& row) { return row.kl; });
+  const MeanAndError change = MeanOf(rows, [](const RowScore& row) { return row.nll_change; });
   std::vector<double> values;
   uint64_t same = 0;
   for (const RowScore& row : rows) {
@@ -62,7 +64,8 @@ Agreement Summarize(const std::vector<RowScore>& rows) {
   }
   const size_t rank = static_cast<size_t>(std::ceil(0.99 * static_cast<double>(values.size()))) - 1;
   std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(rank), values.end());
-  return {kl.mean, kl.standard_error, values[rank], static_cast<double>(same) / static_cast<double>(rows.size())};
+  return {kl.mean, kl.standard_error, values[rank], static_cast<double>(same) / static_cast<double>(rows.size()), change.mean,
+          change.standard_error};
 }
 
 }  // namespace
@@ -130,6 +133,7 @@ absl::StatusOr<Score> ScorePredictions(const Predictions& predictions, const Pre
       const absl::Span<const float> p(&reference_logits[r * vocabulary], vocabulary);
       const Normalizer p_sum = Normalize(p);
       row.kl = KlDivergence(p, p_sum, q, q_sum);
+      row.nll_change = row.nll - (p_sum.log_sum - p[static_cast<size_t>(targets[first + r])]);
       row.same_top = p_sum.top == q_sum.top;
       return absl::OkStatus();
     }));

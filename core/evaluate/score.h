@@ -33,6 +33,9 @@ struct Agreement {
   double mean_kl_stderr = 0;  // of the mean, tokens taken as independent
   double p99_kl = 0;          // 99 % of the tokens are at or below
   double same_top1 = 0;       // share of tokens with the same most likely next token
+  // Of the negative log likelihood, token by token: what both models find hard cancels, so the error is far below that of
+  // either mean. exp(change) - 1 is the change of perplexity.
+  double mean_nll_change = 0, mean_nll_change_stderr = 0;
 };
 
 struct Score {

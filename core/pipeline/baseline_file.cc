@@ -42,33 +42,34 @@ quant::UniformCodes ReadUniform(uint64_t count, int bits, BitReader* in) {
   return coded;
 }
 
-void WriteGroups(absl::Span<const float> weights, Shape shape, const Baseline& baseline, BitWriter* out) {
-  const float top = static_cast<float>((1 << baseline.bits) - 1);
+// A group's least weight, step and codes follow one another.
+template <typename Visit>
+void ForEachGroup(Shape shape, uint64_t group, Visit visit) {
+  size_t g = 0;
   for (uint64_t row = 0; row < shape.rows; ++row) {
-    for (uint64_t first = 0; first < shape.columns; first += baseline.group) {
-      const auto group = weights.subspan(row * shape.columns + first, std::min(baseline.group, shape.columns - first));
-      const auto [lo, hi] = std::minmax_element(group.begin(), group.end());
-      const uint16_t least = FloatToHalf(*lo), step = FloatToHalf((*hi - HalfToFloat(least)) / top);
-      out->Write(least, 16);
-      out->Write(step, 16);
-      const float origin = HalfToFloat(least), width = HalfToFloat(step);
-      for (const float x : group) {
-        const float level = width > 0 ? std::clamp(std::nearbyint((x - origin) / width), 0.0f, top) : 0.0f;
-        out->Write(static_cast<uint32_t>(level), baseline.bits);
-      }
+    for (uint64_t first = 0; first < shape.columns; first += group, ++g) {
+      visit(g, row * shape.columns + first, std::min(group, shape.columns - first));
     }
   }
 }
 
+void WriteGroups(absl::Span<const float> weights, Shape shape, const Baseline& baseline, BitWriter* out) {
+  const quant::GroupCodes coded = quant::CodeInGroups(weights, shape.columns, baseline.bits, baseline.group);
+  ForEachGroup(shape, baseline.group, [&](size_t g, uint64_t first, uint64_t count) {
+    out->Write(coded.least[g], 16);
+    out->Write(coded.step[g], 16);
+    for (uint64_t i = first; i < first + count; ++i) out->Write(coded.codes[i], baseline.bits);
+  });
+}
+
 void ReadGroups(Shape shape, const Baseline& baseline, BitReader* in, absl::Span<float> weights) {
-  for (uint64_t row = 0; row < shape.rows; ++row) {
-    for (uint64_t first = 0; first < shape.columns; first += baseline.group) {
-      const float origin = HalfToFloat(static_cast<uint16_t>(in->Read(16))), width = HalfToFloat(static_cast<uint16_t>(in->Read(16)));
-      for (float& x : weights.subspan(row * shape.columns + first, std::min(baseline.group, shape.columns - first))) {
-        x = origin + static_cast<float>(in->Read(baseline.bits)) * width;
-      }
-    }
-  }
+  quant::GroupCodes coded;
+  ForEachGroup(shape, baseline.group, [&](size_t, uint64_t, uint64_t count) {
+    coded.least.push_back(static_cast<uint16_t>(in->Read(16)));
+    coded.step.push_back(static_cast<uint16_t>(in->Read(16)));
+    for (uint64_t i = 0; i < count; ++i) coded.codes.push_back(static_cast<uint8_t>(in->Read(baseline.bits)));
+  });
+  quant::DecodeInGroups(coded, shape.columns, baseline.group, weights);
 }
 
 // The map is a tile of -1 (8 bits), 1 (4 bits) and 0 (2 bits) with one table.

@@ -3,52 +3,21 @@
 #include <algorithm>
 #include <map>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "core/base/cpu.h"
 #include "core/base/file.h"
+#include "core/base/hash.h"
+#include "core/forward/model_config.h"
 #include "core/pipeline/expert_layout.h"
+#include "core/pipeline/report_rows.h"
 #include "core/quant/format.h"
 
 namespace nashswarm::pipeline {
 namespace {
 
-report::Quality QualityOf(const evaluate::Score& score, double checkpoint_perplexity) {
-  report::Quality quality;
-  quality.perplexity = score.perplexity;
-  quality.perplexity_change = score.perplexity / checkpoint_perplexity - 1;
-  quality.tokens = score.tokens;
-  if (score.agreement) {
-    quality.mean_kl = score.agreement->mean_kl;
-    quality.mean_kl_stderr = score.agreement->mean_kl_stderr;
-    quality.p99_kl = score.agreement->p99_kl;
-    quality.same_top1 = score.agreement->same_top1;
-  }
-  return quality;
-}
-
-report::Row RowOf(std::string name, uint64_t bytes, const Prepared& prepared) {
-  const double size = static_cast<double>(bytes), parameters = static_cast<double>(prepared.parameters);
-  report::Row row;
-  row.name = std::move(name);
-  row.bytes = bytes;
-  row.bits_per_weight = 8 * size / parameters;
-  row.ratio_fp32 = 1 - size / (4 * parameters);
-  row.ratio_source = 1 - size / static_cast<double>(prepared.source_weight_bytes);
-  return row;
-}
-
-std::vector<report::Row> Headline(const ReportInputs& inputs) {
-  std::vector<report::Row> rows;
-  double perplexity = 0;
-  for (const calibrate::Reference& reference : inputs.calibration.references) {
-    if (rows.empty()) perplexity = reference.score.perplexity;  // the checkpoint is the first
-    rows.push_back(RowOf(reference.name, reference.bytes, inputs.prepared));
-    rows.back().quality = QualityOf(reference.score, perplexity);
-  }
-  if (rows.empty()) rows.push_back(RowOf("checkpoint", inputs.prepared.source_weight_bytes, inputs.prepared));
-  rows.push_back(RowOf("nashswarm", inputs.assembled.file.bytes, inputs.prepared));
-  rows.back().is_artifact = true;
-  if (inputs.evaluation) rows.back().quality = QualityOf(inputs.evaluation->score, perplexity);
-  return rows;
-}
+// A context that people run, where the model has more.
+constexpr uint64_t kMemoryContext = 4096;
 
 int LayerOf(const model::Model& model, const std::string& name) {
   for (const model::MappedTensor& tensor : model.tensors) {
@@ -141,9 +110,15 @@ std::optional<report::ExpertsReport> Experts(const ReportInputs& inputs) {
   return experts;
 }
 
-std::string ModelName(const ReportInputs& inputs) {
-  const std::string name = BaseName(JsonString(inputs.open.checkpoint->config(), "_name_or_path"));
-  return name.empty() ? inputs.prepared.architecture : name;
+std::optional<report::Memory> MemoryOf(const ReportInputs& inputs) {
+  const std::unique_ptr<forward::Weights> weights = forward::WeightsOf(*inputs.open.checkpoint, inputs.open.model);
+  const absl::StatusOr<forward::ModelConfig> config = forward::ReadModelConfig(*weights);
+  if (!config.ok()) return std::nullopt;
+  report::Memory memory;
+  memory.weight_bytes = inputs.task.spec.is_nsq() ? inputs.prepared.source_weight_bytes : inputs.assembled.file.bytes;
+  memory.context = std::min(config->context, kMemoryContext);
+  memory.cache_bytes = memory.context * config->layers * 2 * config->kv_width() * sizeof(uint16_t);
+  return memory;
 }
 
 }  // namespace
@@ -154,13 +129,16 @@ report::Report BuildReport(const ReportInputs& inputs) {
   const auto bits = [parameters](uint64_t bytes) { return 8 * static_cast<double>(bytes) / parameters; };
   report::Report report;
   report.engine = "nashswarm " NASHSWARM_VERSION;
-  report.model_name = ModelName(inputs);
+  report.made = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone());
+  report.cpu = CpuName();
+  report.command = inputs.task.spec.CommandLine();
+  report.model_name = inputs.prepared.model_name;
   report.architecture = inputs.prepared.architecture;
   report.source_digest = inputs.task.source_digest;
   report.parameters = inputs.prepared.parameters;
   report.target = inputs.task.spec.TargetText();
   report.plan_summary = plan.at("summary");
-  report.headline = Headline(inputs);
+  report.headline = HeadlineRows(inputs);
   report.loss_is_kl = !inputs.calibration.loss_weights.empty();
   report.chosen_bytes = inputs.assembled.file.bytes;
   report.chosen_predicted_loss = plan.at("loss");
@@ -176,6 +154,9 @@ report::Report BuildReport(const ReportInputs& inputs) {
     report.price_path.push_back({step.at("price"), step.at("bytes"), step.at("loss")});
   }
   report.tensors = Tensors(inputs);
+  report.plan_in_words = report::PlanInWords(report.tensors);
+  report.artifact = report::ArtifactFile{inputs.assembled.file_name, inputs.assembled.file.bytes, ToHex(inputs.assembled.file.sha256)};
+  report.memory = MemoryOf(inputs);
   for (const calibrate::TextUsed& text : inputs.calibration.texts) {
     report.texts.push_back({text.purpose, text.source, text.sha256, text.bytes, text.tokens, text.context, text.note});
   }

@@ -7,6 +7,7 @@
 #include "core/pipeline/evaluation.h"
 #include "core/pipeline/expert_layout.h"
 #include "core/pipeline/objectives.h"
+#include "core/pipeline/preset_run.h"
 #include "core/pipeline/stages.h"
 
 namespace nashswarm::pipeline {
@@ -56,9 +57,10 @@ absl::StatusOr<Json> Evaluate(const Task& task) {
   const std::shared_ptr<const forward::Weights> original = forward::WeightsOf(*open.checkpoint, open.model);
 
   const uint64_t tokens = evaluate::TokensOf(windows);
+  const bool compares = task.compares && calibrate::ReferenceRuns(open.model) > 1;
   const auto progress = [&](uint64_t before, const char* what) {
-    return [&task, before, tokens, what](uint64_t done, uint64_t) {
-      task.observer->Progress(before + done, 2 * tokens, what);
+    return [&task, before, tokens, what, compares](uint64_t done, uint64_t) {
+      task.observer->Progress(before + done, (compares ? 3 : 2) * tokens, what);
       return absl::OkStatus();
     };
   };
@@ -71,7 +73,14 @@ absl::StatusOr<Json> Evaluate(const Task& task) {
   NS_ASSIGN_OR_RETURN(const evaluate::Score score,
                       evaluate::ScorePredictions(predictions, &reference, windows, task.threads));
 
-  const Json json = {{"sha256", ToHex(assembled.file.sha256)}, {"score", calibrate::ToJson(score)}};
+  Json json = {{"sha256", ToHex(assembled.file.sha256)}, {"score", calibrate::ToJson(score)}};
+  if (compares) {
+    NS_ASSIGN_OR_RETURN(const PresetScore preset,
+                        MeasurePreset({open, *calibrated.moments, task.spec.calibrates_encoders(), windows, reference, task.threads},
+                                      assembled.file.bytes, progress(2 * tokens, "llama.cpp's preset")));
+    json["preset"] = {{"name", preset.name}, {"bytes", preset.bytes}, {"weighted", preset.weighted},
+                      {"score", calibrate::ToJson(preset.score)}};
+  }
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, kFile), json.dump(1)));
   return Json{{"perplexity", score.perplexity}, {"mean_kl", score.agreement->mean_kl}};
 }
@@ -79,7 +88,12 @@ absl::StatusOr<Json> Evaluate(const Task& task) {
 absl::StatusOr<Evaluation> ReadEvaluation(const std::string& in_dir) {
   NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(in_dir, kFile)));
   NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, kFile));
-  return Evaluation{json.at("sha256"), calibrate::ScoreOf(json.at("score"))};
+  Evaluation evaluation{json.at("sha256"), calibrate::ScoreOf(json.at("score"))};
+  if (json.contains("preset")) {
+    const Json& preset = json.at("preset");
+    evaluation.preset = PresetScore{preset.at("name"), preset.at("bytes"), preset.at("weighted"), calibrate::ScoreOf(preset.at("score"))};
+  }
+  return evaluation;
 }
 
 Json QualityJson(const Evaluation& evaluation, const calibrate::Calibration& calibration) {

@@ -2,6 +2,7 @@
 #ifndef NASHSWARM_CORE_PIPELINE_EVALUATION_H_
 #define NASHSWARM_CORE_PIPELINE_EVALUATION_H_
 
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -11,9 +12,18 @@
 
 namespace nashswarm::pipeline {
 
+// A preset of llama.cpp, by our encoders.
+struct PresetScore {
+  std::string name;       // "Q3_K_M"
+  uint64_t bytes = 0;     // of its file
+  bool weighted = false;  // encoded with an importance matrix, of the calibration's inputs
+  evaluate::Score score;  // against the checkpoint
+};
+
 struct Evaluation {
   std::string sha256;     // hex, of the model.gguf that was run
   evaluate::Score score;  // against the checkpoint
+  std::optional<PresetScore> preset = {};  // the one nearest in size; absent for models too large to hold as floats
 };
 
 absl::StatusOr<Evaluation> ReadEvaluation(const std::string& in_dir);

@@ -30,6 +30,7 @@ Task LocalRun::TaskIn(const std::string& directory) const {
   task.observer = job_.observer;
   task.calibration_path = job_.calibration_path;
   task.evaluation_path = job_.evaluation_path;
+  task.compares = false;  // no report is written
   task.nsq_settings = job_.nsq_settings;
   return task;
 }

@@ -273,7 +273,8 @@ class Estimate {
   Need Evaluate() const {
     Need need{Base(), RunningThread(evaluation_window_), FewFiles() + all_bytes_ + companions_};
     need.memory +=
-        std::max(2 * Kept(kKeptByEvaluate) + Scoring(evaluation_) + 2 * Running(evaluation_, evaluation_window_),
+        std::max(2 * Kept(kKeptByEvaluate) + Scoring(evaluation_) + 2 * Running(evaluation_, evaluation_window_) +
+                     (runs_baselines_ ? kFloat * players_ : 0),
                  spec_.is_nsq() ? kPerCodedWeight * largest_ : 0);
     if (spec_.is_nsq()) need.disk += kFloat * all_weights_ + companions_;
     return need;

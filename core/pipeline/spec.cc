@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "core/base/status.h"
 
 namespace nashswarm::pipeline {
@@ -114,6 +115,55 @@ std::string Spec::TargetText() const {
       break;
   }
   return absl::StrFormat("%g bits a weight", bits_per_weight);
+}
+
+namespace {
+
+std::string TargetFlag(const Spec& spec) {
+  using Target = Spec::Target;
+  switch (spec.target) {
+    case Target::kSizeBytes: return absl::StrFormat(" --size %d", spec.size_bytes);
+    case Target::kRatio: return absl::StrFormat(" --ratio %g", spec.ratio);
+    case Target::kMaxPerplexityIncrease: return absl::StrFormat(" --max-ppl-increase %g%%", 100 * spec.quality);
+    case Target::kMaxKl: return absl::StrFormat(" --max-kl %g", spec.quality);
+    case Target::kBitsPerWeight: break;
+  }
+  return absl::StrFormat(" --bpw %g", spec.bits_per_weight);
+}
+
+std::string TextFlags(const Spec& spec) {
+  using Calibration = Spec::Calibration;
+  std::string flags;
+  if (spec.calibration == Calibration::kText) flags += " --calibrate CALIBRATION.txt";
+  if (spec.calibration == Calibration::kSelf) flags += " --calibrate self";
+  if (spec.calibration == Calibration::kImatrix) flags += " --imatrix IMATRIX.gguf";
+  if (spec.calibration_tokens > 0) absl::StrAppend(&flags, " --calibration-tokens ", spec.calibration_tokens);
+  if (spec.evaluation_text) flags += " --evaluate EVALUATION.txt";
+  if (spec.evaluation_tokens > 0) absl::StrAppend(&flags, " --evaluation-tokens ", spec.evaluation_tokens);
+  if (spec.evaluation_context > 0) absl::StrAppend(&flags, " --evaluation-context ", spec.evaluation_context);
+  return flags;
+}
+
+// Within single quotes of a shell.
+std::string Quoted(const std::string& text) { return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'"); }
+
+}  // namespace
+
+std::string Spec::CommandLine() const {
+  std::string line = absl::StrCat("nashswarm compress CHECKPOINT -o OUT", TargetFlag(*this));
+  if (is_nsq()) line += " --format nsq";
+  line += TextFlags(*this);
+  for (const Rule& rule : rules) absl::StrAppend(&line, " --rule ", Quoted(absl::StrCat(rule.pattern, "=", rule.format)));
+  if (expert_order == ExpertOrder::kTogether) line += " --expert-order together";
+  if (search.asked()) {
+    if (search.context_rounds > 0) absl::StrAppend(&line, " --context-rounds ", search.context_rounds);
+    if (search.swarm_evaluations > 0) absl::StrAppend(&line, " --swarm ", search.swarm_evaluations);
+    if (search.swarm_seconds > 0) absl::StrAppend(&line, " --swarm-seconds ", search.swarm_seconds);
+  }
+  if (seed != 0) absl::StrAppend(&line, " --seed ", seed);
+  if (zero_non_finite) line += " --zero-non-finite";
+  if (allow_tokenizer_mismatch) line += " --allow-tokenizer-mismatch";
+  return line;
 }
 
 absl::StatusOr<Spec> ParseSpec(const Json& json) {

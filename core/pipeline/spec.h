@@ -57,12 +57,16 @@ struct Spec {
   }
   // Text is run through the model to calibrate it: what depends on its tokens can be known.
   bool has_calibration_text() const { return calibration == Calibration::kText || calibration == Calibration::kSelf; }
+  // Encoders hear what the inputs of a tensor are.
+  bool calibrates_encoders() const { return calibration != Calibration::kNone; }
   bool calibrates() const { return evaluates() || calibration == Calibration::kImatrix; }
 
   // Bytes the whole weight file may have. Not for a quality target.
   uint64_t TargetBytes(uint64_t parameters) const;
   // As people ask for it: "3.5 bits a weight".
   std::string TargetText() const;
+  // The command line that asks for this. Files are not known here by their users' names: CHECKPOINT, CALIBRATION.txt, ...
+  std::string CommandLine() const;
 };
 
 // INVALID_ARGUMENT / SPEC_INVALID names the field.

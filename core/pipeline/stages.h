@@ -40,6 +40,7 @@ struct Task {
   Json history = Json::array();  // of publish: results of the earlier stages' tasks, [{"stage", "shard", "result"}]
   // The text that calibrates or is measured on, of which the tokenizer of the artifact is tried out; "": none.
   std::string sample_path() const;
+  bool compares = true;       // of EVALUATE: measures llama.cpp's preset of about the size too, for the report
   nsq::Settings nsq_settings = {};  // of MEASURE and ENCODE; other than the default only to see what a part of nsq is worth
 };
 

@@ -1,9 +1,12 @@
 #include "core/quant/baseline.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
+
+#include "core/base/half.h"
 
 namespace nashswarm::quant {
 namespace {
@@ -120,6 +123,39 @@ void DecodeByMagnitude(const MagnitudeCodes& coded, absl::Span<float> decoded) {
   }
 }
 
+GroupCodes CodeInGroups(absl::Span<const float> weights, uint64_t row_weights, int bits, uint64_t group) {
+  const float top = static_cast<float>((1 << bits) - 1);
+  GroupCodes out;
+  out.codes.reserve(weights.size());
+  for (uint64_t row = 0; row < weights.size(); row += row_weights) {
+    for (uint64_t first = 0; first < row_weights; first += group) {
+      const auto members = weights.subspan(row + first, std::min(group, row_weights - first));
+      const auto [lo, hi] = std::minmax_element(members.begin(), members.end());
+      out.least.push_back(FloatToHalf(*lo));
+      const float origin = HalfToFloat(out.least.back());
+      out.step.push_back(FloatToHalf((*hi - origin) / top));
+      const float width = HalfToFloat(out.step.back());
+      for (const float x : members) {
+        const float level = width > 0 ? std::clamp(std::nearbyint((x - origin) / width), 0.0f, top) : 0.0f;
+        out.codes.push_back(static_cast<uint8_t>(level));
+      }
+    }
+  }
+  return out;
+}
+
+void DecodeInGroups(const GroupCodes& coded, uint64_t row_weights, uint64_t group, absl::Span<float> decoded) {
+  size_t g = 0;
+  for (uint64_t row = 0; row < decoded.size(); row += row_weights) {
+    for (uint64_t first = 0; first < row_weights; first += group, ++g) {
+      const float origin = HalfToFloat(coded.least[g]), width = HalfToFloat(coded.step[g]);
+      for (uint64_t i = row + first; i < row + std::min(first + group, row_weights); ++i) {
+        decoded[i] = origin + static_cast<float>(coded.codes[i]) * width;
+      }
+    }
+  }
+}
+
 uint64_t RoundUniform(absl::Span<const float> weights, int bits, absl::Span<float> decoded) {
   DecodeUniform(CodeUniform(weights, bits), bits, decoded);
   return BytesOfBits(weights.size() * static_cast<uint64_t>(bits)) + kRangeBytes;
@@ -132,6 +168,12 @@ uint64_t RoundByMagnitude(absl::Span<const float> weights, absl::Span<float> dec
   uint64_t bits = static_cast<uint64_t>(std::ceil(kMapBits * static_cast<double>(weights.size())));
   for (int c = 0; c < kMagnitudeClasses; ++c) bits += coded.members[c].codes.size() * static_cast<uint64_t>(kMagnitudeBits[c]);
   return BytesOfBits(bits) + kMagnitudeClasses * kRangeBytes;
+}
+
+uint64_t RoundInGroups(absl::Span<const float> weights, uint64_t row_weights, int bits, uint64_t group, absl::Span<float> decoded) {
+  const GroupCodes coded = CodeInGroups(weights, row_weights, bits, group);
+  DecodeInGroups(coded, row_weights, group, decoded);
+  return BytesOfBits(weights.size() * static_cast<uint64_t>(bits)) + coded.least.size() * 2 * sizeof(uint16_t);
 }
 
 }  // namespace nashswarm::quant

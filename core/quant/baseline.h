@@ -31,8 +31,17 @@ struct MagnitudeCodes {
 MagnitudeCodes CodeByMagnitude(absl::Span<const float> weights);
 void DecodeByMagnitude(const MagnitudeCodes& coded, absl::Span<float> decoded);
 
-// Both take a tensor of any length, finite weights, and a span as long for what they decode to, which may be the
-// weights' own memory. Both return bytes. A range of a single value decodes to that value.
+// Round to nearest in groups of `group` weights of a row (the last of a row may be shorter): every group has its least weight and
+// its step as halves.
+struct GroupCodes {
+  std::vector<uint16_t> least, step;  // of every group, as halves
+  std::vector<uint8_t> codes;
+};
+GroupCodes CodeInGroups(absl::Span<const float> weights, uint64_t row_weights, int bits, uint64_t group);  // 1 <= bits <= 8
+void DecodeInGroups(const GroupCodes& coded, uint64_t row_weights, uint64_t group, absl::Span<float> decoded);
+
+// All three take a tensor of any length, finite weights, and a span as long for what they decode to, which may be the
+// weights' own memory. All return bytes. A range of a single value decodes to that value.
 
 // CodeUniform and back. Stored: `bits` a weight, and two floats.
 uint64_t RoundUniform(absl::Span<const float> weights, int bits, absl::Span<float> decoded);
@@ -40,6 +49,9 @@ uint64_t RoundUniform(absl::Span<const float> weights, int bits, absl::Span<floa
 // CodeByMagnitude and back. Stored: those bits, two floats a class, and which weight is in which class at the entropy of the
 // three shares.
 uint64_t RoundByMagnitude(absl::Span<const float> weights, absl::Span<float> decoded);
+
+// CodeInGroups and back. Stored: `bits` a weight, and two halves a group.
+uint64_t RoundInGroups(absl::Span<const float> weights, uint64_t row_weights, int bits, uint64_t group, absl::Span<float> decoded);
 
 }  // namespace nashswarm::quant
 

@@ -60,8 +60,9 @@ std::string Table::RowHtml(const std::vector<std::string>& cells, std::string_vi
   std::string out = row_class.empty() ? "<tr>" : Cat("<tr class=\"", row_class, "\">");
   for (size_t i = 0; i < cells.size() && i < columns_.size(); ++i) {
     const bool number = columns_[i].align == Align::kNumber;
-    if (i == 0) out += Cat("<th scope=\"row\">", cells[i], "</th>");
-    else out += Cat(number ? "<td class=\"n\">" : "<td>", cells[i], "</td>");
+    const std::string label = Cat(" data-l=\"", Escape(columns_[i].heading), "\"");  // where rows stand as cards
+    if (i == 0) out += Cat("<th scope=\"row\"", label, ">", cells[i], "</th>");
+    else out += Cat(number ? "<td class=\"n\"" : "<td", label, ">", cells[i], "</td>");
   }
   return out + "</tr>\n";
 }

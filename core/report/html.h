@@ -38,7 +38,7 @@ std::string Section(std::string_view id, std::string_view heading, std::string_v
 // A drawing with what explains it: `legend` and `caption` may be empty.
 std::string Figure(std::string_view drawing, std::string_view legend, std::string_view caption);
 
-// A table that scrolls inside its own box where the page is narrow. The first cell of a row is its heading.
+// A table; where the page is narrow each row is a card with a line for every cell. The first cell of a row is its heading.
 class Table {
  public:
   enum class Align { kText, kNumber };

@@ -93,6 +93,8 @@ std::string Percent(double share, int decimals) {
 
 std::string SignedPercent(double share) {
   if (!std::isfinite(share)) return kNothing;
+  if (share >= 999) return "over ×1,000";  // broken: by how much says nothing
+  if (share >= 9) return "×" + Significant(1 + share);
   const std::string digits = Fixed(100 * share, std::abs(share) < 0.1 ? 2 : 1);
   const bool zero = digits.find_first_not_of("0.") == std::string::npos;
   return WithUnit((share > 0 && !zero ? "+" : "") + digits, "%");

@@ -21,7 +21,7 @@ std::string BytesAndBits(uint64_t bytes, uint64_t parameters);
 std::string ExactBytes(uint64_t bytes);          // 54,412,345 bytes
 std::string Count(uint64_t value);               // 124.4 M
 std::string Percent(double share, int decimals = 1);         // 0.891: 89.1 %
-std::string SignedPercent(double share);                     // 0.0193: +1.93 %
+std::string SignedPercent(double share);                     // 0.0193: +1.93 %; tenfold and more: ×12.3, at last "over ×1,000"
 std::string Seconds(double seconds);             // under 0.01 s, 0.42 s, 12.3 s, 3 min 20 s, 1 h 05 min
 std::string PowerOfTen(int exponent);            // 10⁻⁵
 

@@ -21,6 +21,7 @@ inline constexpr char kHtmlFile[] = "report.html";
 struct Quality {
   double perplexity = 0;
   double perplexity_change = 0;  // relative to the checkpoint's: 0.02 is 2 % worse
+  double perplexity_change_stderr = 0;  // of that share, from the paired differences of the log likelihood; 0: unknown
   double mean_kl = 0, mean_kl_stderr = 0, p99_kl = 0;  // nats a token, against the checkpoint; 0 for itself
   double same_top1 = 1;
   uint64_t tokens = 0;           // scored
@@ -28,12 +29,14 @@ struct Quality {
 
 // One line of the headline table.
 struct Row {
-  std::string name;              // "checkpoint", "uniform 4-bit", "magnitude 2/4/8-bit", "nashswarm"
+  std::string name;              // "checkpoint", "rounding in groups of 32, 4 bits", "llama.cpp Q3_K_M", "nashswarm"
+  std::string note;              // how it was made, in a few words; may be empty
   bool is_artifact = false;      // the one this report is about
-  uint64_t bytes = 0;            // of the weight file (of a baseline: of its weights, scales and class map)
+  uint64_t bytes = 0;            // of the weight file (of rounding: codes, scales and vectors)
   double bits_per_weight = 0;    // bytes * 8 / parameters
   double ratio_fp32 = 0;         // share of bytes saved against FP32
   double ratio_source = 0;       // share saved against the checkpoint's files; negative when larger
+  std::optional<double> predicted_loss;  // where nothing was measured: from the curves of MEASURE, in the plan's own unit
   std::optional<Quality> quality;
 };
 
@@ -124,12 +127,32 @@ struct StageCost {
   uint64_t peak_bytes = 0;       // the largest engine
 };
 
+// The weight file.
+struct ArtifactFile {
+  std::string name;              // "model.gguf"
+  uint64_t bytes = 0;
+  std::string sha256;            // hex
+};
+
+// What running the model takes at least: its weights in memory, and the keys and values of a context, in 16 bits.
+struct Memory {
+  uint64_t weight_bytes = 0;     // the GGUF file; of nsq, the checkpoint that it unpacks to
+  uint64_t cache_bytes = 0;      // of `context` tokens
+  uint64_t context = 0;
+};
+
 struct Report {
   std::string engine;            // "nashswarm 0.1.0"
+  std::string made;              // when, UTC: "2026-11-30T17:05:00Z"
+  std::string cpu;               // of the machine that wrote this
+  std::string command;           // the command line that asks for the same again; files by placeholders
   std::string model_name, architecture, source_digest;  // digest: hex
   uint64_t parameters = 0;
   std::string target;            // as asked, "3.5 bits a weight"
-  std::string plan_summary;      // one line
+  std::string plan_summary;      // one line: how near the target and the best plan
+  std::string plan_in_words;     // what the plan did, a sentence; PlanInWords()
+  std::optional<ArtifactFile> artifact;
+  std::optional<Memory> memory;
   std::vector<Row> headline;
   bool loss_is_kl = false;       // loss weights were measured, so predicted losses are nats a token
   uint64_t chosen_bytes = 0;
@@ -144,6 +167,15 @@ struct Report {
   std::vector<StageCost> costs;
   std::vector<std::string> warnings;
 };
+
+// "Kept the token embedding at 6.3 bits a weight and the attention's values at 5.1, and brought FFN down to 2.4." From the
+// tensors; "" where there is nothing to tell.
+std::string PlanInWords(const std::vector<TensorRow>& tensors);
+
+// So few tokens that the figures of `quality` say little: fewer than kFewTokens were scored, or the standard error of the
+// divergence is over a tenth of it.
+inline constexpr uint64_t kFewTokens = 1000;
+bool IsRough(const Quality& quality);
 
 // Keys in the order of the members, "schema" first. Non-finite numbers are absent; text is valid UTF-8.
 OrderedJson ToJson(const Report& report);

@@ -7,9 +7,7 @@ namespace nashswarm::report {
 namespace {
 
 std::string Footer(const Report& report) {
-  const std::string digest = report.source_digest.empty()
-                                 ? "" : Cat(" Checkpoint <code class=\"digest\">", Escape(report.source_digest), "</code>.");
-  return Cat(MadeBy(report.engine, kSchema), digest,
+  return Cat(MadeBy(report.engine, kSchema),
              " 1 KB is 1000 bytes, 1 MB is 1000 KB. Figures called predicted come from the plan; all others were measured on the files.");
 }
 
@@ -28,6 +26,7 @@ std::string ToHtml(const Report& report) {
   body += ErrorsHtml(report);
   body += TrialsHtml(report);
   body += SearchHtml(report);
+  body += AgainHtml(report);
   body += TextsHtml(report);
   body += CostsHtml(report);
   if (!warnings_first) body += WarningsHtml(report);

@@ -14,6 +14,7 @@ template <typename V, typename T>
 void Fields(V& v, T& quality) requires std::is_same_v<std::remove_const_t<T>, Quality> {
   v("perplexity", quality.perplexity);
   v("perplexity_change", quality.perplexity_change);
+  v.If(quality.perplexity_change_stderr > 0, "perplexity_change_stderr", quality.perplexity_change_stderr);
   v("mean_kl", quality.mean_kl);
   v("mean_kl_stderr", quality.mean_kl_stderr);
   v("p99_kl", quality.p99_kl);
@@ -24,11 +25,13 @@ void Fields(V& v, T& quality) requires std::is_same_v<std::remove_const_t<T>, Qu
 template <typename V, typename T>
 void Fields(V& v, T& row) requires std::is_same_v<std::remove_const_t<T>, Row> {
   v("name", row.name);
+  v.If(!row.note.empty(), "note", row.note);
   v("is_artifact", row.is_artifact);
   v("bytes", row.bytes);
   v("bits_per_weight", row.bits_per_weight);
   v("ratio_fp32", row.ratio_fp32);
   v("ratio_source", row.ratio_source);
+  v("predicted_loss", row.predicted_loss);
   v("quality", row.quality);
 }
 
@@ -130,14 +133,34 @@ void Fields(V& v, T& cost) requires std::is_same_v<std::remove_const_t<T>, Stage
 }
 
 template <typename V, typename T>
+void Fields(V& v, T& file) requires std::is_same_v<std::remove_const_t<T>, ArtifactFile> {
+  v("name", file.name);
+  v("bytes", file.bytes);
+  v("sha256", file.sha256);
+}
+
+template <typename V, typename T>
+void Fields(V& v, T& memory) requires std::is_same_v<std::remove_const_t<T>, Memory> {
+  v("weight_bytes", memory.weight_bytes);
+  v("cache_bytes", memory.cache_bytes);
+  v("context", memory.context);
+}
+
+template <typename V, typename T>
 void Fields(V& v, T& report) requires std::is_same_v<std::remove_const_t<T>, Report> {
   v("engine", report.engine);
+  v.If(!report.made.empty(), "made", report.made);
+  v.If(!report.cpu.empty(), "cpu", report.cpu);
+  v.If(!report.command.empty(), "command", report.command);
   v("model_name", report.model_name);
   v("architecture", report.architecture);
   v("source_digest", report.source_digest);
   v("parameters", report.parameters);
   v("target", report.target);
   v("plan_summary", report.plan_summary);
+  v.If(!report.plan_in_words.empty(), "plan_in_words", report.plan_in_words);
+  v("artifact", report.artifact);
+  v("memory", report.memory);
   v("headline", report.headline);
   v("loss_is_kl", report.loss_is_kl);
   v.Known("chosen_bytes", report.chosen_bytes);

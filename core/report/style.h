@@ -29,7 +29,12 @@ section>p{max-width:68ch;margin-bottom:16px}
 code{font:.875em ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 .kind{color:var(--soft);font-size:.875rem;margin-bottom:4px}
 .facts{margin-top:6px;color:var(--soft);overflow-wrap:anywhere}
-.plan{margin-top:16px;font-size:.9375rem;max-width:76ch;overflow-wrap:anywhere}
+.plan{margin-top:20px;font-size:1.0625rem;max-width:68ch;overflow-wrap:anywhere}
+.plan-note{margin-top:6px;font-size:.8125rem;color:var(--soft);max-width:84ch;overflow-wrap:anywhere}
+.command{background:var(--raised);border-radius:6px;padding:12px 14px;max-width:none;overflow-wrap:anywhere}
+.list{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:6px 20px;font-size:.875rem}
+.list dt{color:var(--soft)}
+.list dd{overflow-wrap:anywhere}
 .hint{margin-top:10px;font-size:.9375rem}
 a{color:var(--warn)}
 .tiles{display:grid;grid-auto-flow:column;grid-auto-columns:minmax(0,1fr);gap:12px;margin-top:24px}
@@ -48,21 +53,23 @@ td:not(.n){padding-left:28px}
 thead th+th:not(.n){padding-left:28px}
 thead th{font-weight:500;color:var(--soft);vertical-align:bottom;border-top:0;font-size:.8125rem;line-height:1.3}
 tbody tr:first-child>*{border-top:1px solid var(--line)}
-tbody th,tfoot th{font-weight:500;overflow-wrap:anywhere;min-width:126px}
+tbody th,tfoot th{font-weight:500;overflow-wrap:anywhere;min-width:146px}
 details tbody th{min-width:160px}
 tfoot>tr>*{border-top:1px solid var(--line);font-weight:600}
 .n{text-align:right}
 .ours>*{background:var(--ours-bg)}
 tr.ours>th,tr.ours>td{font-weight:650}
 tr.ours>th{box-shadow:inset 3px 0 var(--ours)}
-.second{display:block;font-size:.75rem;line-height:1.35;color:var(--soft);font-weight:400}
+.second{display:block;white-space:normal;font-size:.75rem;line-height:1.35;color:var(--soft);font-weight:400}
 .wrap{white-space:normal;min-width:220px;max-width:44ch}
+.keep{white-space:nowrap}
 .none{color:var(--soft)}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 .fine,figcaption{font-size:.8125rem;line-height:1.5;color:var(--soft);margin-top:10px;max-width:84ch}
 section>p.fine{margin-bottom:0}
 .missing{margin-top:14px;padding:10px 14px;background:var(--raised);border-radius:6px}
 section>p.missing{margin-bottom:0;max-width:none}
+.missing code{white-space:nowrap}
 .pass{color:var(--ours);font-weight:600}
 .miss{color:var(--base);font-weight:600}
 .warnings{list-style:none;display:grid;gap:8px}
@@ -108,6 +115,7 @@ circle.ours,polygon.ours{fill:var(--ours)}
 .trial{fill:var(--trial)}
 polygon.hollow{fill:var(--page);stroke-width:2}
 polygon.ours.open{fill:none;stroke:var(--ours);stroke-width:2}
+polygon.base.open{fill:none;stroke:var(--base);stroke-width:2}
 polygon.trial.hollow{stroke:var(--trial)}
 .worst{fill:var(--base)}
 .rest{fill:var(--rest)}
@@ -127,11 +135,23 @@ section{margin-top:40px}
 .narrow{display:block;max-width:460px}
 .legend{flex-direction:column;gap:2px}
 .legend.row{flex-direction:row;gap:2px 14px}
-.scroll{margin:0 -16px}
-th:first-child{padding-left:16px}
-td:last-child,th:last-child{padding-right:16px}
-tbody th,tfoot th{position:sticky;left:0;background:var(--page);z-index:1}
-tr.ours>th{background:var(--ours-bg)}
+.list{grid-template-columns:minmax(0,1fr);gap:2px}
+.list dd{margin-bottom:8px}
+.scroll{overflow:visible}
+table,tbody,tfoot,th,td{display:block}
+thead{display:none}
+tr{display:grid;grid-template-columns:repeat(auto-fill,minmax(92px,1fr));gap:6px 12px;padding:10px;border-top:1px solid var(--line)}
+tbody>tr:first-child{border-top:0}
+tr.ours{background:var(--ours-bg);box-shadow:inset 3px 0 var(--ours)}
+tr.ours>th{box-shadow:none}
+.scroll table tr>*{padding:0;border:0;text-align:left;white-space:normal;min-width:0}
+.scroll table tr>th{grid-column:1/-1;font-size:.9375rem;font-weight:600}
+td:has(.wrap),td:has(.bar){grid-column:span 2}
+td:empty{display:none}
+td,dd{overflow-wrap:anywhere}
+.keep{white-space:normal}
+td::before{content:attr(data-l);display:block;color:var(--soft);font-size:.75rem;line-height:1.35;font-weight:400}
+.wrap{min-width:0;max-width:none}
 .bar{width:64px}
 }
 @media print{

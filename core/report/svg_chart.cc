@@ -194,7 +194,8 @@ bool LabelPlacer::Place(Svg& svg, Point mark, std::string_view text, std::string
         }
       }
       svg.Text(at, place.anchor, text, classes);
-      taken_.push_back(box);
+      constexpr double kApart = 3;  // from the next label
+      taken_.push_back({box.left - kApart, box.top - kApart, box.right + kApart, box.bottom + kApart});
       return true;
     }
   }

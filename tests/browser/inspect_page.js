@@ -20,7 +20,9 @@
     }
   }
 
-  for (const e of document.querySelectorAll('.tile, .warnings li, h1, p, li, figcaption')) {
+  // On a phone a table is cards, and nothing scrolls sideways.
+  const boxes = '.tile, .warnings li, h1, p, li, figcaption' + (phone ? ', .scroll, td, dd' : '');
+  for (const e of document.querySelectorAll(boxes)) {
     if (visible(e) && e.scrollWidth > e.clientWidth + 1) say(`text runs out of its box: ${short(e.textContent)}`);
   }
 

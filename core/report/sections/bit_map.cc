@@ -14,7 +14,11 @@
 namespace nashswarm::report {
 namespace {
 
-constexpr size_t kMaxLayers = 512, kMaxRoles = 16, kMaxOutside = 12;
+constexpr size_t kMaxLayers = 4096, kMaxRoles = 16, kMaxOutside = 12;
+// So many rows have room for their numbers; of more layers, neighbours share a row.
+constexpr size_t kMostRows = 32;
+constexpr std::string_view kOneFormat = "nsq";  // of every matrix in such a file: it says nothing
+constexpr size_t kNameRoom = 9;  // characters of a row's name
 
 // In the order data flows through a layer; others follow as they come.
 struct RoleName {
@@ -40,29 +44,62 @@ struct Cell {
     }
     return weights > 0 ? bits / weights : tensors[0]->bits_per_weight;
   }
-  std::string format() const {
-    std::set<std::string> formats;
-    for (const TensorRow* t : tensors) formats.insert(t->format);
-    return formats.size() == 1 ? *formats.begin() : "mixed";
+  bool is_mixed() const {
+    return std::any_of(tensors.begin(), tensors.end(), [this](const TensorRow* t) { return t->format != tensors[0]->format; });
   }
+  std::string format() const { return is_mixed() ? "mixed" : tensors[0]->format; }
   std::string tooltip() const {
     double worst = 0;
     for (const TensorRow* t : tensors) worst = std::max(worst, t->relative_error);
-    const std::string name = tensors.size() == 1 ? tensors[0]->name : Cat(std::to_string(tensors.size()), " tensors");
-    return Cat(name, "\n", format(), ", ", Fixed(bits(), 2), " bits per weight\n",
-               tensors.size() == 1 ? "relative error " : "largest relative error ", Significant(worst));
+    if (tensors.size() > 1) {
+      const auto [least, most] = std::minmax_element(tensors.begin(), tensors.end(), [](const TensorRow* a, const TensorRow* b) {
+        return a->bits_per_weight < b->bits_per_weight;
+      });
+      const bool differ = (*least)->bits_per_weight != (*most)->bits_per_weight;
+      const std::string range = differ ? Cat(", ", Fixed((*least)->bits_per_weight, 2), " to ", Fixed((*most)->bits_per_weight, 2)) : "";
+      return Cat(std::to_string(tensors.size()), " tensors\n", format(), ", ", Fixed(bits(), 2), " bits per weight", range,
+                 "\nlargest relative error ", Significant(worst));
+    }
+    return Cat(tensors[0]->name, "\n", format(), ", ", Fixed(bits(), 2), " bits per weight\n",
+               "relative error ", Significant(worst));
+  }
+};
+
+// Neighbouring layers that share a row; mostly one.
+struct Band {
+  int first = 0, last = 0;
+  std::map<std::string, Cell> cells;  // by role
+  std::string name() const {
+    return first == last ? std::to_string(first) : Cat(std::to_string(first), "–", std::to_string(last));
   }
 };
 
 struct Grid {
   std::vector<std::string> roles;
-  std::map<int, std::map<std::string, Cell>> layers;
+  size_t layers = 0;
+  std::vector<Band> bands;
   std::vector<Cell> before, after;  // outside the layers, by their place in the file
   size_t outside_left_out = 0;
 };
 
+std::vector<Band> InBands(std::map<int, std::map<std::string, Cell>>& layers) {
+  const size_t together = (layers.size() + kMostRows - 1) / kMostRows;
+  std::vector<Band> bands;
+  size_t index = 0;
+  for (auto& [layer, cells] : layers) {
+    if (index++ % together == 0) bands.push_back({layer, layer, {}});
+    bands.back().last = layer;
+    for (auto& [role, cell] : cells) {
+      std::vector<const TensorRow*>& all = bands.back().cells[role].tensors;
+      all.insert(all.end(), cell.tensors.begin(), cell.tensors.end());
+    }
+  }
+  return bands;
+}
+
 Grid Collect(const Report& report) {
   Grid grid;
+  std::map<int, std::map<std::string, Cell>> layers;
   std::vector<std::string> unknown;
   std::set<std::string> seen;
   for (const TensorRow& t : report.tensors) {
@@ -72,7 +109,7 @@ Grid Collect(const Report& report) {
       else (t.role == "output" ? grid.after : grid.before).push_back({{&t}});
       continue;
     }
-    grid.layers[t.layer][t.role].tensors.push_back(&t);
+    layers[t.layer][t.role].tensors.push_back(&t);
     if (!seen.insert(t.role).second) continue;
     if (std::none_of(std::begin(kRoles), std::end(kRoles), [&](const RoleName& r) { return r.role == t.role; })) unknown.push_back(t.role);
   }
@@ -80,6 +117,8 @@ Grid Collect(const Report& report) {
     if (seen.contains(std::string(role.role))) grid.roles.emplace_back(role.role);
   }
   grid.roles.insert(grid.roles.end(), unknown.begin(), unknown.end());
+  grid.layers = layers.size();
+  grid.bands = InBands(layers);
   return grid;
 }
 
@@ -98,32 +137,29 @@ std::string RoleLabel(const std::string& role, bool narrow) {
 class MapDrawing {
  public:
   MapDrawing(const Grid& grid, const Layout& layout) : grid_(grid), layout_(layout) {
-    const size_t rows = std::max<size_t>(1, grid.layers.size());
-    row_height_ = std::clamp(620.0 / static_cast<double>(rows), 5.0, 26.0);
-    frame_.left = layout.narrow ? 34 : 70;
+    const size_t rows = std::max<size_t>(1, grid.bands.size());
+    row_height_ = std::clamp(620.0 / static_cast<double>(rows), 19.0, 26.0);
+    double names = 26;
+    for (const Band& band : grid.bands) names = std::max(names, TextWidth(Shortened(band.name(), kNameRoom)));
+    frame_.left = std::max(layout.narrow ? 34.0 : 70.0, std::ceil(names) + 8);
     frame_.right = layout.width;
     cell_width_ = (frame_.right - frame_.left) / static_cast<double>(std::max<size_t>(1, grid.roles.size()));
     gap_ = row_height_ >= 12 ? 2 : 1;
   }
 
   std::string Draw(std::string_view description) {
-    const double layers_top = grid_.before.size() * kOutside + (grid_.before.empty() ? 0 : 8) + (grid_.layers.empty() ? 0 : 24);
-    const double layers_bottom = layers_top + grid_.layers.size() * row_height_;
+    const double layers_top = grid_.before.size() * kOutside + (grid_.before.empty() ? 0 : 8) + (grid_.bands.empty() ? 0 : 24);
+    const double layers_bottom = layers_top + grid_.bands.size() * row_height_;
     const double after_top = layers_bottom + (grid_.after.empty() ? 0 : 8);
     Svg svg("bits", layout_, after_top + grid_.after.size() * kOutside, "Bits per weight by layer and role", description);
     for (size_t i = 0; i < grid_.before.size(); ++i) Outside(svg, grid_.before[i], i * kOutside);
-    if (!grid_.layers.empty()) Headings(svg, layers_top - 7);
+    if (!grid_.bands.empty()) Headings(svg, layers_top - 7);
     double y = layers_top;
-    int stride = 1;  // of the layers that are numbered
-    for (const int next : {2, 5, 10}) stride = stride * row_height_ < 13 ? next : stride;
-    size_t row = 0;
-    for (const auto& [layer, cells] : grid_.layers) {
-      if (row++ % stride == 0) {
-        svg.Text({frame_.left - 8, y + row_height_ / 2 + 4}, Anchor::kEnd, Shortened(std::to_string(layer), layout_.narrow ? 3 : 8), "tick");
-      }
+    for (const Band& band : grid_.bands) {
+      svg.Text({frame_.left - 8, y + row_height_ / 2 + 4}, Anchor::kEnd, Shortened(band.name(), kNameRoom), "tick");
       for (size_t c = 0; c < grid_.roles.size(); ++c) {
-        const auto it = cells.find(grid_.roles[c]);
-        if (it != cells.end()) Fill(svg, it->second, frame_.left + c * cell_width_, y, cell_width_, row_height_);
+        const auto it = band.cells.find(grid_.roles[c]);
+        if (it != band.cells.end()) Fill(svg, it->second, frame_.left + c * cell_width_, y, cell_width_, row_height_);
       }
       y += row_height_;
     }
@@ -157,8 +193,9 @@ class MapDrawing {
     svg.Rect(x + gap_ / 2, y + gap_ / 2, width - gap_, height - gap_, classes, layout_.narrow ? std::string() : cell.tooltip());
     if (height < 14) return;
     const std::string number = Fixed(bits, bits >= 9.995 ? 1 : 2);
-    const std::string format = PrintableUtf8(cell.format());
-    for (const std::string& text : {Cat(prefix, prefix.empty() ? "" : ": ", format, " ", number), Cat(format, " ", number), number, Fixed(bits, 1)}) {
+    const bool plain = cell.format() == kOneFormat || cell.is_mixed();
+    const std::string format = plain ? "" : PrintableUtf8(cell.format()) + " ";
+    for (const std::string& text : {Cat(prefix, prefix.empty() ? "" : ": ", format, number), Cat(format, number), number, Fixed(bits, 1)}) {
       if (TextWidth(text) > width - 2) continue;
       svg.Text({x + width / 2, y + height / 2 + 4}, Anchor::kMiddle, text, Cat("in ", classes, "t"));
       return;
@@ -174,8 +211,8 @@ class MapDrawing {
 std::set<const Bucket*> BucketsUsed(const Grid& grid) {
   std::set<const Bucket*> used;
   const auto use = [&](const Cell& cell) { used.insert(&BucketOf(kBuckets, cell.bits())); };
-  for (const auto& [layer, cells] : grid.layers) {
-    for (const auto& [role, cell] : cells) use(cell);
+  for (const Band& band : grid.bands) {
+    for (const auto& [role, cell] : band.cells) use(cell);
   }
   for (const Cell& cell : grid.before) use(cell);
   for (const Cell& cell : grid.after) use(cell);
@@ -187,18 +224,19 @@ std::set<const Bucket*> BucketsUsed(const Grid& grid) {
 std::string BitMapHtml(const Report& report) {
   const Grid grid = Collect(report);
   const size_t vectors = std::count_if(report.tensors.begin(), report.tensors.end(), [](const TensorRow& t) { return t.vector; });
-  if (grid.layers.empty() && grid.before.empty() && grid.after.empty()) return "";
+  if (grid.bands.empty() && grid.before.empty() && grid.after.empty()) return "";
   std::string body;
-  if (grid.layers.size() > kMaxLayers || grid.roles.size() > kMaxRoles) {
-    body = Cat("<p class=\"missing\">The map is left out: ", Grouped(grid.layers.size()), " layers with ", Grouped(grid.roles.size()),
+  if (grid.layers > kMaxLayers || grid.roles.size() > kMaxRoles) {
+    body = Cat("<p class=\"missing\">The map is left out: ", Grouped(grid.layers), " layers with ", Grouped(grid.roles.size()),
                " roles have no room on it. The table of tensors below has every one.</p>\n");
   } else {
     std::string caption;
     if (vectors > 0) caption = Cat(Grouped(vectors), vectors == 1 ? " vector (a norm or a bias) is" : " vectors (norms and biases) are",
                                    " kept in 16 or 32 bits and not shown.");
+    if (grid.bands.size() < grid.layers) caption = Cat("Neighbouring layers share a row, which shows the mean of their bits. ", caption);
     if (grid.outside_left_out > 0) caption += Cat(" ", Grouped(grid.outside_left_out), " more tensors outside the layers are in the table of tensors.");
     const std::string description =
-        Cat(Grouped(grid.layers.size()), " layers, ", Grouped(grid.roles.size()), " roles. Darker, or in a dark scheme lighter, is more bits. ",
+        Cat(Grouped(grid.layers), " layers, ", Grouped(grid.roles.size()), " roles. Darker, or in a dark scheme lighter, is more bits. ",
             "The table of tensors has every number.");
     const std::string drawing = Both(kWideWidth, [&](const Layout& layout) { return MapDrawing(grid, layout).Draw(description); });
     body = Figure(drawing, BucketLegend(kBuckets, BucketsUsed(grid), " bits"), caption);

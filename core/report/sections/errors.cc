@@ -98,7 +98,7 @@ std::string TensorTable(const Report& report, double total_loss) {
   for (const TensorRow& t : report.tensors) {
     const std::string exact = "<span class=\"none\">exact</span>";
     const bool share = total_loss > 0 && std::isfinite(t.predicted_loss) && !t.vector;
-    table.Add({NameHtml(t.name), Escape(t.role), t.layer < 0 ? "<span class=\"none\">outside</span>" : std::to_string(t.layer),
+    table.Add({NameHtml(t.name), NameHtml(t.role), t.layer < 0 ? "<span class=\"none\">outside</span>" : std::to_string(t.layer),
                Grouped(t.weights), Escape(t.format), Fixed(t.bits_per_weight, 2),
                t.relative_error == 0 ? exact : Significant(t.relative_error),
                share ? Percent(t.predicted_loss / total_loss, 2) : std::string(kNothing)});

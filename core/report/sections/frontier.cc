@@ -10,6 +10,10 @@
 namespace nashswarm::report {
 namespace {
 
+// What is drawn: sizes from and up to so many times those that are marked, or the frontier would run on to the size of a
+// checkpoint where nothing is lost any more; and no loss beyond what a model can still be called one with.
+constexpr double kBelowMarks = 0.6, kBeyondMarks = 1.15, kBeyondOurs = 1.5, kSenselessKl = 8, kSenselessRatio = 300;
+
 struct Marked {
   double bytes, loss;
   Shape shape;
@@ -24,10 +28,19 @@ struct Data {
   Range bytes, loss;
   bool log_loss = false;
   int dropped = 0;                // points without a place on a logarithmic axis
+  int cut = 0;                    // points of the frontier that are not drawn
+  int senseless = 0;              // marks that are not drawn
 };
 
+// Weighted errors have no unit that says anything: they are drawn relative to the chosen plan's.
+double UnitOf(const Report& report) {
+  const bool relative = !report.loss_is_kl && report.chosen_bytes > 0 && report.chosen_predicted_loss > 0;
+  return relative && std::isfinite(report.chosen_predicted_loss) ? report.chosen_predicted_loss : 1;
+}
+
 std::string AxisName(const Report& report, const Data& data) {
-  return data.measured.empty() ? LossName(report) : "loss (mean KL, nats)";
+  if (!data.measured.empty()) return "loss (mean KL, nats)";
+  return UnitOf(report) == 1 ? LossName(report) : "weighted error, this plan = 1";
 }
 
 // How far the plan's prediction was from what was measured on the file; "" where they cannot be compared.
@@ -41,6 +54,12 @@ std::string Kept(const Report& report) {
 }
 
 std::string SizeText(const Report& report, double bytes) { return BytesAndBits(static_cast<uint64_t>(bytes), report.parameters); }
+
+// Beside a mark there is little room.
+std::string ShortName(const Row& row) {
+  constexpr std::string_view kRounding = "rounding in ";
+  return row.name.starts_with(kRounding) ? row.name.substr(kRounding.size()) : row.name;
+}
 
 void AddMeasured(const Report& report, Data* data) {
   const auto add = [&](uint64_t bytes, double kl, double error, Shape shape, std::string_view classes, std::string_view label,
@@ -60,21 +79,60 @@ void AddMeasured(const Report& report, Data* data) {
     const Quality* q = MeasuredQuality(row);
     if (q == nullptr) continue;
     add(row.bytes, q->mean_kl, q->mean_kl_stderr, row.is_artifact ? Shape::kCircle : Shape::kSquare,
-        row.is_artifact ? "ours" : "base", row.is_artifact ? "this file, measured" : row.name, row.is_artifact ? "this file" : row.name);
+        row.is_artifact ? "ours" : "base", row.is_artifact ? "this file" : ShortName(row), row.is_artifact ? "this file" : row.name);
   }
+}
+
+// Of a plan without measured losses: what else the same curves predict.
+void AddPredicted(const Report& report, Data* data) {
+  for (const Row& row : report.headline) {
+    if (row.is_artifact || !row.predicted_loss || !std::isfinite(*row.predicted_loss) || row.bytes == 0) continue;
+    const double bytes = static_cast<double>(row.bytes), loss = *row.predicted_loss / UnitOf(report);
+    data->predicted.push_back({bytes, loss, Shape::kSquare, "base open", ShortName(row),
+                               Cat(row.name, ": predicted ", Significant(loss), " at ", SizeText(report, bytes))});
+  }
+}
+
+// Leaves out what would squeeze the rest into a corner.
+void Clip(const Report& report, Data* data) {
+  double largest = 0, smallest = 1e300, ours = 0, ours_bytes = 0;
+  const auto look = [&](const std::vector<Marked>& marks) {
+    for (const Marked& m : marks) {
+      largest = std::max(largest, m.bytes);
+      smallest = std::min(smallest, m.bytes);
+      if (!m.classes.starts_with("ours")) continue;
+      ours = std::max(ours, m.loss);
+      ours_bytes = std::max(ours_bytes, m.bytes);
+    }
+  };
+  look(data->predicted);
+  look(data->measured);
+  if (largest == 0) return;
+  const double worst = report.loss_is_kl ? kSenselessKl : kSenselessRatio * ours;
+  const auto senseless = [&](const Marked& m) { return !m.classes.starts_with("ours") && worst > 0 && m.loss > worst; };
+  data->senseless = static_cast<int>(std::erase_if(data->measured, senseless) + std::erase_if(data->predicted, senseless));
+  data->cut = static_cast<int>(std::erase_if(data->curve, [&](const Point& p) {
+    return p.x < kBelowMarks * smallest || p.x > std::max(kBeyondMarks * largest, kBeyondOurs * ours_bytes) || (worst > 0 && p.y > worst);
+  }));
+}
+
+bool Measured(const Report& report) {
+  const Row* ours = ArtifactRow(report);
+  return report.loss_is_kl && ours != nullptr && MeasuredQuality(*ours) != nullptr;
 }
 
 Data Collect(const Report& report) {
   Data data;
   for (const FrontierPoint& p : report.frontier) {
-    if (p.bytes > 0 && std::isfinite(p.predicted_loss)) data.curve.push_back({static_cast<double>(p.bytes), p.predicted_loss});
+    if (p.bytes > 0 && std::isfinite(p.predicted_loss)) data.curve.push_back({static_cast<double>(p.bytes), p.predicted_loss / UnitOf(report)});
   }
   if (report.chosen_bytes > 0 && std::isfinite(report.chosen_predicted_loss)) {
-    const double bytes = static_cast<double>(report.chosen_bytes);
-    data.predicted.push_back({bytes, report.chosen_predicted_loss, Shape::kDiamond, "ours open", "chosen plan, predicted",
-                              Cat("chosen plan: predicted ", Significant(report.chosen_predicted_loss), " at ", SizeText(report, bytes))});
+    const double bytes = static_cast<double>(report.chosen_bytes), loss = report.chosen_predicted_loss / UnitOf(report);
+    data.predicted.push_back({bytes, loss, Shape::kDiamond, "ours open", !Measured(report) ? "this file" : "",
+                              Cat("chosen plan: predicted ", Significant(loss), " at ", SizeText(report, bytes))});
   }
-  if (report.loss_is_kl) AddMeasured(report, &data);
+  report.loss_is_kl ? AddMeasured(report, &data) : AddPredicted(report, &data);
+  Clip(report, &data);
   Range positive;
   const auto look = [&](double loss) {
     if (loss > 0) positive.Add(loss);
@@ -148,7 +206,12 @@ std::string FrontierLegend(const Data& data) {
   using Kind = LegendEntry::Kind;
   std::vector<LegendEntry> entries;
   if (!data.curve.empty()) entries.push_back({Kind::kLineAndMark, Shape::kCircle, "ours", "curve", "predicted: the best plan of each size"});
-  if (!data.predicted.empty()) entries.push_back({Kind::kMark, Shape::kDiamond, "ours open", "", "predicted: the chosen plan"});
+  const auto predicted = [&](std::string_view classes, Shape shape, std::string_view text) {
+    const bool any = std::any_of(data.predicted.begin(), data.predicted.end(), [&](const Marked& m) { return m.classes == classes; });
+    if (any) entries.push_back({Kind::kMark, shape, std::string(classes), "", std::string(text)});
+  };
+  predicted("ours open", Shape::kDiamond, "predicted: the chosen plan");
+  predicted("base open", Shape::kSquare, "predicted: what else there is");
   const auto measured = [&](Shape shape, std::string_view classes, std::string_view text) {
     const bool any = std::any_of(data.measured.begin(), data.measured.end(),
                                  [&](const Marked& m) { return m.shape == shape && m.classes == classes; });
@@ -169,6 +232,8 @@ std::string FrontierHtml(const Report& report) {
   std::string caption = Kept(report);
   const auto say = [&](std::string_view text) { caption += Cat(caption.empty() ? "" : " ", text); };
   if (data.log_loss) say("The loss axis is logarithmic.");
+  if (data.cut > 0) say(Cat(std::to_string(data.cut), data.cut == 1 ? " point" : " points", " of the frontier beyond these sizes and losses not drawn; report.json has all."));
+  if (data.senseless > 0) say("What lost nearly everything is in the table alone.");
   if (data.dropped > 0) say(Cat(std::to_string(data.dropped), data.dropped == 1 ? " point" : " points", " without loss cannot be drawn on it."));
   const bool any_measured = !report.trials.empty() ||
                             std::any_of(report.headline.begin(), report.headline.end(), [](const Row& r) { return r.quality.has_value(); });

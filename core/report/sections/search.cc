@@ -103,7 +103,7 @@ std::string SearchHtml(const Report& report) {
     const std::string legend =
         Legend({{LegendEntry::Kind::kLineAndMark, Shape::kCircle, "ours", "curve", "the plan kept"},
                 {LegendEntry::Kind::kMark, Shape::kDiamond, "base", "", "measured, not kept"}});
-    body += Figure(Both(kHalfWidth, [&](const Layout& layout) { return Chart(search.trace, layout); }), legend, "");
+    body += Figure(Both(kWideWidth, [&](const Layout& layout) { return Chart(search.trace, layout); }), legend, "");
   }
   body += TraceHtml(search.trace);
   body += AblationHtml(search.ablation);

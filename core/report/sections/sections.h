@@ -26,6 +26,7 @@ std::string ErrorsHtml(const Report& report);     // errors.cc
 std::string TrialsHtml(const Report& report);     // trials.cc
 std::string SearchHtml(const Report& report);     // search.cc
 std::string ExpertsHtml(const Report& report);    // experts.cc
+std::string AgainHtml(const Report& report);      // again.cc
 std::string TextsHtml(const Report& report);      // provenance.cc
 std::string CostsHtml(const Report& report);      // provenance.cc
 

@@ -4,6 +4,7 @@
 
 #include "client/cli/errors.h"
 #include "client/cli/report_text.h"
+#include "client/cli/wrap.h"
 #include "tests/unit/client/client_testing.h"
 
 namespace nashswarm::cli {
@@ -19,7 +20,7 @@ json Tensor(const std::string& name, double error, double loss, bool vector = fa
 }
 
 json SomeReport() {
-  const json quality = {{"perplexity", 12.5},  {"perplexity_change", 0.0204}, {"mean_kl", 0.0203}, {"mean_kl_stderr", 0.0011},
+  const json quality = {{"perplexity", 12.5},  {"perplexity_change", 0.0204}, {"perplexity_change_stderr", 0.0031}, {"mean_kl", 0.0203}, {"mean_kl_stderr", 0.0011},
                         {"p99_kl", 0.31}, {"same_top1", 0.952},     {"tokens", 4096}};
   return {{"schema", "nashswarm.report/1"},
           {"engine", "nashswarm 0.1.0"},
@@ -28,9 +29,18 @@ json SomeReport() {
           {"parameters", 5840000},
           {"target", "3.5 bits a weight"},
           {"plan_summary", "3.4987 of 3.5 bits a weight, duality gap 0.1 %"},
+          {"plan_in_words", "Kept the token embedding at 6.0 bits and attention's values at 5.1; brought the FFN's up-projections down to 2.4 bits."},
+          {"artifact", {{"name", "model.gguf"}, {"bytes", 2554000}, {"sha256", std::string(64, 'b')}}},
+          {"memory", {{"weight_bytes", 2554000}, {"cache_bytes", 786432}, {"context", 256}}},
+          {"made", "2026-11-30T17:05:00Z"},
+          {"cpu", "AMD EPYC"},
+          {"command", "nashswarm compress CHECKPOINT -o OUT --bpw 3.5 --calibrate CALIBRATION.txt --evaluate EVALUATION.txt"},
           {"headline",
            {{{"name", "checkpoint"}, {"is_artifact", false}, {"bytes", 23400000}, {"bits_per_weight", 32.05},
              {"ratio_fp32", 0.0}, {"ratio_source", 0.0}},
+            {{"name", "rounding in groups of 128, 4 bits"}, {"is_artifact", false}, {"bytes", 3140000}, {"bits_per_weight", 4.291},
+             {"ratio_fp32", 0.866}, {"ratio_source", 0.732},
+             {"quality", {{"perplexity", 2e9}, {"perplexity_change", 172340825.81}, {"mean_kl", 17.1}, {"mean_kl_stderr", 0.2}, {"same_top1", 1.0}}}},
             {{"name", "nashswarm"}, {"is_artifact", true}, {"bytes", 2554000}, {"bits_per_weight", 3.4987},
              {"ratio_fp32", 0.891}, {"ratio_source", 0.782}, {"quality", quality}}}},
           {"loss_is_kl", true},
@@ -126,13 +136,62 @@ TEST_F(ReportTest, ShowsTheNumbersOfTheFile) {
   const std::string text = RenderReport(SomeReport(), false);
   EXPECT_THAT(text, HasSubstr("model       models/tiny (gpt2)\n"));
   EXPECT_THAT(text, HasSubstr("3.4987 of 3.5 bits a weight, duality gap 0.1 %"));
-  EXPECT_THAT(text, HasSubstr("* nashswarm   2.55 MB       3.4987         89.1 %           78.2 %       12.50  +2.04 %  "
-                              "0.0203 ± 0.0011   0.310      95.2 %\n"));
-  EXPECT_THAT(text, HasSubstr("  checkpoint  23.4 MB      32.0500          0.0 %            0.0 %           -        -"));
-  EXPECT_THAT(text, HasSubstr("evaluation  a text    4096      512  aaaaaaaaaaaa  cut at 4096 tokens\n"));
+  EXPECT_THAT(text, HasSubstr("* nashswarm            2.55 MB   3.50  0.0203 ±0.001   95.2 %  +2.04 % ±0.31\n"));
+  EXPECT_THAT(text, HasSubstr("  checkpoint           23.4 MB  32.05              -        -              -\n"));
+  EXPECT_THAT(text, HasSubstr("  4-bit groups of 128  3.14 MB   4.29      17.1 ±0.2  100.0 %     over x1000\n"));
+  EXPECT_THAT(text, HasSubstr("to run it   2.55 MB of weights, 786 kB for a context of 256 tokens\n"));
+  EXPECT_THAT(text, HasSubstr("made        2026-11-30T17:05:00Z on AMD EPYC\n"));
+  EXPECT_THAT(text, HasSubstr("sha256      " + std::string(64, 'b') + "\n"));
+  EXPECT_THAT(text, HasSubstr("again       nashswarm compress CHECKPOINT -o OUT --bpw 3.5 --calibrate\n            CALIBRATION.txt --evaluate"));
+  EXPECT_THAT(text, HasSubstr("evaluation  a text    4096      512  aaaaaaaa\ncut at 4096 tokens\n"));
   EXPECT_THAT(text, HasSubstr("encode     12  3.2 s       120 MB\n"));
   EXPECT_THAT(text, HasSubstr("warning: a fallback was used\n"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
+}
+
+// Tables were up to 130 columns wide, and a terminal has 80.
+TEST_F(ReportTest, KeepsToTheTerminal) {
+  json report = SomeReport();
+  report["tensors"].push_back(Tensor("model.layers.10.block_sparse_moe.experts.3.down_projection_with_a_long_name.weight", 0.001234, 9));
+  report["headline"][2]["quality"]["mean_kl"] = 0.0000123;
+  report["headline"][2]["quality"]["mean_kl_stderr"] = 0.0000011;
+  report["warnings"] = {"FALLBACK: rows of 576 weights (100.0 % of the model) do not divide by 256, so no K-quant fits them; they take one of "
+                        "IQ4_NL, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, F16, BF16, F32"};
+  report["texts"][0]["source"] = "held-out part of the calibration text";
+  report["texts"][0]["note"] = "one text was given: its first 11105 bytes calibrate, its last 2393 are held out to measure on";
+  json bare = report;
+  for (json& row : bare["headline"]) row.erase("quality"), row["predicted_loss"] = 123456.7;
+  for (const json& shown : {SomeReport(), report, bare}) EXPECT_LE(WidestLine(RenderReport(shown, false)), 80u) << RenderReport(shown, false);
+}
+
+TEST_F(ReportTest, PredictedLossesAreRelativeToThisFile) {
+  json report = SomeReport();
+  for (json& row : report["headline"]) row.erase("quality");
+  report["headline"][1]["predicted_loss"] = 90000.0, report["headline"][2]["predicted_loss"] = 60000.0;
+  const std::string text = RenderReport(report, false);
+  EXPECT_THAT(text, HasSubstr("86.6 %            1.50\n"));
+  EXPECT_THAT(text, HasSubstr("89.1 %            1.00\n"));
+  EXPECT_THAT(text, HasSubstr("weighted error, this file's is 1"));
+}
+
+TEST_F(ReportTest, FewTokensAreFlagged) {
+  json report = SomeReport();
+  EXPECT_THAT(RenderReport(report, false), Not(HasSubstr("short evaluation text")));
+  report["headline"][2]["quality"]["tokens"] = 381;
+  EXPECT_THAT(RenderReport(report, false), HasSubstr("a short evaluation text (381 tokens scored)"));
+}
+
+TEST(WrapTest, BreaksBetweenWordsAndCountsCharacters) {
+  EXPECT_EQ(Wrap("aa bb cc", 0, 2, 5), "aa bb\n  cc");
+  EXPECT_EQ(Wrap("aa bb", 4, 1, 5), "aa\n bb") << "what stands before the text counts";
+  EXPECT_EQ(Wrap("a word-longer-than-a-line b", 0, 0, 6), "a\nword-longer-than-a-line\nb");
+  EXPECT_EQ(Wrap("±± ±±", 0, 0, 5), "±± ±±");
+  EXPECT_EQ(Wrap("", 0, 0), "");
+  EXPECT_EQ(Shorten("abcdefgh", 8), "abcdefgh");
+  EXPECT_EQ(Shorten("abcdefghi", 5), "ab…hi");
+  EXPECT_EQ(Shorten("±±±±±±", 5), "±±…±±");
+  EXPECT_EQ(Columns("±…a"), 3u);
+  EXPECT_EQ(WidestLine("a\n±±\n"), 2u);
 }
 
 TEST_F(ReportTest, WorstTensorsAreThoseThatCostMost) {

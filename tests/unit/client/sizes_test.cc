@@ -87,6 +87,7 @@ TEST(Sizes, FormatsForPeople) {
   EXPECT_EQ(FormatSignificant(1234.4, 4), "1234");
   EXPECT_EQ(FormatSignificant(0.020304, 3), "0.0203");
   EXPECT_EQ(FormatSignificant(0.00004123, 2), "4.1e-05");
+  EXPECT_EQ(FormatSignificant(0.00008123, 1), "8e-05");
 }
 
 TEST(Digest, MatchesPublishedVectors) {

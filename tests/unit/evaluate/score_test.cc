@@ -80,6 +80,23 @@ TEST(ScoreTest, AgreementByHand) {
   EXPECT_NEAR(score.agreement->mean_kl_stderr, std::sqrt(squares / 2 / 3), 1e-6);
 }
 
+// Each model's own error of the mean is far greater than that of the difference: what is hard for one is hard for the other.
+TEST(ScoreTest, TheChangeOfPerplexityHasThePairedError) {
+  TableModel reference = Model(), model = Uniform();
+  const std::vector<Window> windows = {{{0, 1, 0, 1, 0, 0}, 1}};  // targets 1, 0, 1, 0, 0 after 0, 1, 0, 1, 0
+  const auto expected = *Predict(reference, windows, kSilent), predictions = *Predict(model, windows, kSilent);
+  const Score score = *ScorePredictions(predictions, &expected, windows, 1);
+  const double rare = std::log(2.0) - std::log(4.0), common = std::log(2.0) - std::log(4.0 / 3);
+  const double changes[] = {common, 0, common, 0, rare};
+  double mean = 0, squares = 0;
+  for (const double change : changes) mean += change / 5;
+  for (const double change : changes) squares += (change - mean) * (change - mean);
+  EXPECT_NEAR(score.agreement->mean_nll_change, mean, 1e-6);
+  EXPECT_NEAR(score.agreement->mean_nll_change_stderr, std::sqrt(squares / 4 / 5), 1e-6);
+  const Score same = *ScorePredictions(expected, &expected, windows, 1);
+  EXPECT_EQ(same.agreement->mean_nll_change_stderr, 0);
+}
+
 TEST(ScoreTest, NinetyNineInAHundredAreAtOrBelowTheP99) {
   TableModel reference = Model(), model = Uniform();
   Window window{std::vector<int32_t>(101, 1), 1};  // after 1 the models agree

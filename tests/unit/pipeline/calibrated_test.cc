@@ -74,11 +74,11 @@ TEST(CalibratedTest, TheReportHoldsWhatWasMeasuredAndNothingElse) {
   const Job& job = AtThreeAndAHalfBits();
   NS_ASSERT_OK(job.result.status());
   const Json report = job.report();
-  ASSERT_EQ(report.at("headline").size(), 4u);
+  ASSERT_EQ(report.at("headline").size(), 5u);
   EXPECT_EQ(report.at("headline").at(0).at("name"), "checkpoint");
-  EXPECT_EQ(report.at("headline").at(3).at("is_artifact"), true);
-  EXPECT_EQ(report.at("headline").at(3).at("bytes"), *FileSize(job.directory.path() + "/artifact/model.gguf"));
-  EXPECT_EQ(report.at("headline").at(3).at("quality").at("mean_kl"), job.result->at("quality").at("mean_kl"));
+  EXPECT_EQ(report.at("headline").at(4).at("is_artifact"), true);
+  EXPECT_EQ(report.at("headline").at(4).at("bytes"), *FileSize(job.directory.path() + "/artifact/model.gguf"));
+  EXPECT_EQ(report.at("headline").at(4).at("quality").at("mean_kl"), job.result->at("quality").at("mean_kl"));
   EXPECT_EQ(report.at("loss_is_kl"), true);
   EXPECT_GT(report.at("frontier").size(), 20u);
   double previous = 1e9;
@@ -93,9 +93,67 @@ TEST(CalibratedTest, TheReportHoldsWhatWasMeasuredAndNothingElse) {
   NS_ASSERT_OK(unmeasured.result.status());
   EXPECT_FALSE(unmeasured.result->contains("quality"));
   const Json bare = unmeasured.report();
-  EXPECT_EQ(bare.at("headline").size(), 2u);
-  EXPECT_FALSE(bare.at("headline").at(1).contains("quality"));
+  ASSERT_EQ(bare.at("headline").size(), 3u);
+  for (const Json& row : bare.at("headline")) EXPECT_FALSE(row.contains("quality")) << row.at("name");
   EXPECT_EQ(bare.at("loss_is_kl"), false);
+}
+
+TEST(CalibratedTest, TheReportComparesWithWhatAUserWouldTakeInstead) {
+  const Job& job = AtThreeAndAHalfBits();
+  NS_ASSERT_OK(job.result.status());
+  const Json rows = job.report().at("headline");
+  ASSERT_EQ(rows.size(), 5u);
+  EXPECT_EQ(rows.at(1).at("name"), "rounding in groups of 32, 4 bits");
+  EXPECT_EQ(rows.at(2).at("name"), "rounding in groups of 128, 4 bits");
+  EXPECT_EQ(rows.at(3).at("name"), "llama.cpp Q2_K");  // the nearest to 2.56 MB
+  EXPECT_THAT(rows.at(3).at("note").get<std::string>(), HasSubstr("importance matrix"));
+  for (size_t r = 1; r < rows.size(); ++r) {
+    const Json& quality = rows.at(r).at("quality");
+    EXPECT_GT(quality.at("mean_kl").get<double>(), 0) << r;
+    // The error of the pairs, not of two means: those of this text are several per cent.
+    EXPECT_GT(quality.at("perplexity_change_stderr").get<double>(), 0) << r;
+    EXPECT_LT(quality.at("perplexity_change_stderr").get<double>(), 0.02) << r;
+  }
+  // Rounding in larger groups is smaller and worse.
+  EXPECT_LT(rows.at(2).at("bytes"), rows.at(1).at("bytes"));
+  EXPECT_GT(rows.at(2).at("quality").at("mean_kl"), rows.at(1).at("quality").at("mean_kl"));
+}
+
+TEST(CalibratedTest, WithoutATextThePresetIsPredictedByTheCurvesOfThePlan) {
+  const Job job = RunJob(BitsPerWeight(4.5));
+  NS_ASSERT_OK(job.result.status());
+  const Json report = job.report(), &preset = report.at("headline").at(1), &ours = report.at("headline").at(2);
+  EXPECT_EQ(preset.at("name"), "llama.cpp Q3_K_S");
+  EXPECT_GT(preset.at("predicted_loss"), ours.at("predicted_loss"));  // the plan is the best of its size, and as large
+  EXPECT_EQ(ours.at("predicted_loss"), report.at("chosen_predicted_loss"));
+}
+
+TEST(CalibratedTest, TheReportSaysHowToMakeAndRunTheFile) {
+  const Job& job = AtThreeAndAHalfBits();
+  NS_ASSERT_OK(job.result.status());
+  const Json report = job.report();
+  EXPECT_EQ(report.at("artifact").at("sha256"), ToHex(Sha256Of(ReadTestFile(job.directory.path() + "/artifact/model.gguf"))));
+  EXPECT_EQ(report.at("memory").at("weight_bytes"), report.at("artifact").at("bytes"));
+  EXPECT_GT(report.at("memory").at("cache_bytes").get<uint64_t>(), 0u);
+  EXPECT_THAT(report.at("command").get<std::string>(), HasSubstr("nashswarm compress CHECKPOINT -o OUT --bpw 3.5 --calibrate CALIBRATION.txt"));
+  EXPECT_EQ(report.at("made").get<std::string>().size(), 20u);
+  EXPECT_FALSE(report.at("cpu").get<std::string>().empty());
+  EXPECT_FALSE(report.at("plan_in_words").get<std::string>().empty());
+}
+
+TEST(SpecTest, TheCommandLineAsksForTheSame) {
+  const Spec all = *ParseSpec(Json::parse(R"({"target": {"max_kl": 0.01}, "format": "nsq", "seed": 7, "zero_non_finite": true,
+      "rules": [{"pattern": "it's", "format": "keep"}], "calibration": {"source": "self", "tokens": 100},
+      "expert_order": "together", "evaluation": {"text": true, "tokens": 200, "context": 64},
+      "search": {"context_rounds": 2, "swarm_evaluations": 9, "swarm_seconds": 1.5}})"));
+  EXPECT_EQ(all.CommandLine(),
+            "nashswarm compress CHECKPOINT -o OUT --max-kl 0.01 --format nsq --calibrate self --calibration-tokens 100 "
+            "--evaluate EVALUATION.txt --evaluation-tokens 200 --evaluation-context 64 --rule 'it'\\''s=keep' --expert-order together "
+            "--context-rounds 2 --swarm 9 --swarm-seconds 1.5 --seed 7 --zero-non-finite");
+  const auto line = [](const char* target) { return ParseSpec(Json{{"target", Json::parse(target)}})->CommandLine(); };
+  EXPECT_EQ(line(R"({"bits_per_weight": 4.5})"), "nashswarm compress CHECKPOINT -o OUT --bpw 4.5");
+  EXPECT_EQ(line(R"({"size_bytes": 2600000})"), "nashswarm compress CHECKPOINT -o OUT --size 2600000");
+  EXPECT_EQ(line(R"({"ratio": 0.88})"), "nashswarm compress CHECKPOINT -o OUT --ratio 0.88");
 }
 
 TEST(CalibratedTest, SameBytesAtAnyThreadCount) {

@@ -39,6 +39,14 @@ TEST(QuantBaselineTest, UniformByHand) {
   EXPECT_EQ(one.bytes, 1u + 8u);
 }
 
+// Two rows of five in groups of three: every group from its own least weight in its own steps, the last of a row a short one.
+TEST(QuantBaselineTest, GroupsByHand) {
+  std::vector<float> weights = {0, 1, 3, 8, 11, -6, -4.6f, 0, 0.5f, 0.5f};
+  const uint64_t bytes = RoundInGroups(weights, 5, 2, 3, absl::MakeSpan(weights));
+  EXPECT_EQ(weights, (std::vector<float>{0, 1, 3, 8, 11, -6, -4, 0, 0.5f, 0.5f}));
+  EXPECT_EQ(bytes, 3u + 4 * 4u);  // 20 bits, and two halves for each of four groups
+}
+
 TEST(QuantBaselineTest, UniformErrorIsWithinHalfAStep) {
   const std::vector<float> weights = HeavyTailedRow(5000, 1);
   const auto [lo, hi] = std::minmax_element(weights.begin(), weights.end());

@@ -6,7 +6,16 @@
 
 namespace nashswarm::report {
 
-std::string BodyOf(const std::string& html) { return html.substr(html.find("<body>")); }
+std::string BodyOf(const std::string& html) {
+  constexpr std::string_view kLabel = " data-l=\"";
+  std::string body;
+  for (size_t at = html.find("<body>"); at < html.size();) {
+    const size_t label = std::min(html.find(kLabel, at), html.size());
+    body.append(html, at, label - at);
+    at = label == html.size() ? label : html.find('"', label + kLabel.size()) + 1;
+  }
+  return body;
+}
 
 std::string SectionOf(const std::string& html, const std::string& id) {
   const size_t at = html.find("<section id=\"" + id + "\"");

@@ -9,7 +9,7 @@
 
 namespace nashswarm::report {
 
-// The page without its style sheet.
+// The page without its style sheet, and without the labels that cells of tables have for narrow screens.
 std::string BodyOf(const std::string& html);
 // The part of the page that Section() made with this id; "" when there is none.
 std::string SectionOf(const std::string& html, const std::string& id);

@@ -29,14 +29,19 @@ absl::StatusOr<Report> Reread(const Report& report) {
 TEST(ReportJsonTest, KeysAreTheMembersInTheirOrder) {
   const OrderedJson json = ToJson(FullReport());
   EXPECT_THAT(KeysOf(json),
-              ElementsAre("schema", "engine", "model_name", "architecture", "source_digest", "parameters", "target", "plan_summary",
-                          "headline", "loss_is_kl", "chosen_bytes", "chosen_predicted_loss", "frontier", "trials", "search", "price_path",
+              ElementsAre("schema", "engine", "made", "cpu", "command", "model_name", "architecture", "source_digest", "parameters", "target",
+                          "plan_summary", "plan_in_words", "artifact", "memory", "headline", "loss_is_kl", "chosen_bytes", "chosen_predicted_loss", "frontier", "trials", "search", "price_path",
                           "tensors", "texts", "costs", "warnings"));
   EXPECT_EQ(json["schema"], "nashswarm.report/1");
   EXPECT_THAT(KeysOf(json["headline"][0]),
               ElementsAre("name", "is_artifact", "bytes", "bits_per_weight", "ratio_fp32", "ratio_source", "quality"));
+  EXPECT_THAT(KeysOf(json["headline"][3]), ElementsAre("name", "note", "is_artifact", "bytes", "bits_per_weight", "ratio_fp32", "ratio_source"));
   EXPECT_THAT(KeysOf(json["headline"][0]["quality"]), ElementsAre("perplexity", "perplexity_change", "mean_kl", "mean_kl_stderr",
-                                                                  "p99_kl", "same_top1", "tokens"));
+                                                                  "p99_kl", "same_top1", "tokens"));  // the checkpoint has no error of a change
+  EXPECT_THAT(KeysOf(json["headline"][4]["quality"]), ElementsAre("perplexity", "perplexity_change", "perplexity_change_stderr", "mean_kl",
+                                                                  "mean_kl_stderr", "p99_kl", "same_top1", "tokens"));
+  EXPECT_THAT(KeysOf(json["artifact"]), ElementsAre("name", "bytes", "sha256"));
+  EXPECT_THAT(KeysOf(json["memory"]), ElementsAre("weight_bytes", "cache_bytes", "context"));
   EXPECT_THAT(KeysOf(json["tensors"][0]), ElementsAre("name", "role", "layer", "weights", "format", "bits_per_weight",
                                                       "relative_error", "predicted_loss", "vector"));
   EXPECT_THAT(KeysOf(json["frontier"][0]), ElementsAre("bytes", "bits_per_weight", "predicted_loss"));
@@ -70,7 +75,9 @@ TEST(ReportJsonTest, ComesBackAsItWas) {
 TEST(ReportJsonTest, EveryKeyHoldsItsOwnMember) {
   Report r;
   r.engine = "e", r.model_name = "m", r.architecture = "a", r.source_digest = "d", r.parameters = 1, r.target = "t", r.plan_summary = "p";
-  r.headline = {{"n", true, 2, 3.5, 4.5, 5.5, Quality{6.5, 7.5, 8.5, 9.5, 10.5, 11.5, 12}}};
+  r.made = "md", r.cpu = "cu", r.command = "cm", r.plan_in_words = "pw";
+  r.artifact = ArtifactFile{"an", 46, "as"}, r.memory = Memory{47, 48, 49};
+  r.headline = {{"n", "no", true, 2, 3.5, 4.5, 5.5, 50.5, Quality{6.5, 7.5, 51.5, 8.5, 9.5, 10.5, 11.5, 12}}};
   r.loss_is_kl = true, r.chosen_bytes = 13, r.chosen_predicted_loss = 14.5;
   r.frontier = {{15, 16.5, 17.5}};
   r.trials = {{18, 19.5, 20.5, 21.5, 22.5, 23.5, true}};
@@ -81,10 +88,12 @@ TEST(ReportJsonTest, EveryKeyHoldsItsOwnMember) {
   r.costs = {{"cs", 35, 36.5, 37}};
   r.warnings = {"w"};
   EXPECT_EQ(Json(ToJson(r)), Json::parse(R"({
-    "schema": "nashswarm.report/1", "engine": "e", "model_name": "m", "architecture": "a", "source_digest": "d", "parameters": 1,
-    "target": "t", "plan_summary": "p",
-    "headline": [{"name": "n", "is_artifact": true, "bytes": 2, "bits_per_weight": 3.5, "ratio_fp32": 4.5, "ratio_source": 5.5,
-                  "quality": {"perplexity": 6.5, "perplexity_change": 7.5, "mean_kl": 8.5, "mean_kl_stderr": 9.5, "p99_kl": 10.5,
+    "schema": "nashswarm.report/1", "engine": "e", "made": "md", "cpu": "cu", "command": "cm", "model_name": "m", "architecture": "a", "source_digest": "d", "parameters": 1,
+    "target": "t", "plan_summary": "p", "plan_in_words": "pw", "artifact": {"name": "an", "bytes": 46, "sha256": "as"},
+    "memory": {"weight_bytes": 47, "cache_bytes": 48, "context": 49},
+    "headline": [{"name": "n", "note": "no", "is_artifact": true, "bytes": 2, "bits_per_weight": 3.5, "ratio_fp32": 4.5, "ratio_source": 5.5,
+                  "predicted_loss": 50.5,
+                  "quality": {"perplexity": 6.5, "perplexity_change": 7.5, "perplexity_change_stderr": 51.5, "mean_kl": 8.5, "mean_kl_stderr": 9.5, "p99_kl": 10.5,
                               "same_top1": 11.5, "tokens": 12}}],
     "loss_is_kl": true, "chosen_bytes": 13, "chosen_predicted_loss": 14.5,
     "frontier": [{"bytes": 15, "bits_per_weight": 16.5, "predicted_loss": 17.5}],

@@ -43,6 +43,9 @@ void AddPath(Report* report, double price, uint64_t target) {
 Report FullReport() {
   Report r;
   r.engine = "nashswarm 0.1.0";
+  r.made = "2026-11-30T17:05:00Z";
+  r.cpu = "AMD EPYC 9B14";
+  r.command = "nashswarm compress CHECKPOINT -o OUT --bpw 3.5 --calibrate CALIBRATION.txt --rule 'model\\.embed.*=Q6_K'";
   r.model_name = "gpt2";
   r.architecture = "gpt2";
   r.source_digest = "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707";
@@ -50,12 +53,17 @@ Report FullReport() {
   r.target = "3.5 bits a weight";
   r.plan_summary = "3.4993 bits a weight, 0.021 % under the target: loss at most 0.184 % above the best plan's";
   const uint64_t size = 54430912;
+  r.artifact = ArtifactFile{"model.gguf", size, "5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9"};
+  r.memory = Memory{size, 37748736, 1024};
   r.headline = {
-      {"checkpoint", false, 497774208, 32.001, 0.0, 0.0, Quality{29.374, 0, 0, 0, 0, 1, 8184}},
-      {"uniform 4-bit", false, 62312448, 4.006, 0.8748, 0.8748, Quality{61.853, 1.1057, 0.7712, 0.0121, 5.812, 0.6118, 8184}},
-      {"magnitude 2/4/8-bit", false, 64711680, 4.160, 0.8700, 0.8700, Quality{36.117, 0.2296, 0.2093, 0.0034, 1.934, 0.7911, 8184}},
-      {"plain Q3_K", false, 55213056, 3.550, 0.8891, 0.8891, std::nullopt},
-      {"nashswarm", true, size, 3.4993, 0.89065, 0.89065, Quality{30.816, 0.0491, 0.04731, 0.00082, 0.5127, 0.8934, 8184}},
+      {"checkpoint", "", false, 497774208, 32.001, 0.0, 0.0, std::nullopt, Quality{29.374, 0, 0, 0, 0, 0, 1, 8184}},
+      {"rounding in groups of 32, 4 bits", "", false, 77822000, 5.003, 0.8437, 0.8437, std::nullopt,
+       Quality{31.104, 0.0589, 0.0041, 0.0571, 0.0010, 0.7112, 0.8812, 8184}},
+      {"rounding in groups of 128, 4 bits", "", false, 66140000, 4.252, 0.8671, 0.8671, std::nullopt,
+       Quality{3.1e9, 1.05e8, 2e6, 17.09, 0.021, 31.2, 0.0001, 8184}},
+      {"llama.cpp Q3_K_S", "its types, our encoders, importance matrix", false, 55213056, 3.550, 0.8891, 0.8891, std::nullopt, std::nullopt},
+      {"nashswarm", "", true, size, 3.4993, 0.89065, 0.89065, std::nullopt,
+       Quality{30.816, 0.0491, 0.0031, 0.04731, 0.00082, 0.5127, 0.8934, 8184}},
   };
   r.loss_is_kl = true;
   r.chosen_bytes = size;
@@ -96,6 +104,7 @@ Report FullReport() {
     r.tensors.push_back(Matrix(h + "mlp.c_proj.weight", "ffn_down", layer, 2359296, edge + (layer > 6), 0.5 + 0.1 * layer));
   }
   r.tensors.push_back(Vector("transformer.ln_f.weight", "norm", -1, 768));
+  r.plan_in_words = PlanInWords(r.tensors);
   r.texts = {
       {"calibration", "a text", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", 1284192, 262144, 512,
        "The first nine tenths; the rest is held out."},
@@ -116,7 +125,7 @@ Report MinimalReport() {
   r.architecture = "llama";
   r.parameters = 312832;
   r.target = "4 bits a weight";
-  r.headline = {{"nashswarm", true, 155904, 3.9869, 0.8754, 0.7508, std::nullopt}};
+  r.headline = {{"nashswarm", "", true, 155904, 3.9869, 0.8754, 0.7508, std::nullopt, std::nullopt}};
   for (int layer = 0; layer < 2; ++layer) {
     const std::string h = "model.layers." + std::to_string(layer) + ".";
     for (const char* role : {"query", "key", "value"}) r.tensors.push_back(Matrix(h + role, role, layer, 4096, 3, 0.2));
@@ -154,6 +163,7 @@ Report DeepReport(int layers) {
     r.tensors.push_back(Vector("model.layers." + std::to_string(layer) + ".norm", "norm", layer, 16384));
   }
   r.tensors.push_back(Matrix("lm_head.<b onmouseover='alert(1)'>\"weight\" & co", "output", -1, 2101346304, 5, 5e11));
+  r.plan_in_words = PlanInWords(r.tensors);
   r.search.reset();
   r.warnings = {"FALLBACK: 126 tensors have rows of 53248 weights, which do not divide by 256, and took 32-wide types.",
                 "model.layers.3.\"<img src=x onerror=alert(1)>\" & 'others' have outliers."};
