@@ -1,10 +1,10 @@
 #include "core/pipeline/llama_preset.h"
-#include "core/pipeline/gguf_head.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "core/base/checked.h"
+#include "core/pipeline/gguf_head.h"
 
 namespace nashswarm::pipeline {
 namespace {
