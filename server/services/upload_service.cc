@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
 #include "server/log/log.h"
@@ -45,9 +46,19 @@ absl::Status CheckChunk(const v1::WriteFileRequest::Chunk& chunk, const Limits& 
   return absl::OkStatus();
 }
 
+// The size may be left out: it was declared in CreateUpload.
+absl::Status CheckFinish(const v1::Digest& finish, const UploadWriter& file) {
+  if (finish.size_bytes() == 0 || finish.size_bytes() == file.size_bytes) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_SIZE",
+                   absl::StrCat("finish says that '", file.path, "' has ", finish.size_bytes(), " bytes, CreateUpload said ",
+                                file.size_bytes),
+                   "leave finish.size_bytes out, or send the size that was declared");
+}
+
 }  // namespace
 
-absl::StatusOr<v1::Upload> UploadService::Create(const Caller& caller, const v1::CreateUploadRequest& request) {
+absl::StatusOr<v1::Upload> UploadService::Create(const Caller& caller, v1::CreateUploadRequest request) {
+  request.set_request_id(absl::AsciiStrToLower(request.request_id()));  // a UUID is the same in either case
   NS_RETURN_IF_ERROR(ValidateModelId(request.model_id()));
   NS_RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
   NS_RETURN_IF_ERROR(ValidateLabels(request.labels()));
@@ -61,6 +72,7 @@ absl::StatusOr<v1::Upload> UploadService::Create(const Caller& caller, const v1:
   upload.request_digest = RequestDigest(request);
   upload.labels = ToLabels(request.labels());
   upload.ttl_us = Micros(context_.limits.upload_ttl);
+  if (context_.room != nullptr) upload.room_bytes = context_.room->Left();
   for (const v1::FileEntry& entry : request.files()) {
     NewUploadFile file{entry.path(), entry.digest().size_bytes(), entry.digest().sha256()};
     if (!file.expected_sha256.empty()) {
@@ -117,6 +129,9 @@ absl::Status UploadService::Receive(const Caller& caller, grpc::ServerContext* c
   NS_ASSIGN_OR_RETURN(const UploadWriter opened,
                       context_.jobs->OpenUploadFile(caller.tenant, id, message.header().path(),
                                                     message.header().write_offset()));
+  if (context_.room != nullptr) {
+    NS_RETURN_IF_ERROR(context_.room->Check(absl::StrCat("the rest of '", opened.path, "'"), opened.size_bytes - opened.committed));
+  }
   Log(LogLevel::kDebug, "receiving",
       {{"upload", id}, {"path", opened.path}, {"offset", opened.committed}, {"peer", call->peer()}});
   UploadFileWriter writer(context_.jobs, context_.blobs, opened, context_.limits.upload_part_bytes,
@@ -129,6 +144,7 @@ absl::Status UploadService::Receive(const Caller& caller, grpc::ServerContext* c
       NS_RETURN_IF_ERROR(writer.Push(std::move(*message.mutable_chunk()->mutable_data())));
     } else if (message.has_finish()) {
       NS_RETURN_IF_ERROR(writer.Close());
+      NS_RETURN_IF_ERROR(CheckFinish(message.finish(), opened));
       NS_RETURN_IF_ERROR(writer.Finish(message.finish()));
       response->set_committed_size(opened.size_bytes);
       response->set_complete(true);

@@ -22,7 +22,7 @@ class UploadService : public v1::UploadService::Service {
                            google::protobuf::Empty* response) override;
 
  private:
-  absl::StatusOr<v1::Upload> Create(const Caller& caller, const v1::CreateUploadRequest& request);
+  absl::StatusOr<v1::Upload> Create(const Caller& caller, v1::CreateUploadRequest request);
   absl::Status Receive(const Caller& caller, grpc::ServerContext* call,
                        grpc::ServerReader<v1::WriteFileRequest>* reader, v1::WriteFileResponse* response);
   absl::StatusOr<v1::Model> Complete(const Caller& caller, grpc::ServerContext* call, const std::string& id);

@@ -166,7 +166,7 @@ absl::StatusOr<Page<v1::Job>> SqlJobStore::ListJobs(const std::string& tenant, c
 }
 
 absl::StatusOr<v1::Job> SqlJobStore::CancelJob(const std::string& tenant, const std::string& id) {
-  return database_->Write([&](Connection& db) -> absl::StatusOr<v1::Job> {
+  return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<v1::Job> {
     NS_ASSIGN_OR_RETURN(const v1::Job job, LoadJob(db, tenant, id));
     if (job.state() == v1::Job::CANCELLED) return job;
     if (Ended(job.state())) return JobError("JOB_ENDED", id, job, "only a job that has not ended can be cancelled");
@@ -206,7 +206,7 @@ absl::StatusOr<v1::Job> SqlJobStore::RetryJob(const std::string& tenant, const s
 }
 
 absl::Status SqlJobStore::DeleteJob(const std::string& tenant, const std::string& id) {
-  return database_->Write([&](Connection& db) -> absl::Status {
+  return database_->WriteToFree([&](Connection& db) -> absl::Status {
     NS_ASSIGN_OR_RETURN(const v1::Job job, LoadJob(db, tenant, id));
     if (!Ended(job.state())) {
       return JobError("JOB_NOT_ENDED", id, job, absl::StrCat("cancel it first: nashswarm jobs cancel ", id));
