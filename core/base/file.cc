@@ -131,7 +131,7 @@ absl::Status DurableRename(const std::string& from, const std::string& to) {
 absl::Status ValidateRelativePath(std::string_view path) {
   const auto refuse = [&](std::string_view why) {
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_PATH",
-                     absl::StrCat("path '", PrintableUtf8(path.substr(0, 200)), "' ", ToAbsl(why)),
+                     absl::StrCat("path '", VisibleUtf8(path.substr(0, 200)), "' ", ToAbsl(why)),
                      "use a relative path with '/' between its parts, such as 'model.safetensors'");
   };
   if (path.empty()) return refuse("is empty");

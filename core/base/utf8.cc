@@ -74,6 +74,10 @@ std::string ValidUtf8(std::string_view text) {
 
 std::string PrintableUtf8(std::string_view text) { return Filtered(text, Printable); }
 
+std::string VisibleUtf8(std::string_view text) {
+  return Filtered(text, [](uint32_t code) { return !Invisible(code); });
+}
+
 std::optional<uint32_t> FindInvisible(std::string_view text) {
   while (!text.empty()) {
     uint32_t code = 0;

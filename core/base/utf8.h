@@ -22,6 +22,9 @@ std::string PrintableUtf8(std::string_view text);
 // Default_Ignorable_Code_Point), such as zero-width spaces. nullopt: there is none. Bytes that are not UTF-8 are passed over.
 std::optional<uint32_t> FindInvisible(std::string_view text);
 
+// ValidUtf8, and U+FFFD for each of those: for messages about a name that has them.
+std::string VisibleUtf8(std::string_view text);
+
 // How many code points a valid UTF-8 text has: an upper bound of the glyphs a label takes.
 size_t CodePoints(std::string_view text);
 
