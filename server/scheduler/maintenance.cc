@@ -105,11 +105,11 @@ absl::Status Maintenance::ExpireOnce() {
   }
   if (expired == 0) return absl::OkStatus();
   Log(LogLevel::kInfo, "uploads expired", {{"count", expired}});
-  CollectSoon();
-  return absl::OkStatus();
+  CollectSoon();  // their finished files
+  return RemoveEndedUploads();
 }
 
-absl::Status Maintenance::RemoveStagedLeftovers() {
+absl::Status Maintenance::RemoveEndedUploads() {
   // Listed first: an upload created in between is in the second list and not in the first.
   NS_ASSIGN_OR_RETURN(const std::vector<std::string> groups, blobs_->ListStagedGroups());
   NS_ASSIGN_OR_RETURN(std::vector<std::string> active, jobs_->ActiveUploads());
@@ -118,7 +118,7 @@ absl::Status Maintenance::RemoveStagedLeftovers() {
     if (stop_) return absl::OkStatus();
     if (!std::binary_search(active.begin(), active.end(), group)) NS_RETURN_IF_ERROR(blobs_->RemoveStaged(group));
   }
-  return blobs_->RemoveLeftovers(kLeftoverAge);
+  return absl::OkStatus();
 }
 
 absl::Status Maintenance::ExpireRecords() {
@@ -161,11 +161,9 @@ absl::Status Maintenance::RemoveGarbage() {
 }
 
 absl::Status Maintenance::CollectOnce() {
-  NS_RETURN_IF_ERROR(ExpireOnce());
-  if (const absl::Status removed = RemoveStagedLeftovers(); !removed.ok()) {
-    // A blob store may forbid listing, or a part of it may be broken: no reason to keep all other garbage.
-    Log(LogLevel::kWarning, "leftovers of uploads stay", {{"error", std::string(removed.message())}});
-  }
+  // A blob store may forbid listing, or a part of it may be broken: no reason to keep all other garbage.
+  Note("uploads that have ended keep their bytes", RemoveEndedUploads());
+  if (!stop_) Note("leftovers of uploads stay", blobs_->RemoveLeftovers(kLeftoverAge));
   NS_RETURN_IF_ERROR(ExpireRecords());
   NS_RETURN_IF_ERROR(RemoveGarbage());
   if (!stop_) metrics_->GarbageCollected();

@@ -51,7 +51,7 @@ class Maintenance {
  private:
   void ReapLoop();
   void CollectLoop();
-  absl::Status RemoveStagedLeftovers();
+  absl::Status RemoveEndedUploads();
   absl::Status ExpireRecords();
   absl::Status RemoveGarbage();
 

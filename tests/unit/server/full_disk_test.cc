@@ -22,15 +22,16 @@ constexpr int64_t kMiB = 1 << 20;
 class FullDiskTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    directory_ = std::make_unique<TemporaryDirectory>(Must(TemporaryDirectory::Create()));
-    if (mount("tmpfs", path().c_str(), "tmpfs", 0, "size=32m") != 0) {
+    directory_ = std::make_unique<TemporaryDirectory>(*TemporaryDirectory::Create());
+    if (mount("tmpfs", path().c_str(), "tmpfs", 0, "size=64m") != 0) {
       directory_.reset();
       GTEST_SKIP() << "no file system can be mounted here";
     }
   }
   void TearDown() override {
     store_.reset();
-    if (directory_ != nullptr) EXPECT_EQ(umount2(path().c_str(), MNT_DETACH), 0);
+    if (directory_ == nullptr) return;
+    EXPECT_EQ(umount2(path().c_str(), MNT_DETACH), 0);
   }
   const std::string& path() const { return directory_->path(); }
   std::string ballast() const { return path() + "/test.db-ballast"; }
@@ -104,7 +105,7 @@ TEST_F(FullDiskTest, EndsAndDeletesGetThroughAndNothingElseDoes) {
   }
   Clear();
   ASSERT_TRUE(Write().ok());
-  EXPECT_EQ(Must(FileSize(ballast())), 32 * kMiB / 10) << "set aside again, a tenth of a small disk";
+  EXPECT_EQ(Must(FileSize(ballast())), 64 * kMiB / 10) << "set aside again, a tenth of a small disk";
 }
 
 TEST_F(FullDiskTest, ADatabaseOpensOnAFullDisk) {
@@ -136,7 +137,7 @@ TEST_F(FullDiskTest, UploadsLeaveTheReserve) {
 }
 
 TEST(DiskRoomTest, WhatOneHoldsOthersDoNotSee) {
-  const TemporaryDirectory directory = Must(TemporaryDirectory::Create());
+  const TemporaryDirectory directory = *TemporaryDirectory::Create();
   const int64_t free = FreeDisk(directory.path());
   DiskRoom room(directory.path(), 0);
   {
