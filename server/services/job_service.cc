@@ -46,6 +46,7 @@ absl::StatusOr<v1::Job> JobService::Create(const Caller& caller, const std::stri
   const TenantQuota quota = context_.access->QuotaOf(caller.tenant);
   job.max_tenant_queued_jobs = quota.max_queued_jobs;
   job.max_stored_bytes = quota.max_stored_bytes;
+  if (context_.room != nullptr) job.room_bytes = context_.room->Left();
   job.first_task = FirstTask();
   // A model that is not there is CreateJob's to report.
   if (const auto model = context_.jobs->GetModel(job.tenant, job.model_id); model.ok()) {

@@ -273,10 +273,12 @@ class JobStore {
     int max_queued_jobs = 0;            // of all tenants
     int64_t max_tenant_queued_jobs = 0;  // of this one; 0: no limit of its own
     int64_t max_stored_bytes = 0;        // a tenant beyond it gets no new jobs; 0: no limit
+    int64_t room_bytes = INT64_MAX;      // what the disk has for what the job says
     NewTask first_task;
   };
   // Idempotent on request_id. NOT_FOUND / MODEL_NOT_FOUND, INVALID_ARGUMENT / NOT_A_CHECKPOINT (the model) or NOT_DATA
-  // (what the spec's calibration or evaluation names), RESOURCE_EXHAUSTED / QUEUE_FULL, QUOTA_EXCEEDED.
+  // (what the spec's calibration or evaluation names), RESOURCE_EXHAUSTED / QUEUE_FULL, QUOTA_EXCEEDED,
+  // NO_SPACE.
   virtual absl::StatusOr<v1::Job> CreateJob(const NewJob& job) = 0;
   virtual absl::StatusOr<v1::Job> GetJob(const std::string& tenant, const std::string& id) = 0;
   virtual absl::StatusOr<Page<v1::Job>> ListJobs(const std::string& tenant, const PageRequest& page,

@@ -156,6 +156,8 @@ def full_disk(server, disk, directory):
 
     expect(disk.fill() == 0, "the test cannot fill the disk")
     refused("NO_SPACE", "an upload on a full disk", server.create, {"more": 1})
+    refused("NO_SPACE", "an upload of nothing on a full disk", server.create, {"more": b""}, "CHECKPOINT")
+    refused("NO_SPACE", "a job on a full disk", server.call, "CreateJob", model=model, spec=pb.CompressionSpec(bits_per_weight=5))
     expect(server.call("GetModel", name=tidy).total_bytes == len(content), "nothing can be read on a full disk")
     begin = time.monotonic()
     server.call("CancelJob", name=job)
@@ -364,7 +366,7 @@ def main():
             skipped += 1
             print(f"SKIPPED {name}: {why}")
             continue
-        except (Failed, AssertionError, subprocess.TimeoutExpired) as failed:
+        except (Failed, AssertionError, OSError, subprocess.TimeoutExpired) as failed:
             findings.append(f"{name}: {failed}")
             print("FINDING ", findings[-1])
         finally:

@@ -1,6 +1,7 @@
 // SqlJobStore: jobs as their users see them.
 #include <algorithm>
 
+#include "server/store/disk_room.h"
 #include "server/store/ids.h"
 #include "server/store/job_spec.h"
 #include "server/store/sql/sql_job_store.h"
@@ -15,6 +16,9 @@ using sql::MaybeText;
 using sql::Query;
 
 namespace {
+
+// What the database keeps of a job and its first task beside the spec.
+constexpr int64_t kRowBytes = 2000;
 
 absl::Status JobError(const char* reason, const std::string& id, const v1::Job& job, const std::string& hint) {
   return MakeError(absl::StatusCode::kFailedPrecondition, reason,
@@ -138,6 +142,8 @@ absl::StatusOr<v1::Job> SqlJobStore::CreateJob(const NewJob& request) {
     NS_RETURN_IF_ERROR(CheckIsCheckpoint(db, tenant, request.model_id));
     NS_RETURN_IF_ERROR(CheckQueueLimits(db, request));
     NS_RETURN_IF_ERROR(CheckStoredBytes(db, tenant, 0, request.max_stored_bytes));
+    const auto bytes = static_cast<int64_t>(request.spec.ByteSizeLong()) + kRowBytes;
+    if (bytes > request.room_bytes) return NoRoom("the job", bytes, request.room_bytes);
     NS_ASSIGN_OR_RETURN(const int64_t now_us, Now(db));
     const std::string id = NewId(now_us);
     NS_RETURN_IF_ERROR(

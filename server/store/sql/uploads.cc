@@ -18,6 +18,8 @@ namespace {
 
 // Other writers wait for the transaction.
 constexpr int kExpireBatch = 100;
+// What the database keeps of a file beside its path: a million empty files take room, too.
+constexpr int64_t kRowBytes = 200;
 
 absl::StatusOr<v1::Upload> LoadUpload(Connection& db, const std::string& tenant, const std::string& id) {
   v1::Upload upload;
@@ -90,6 +92,7 @@ absl::StatusOr<v1::Upload> SqlJobStore::CreateUpload(const NewUpload& request) {
     int64_t bytes = 0, to_come = 0;
     for (const NewUploadFile& file : request.files) {
       bytes += file.size_bytes;
+      to_come += static_cast<int64_t>(file.path.size()) + kRowBytes;
       if (!file.stored) to_come += file.size_bytes;
     }
     NS_RETURN_IF_ERROR(CheckStoredBytes(db, tenant, bytes, request.max_stored_bytes));

@@ -461,11 +461,11 @@ TEST_P(JobStoreConformanceTest, AnUploadThatTheDiskHasNoRoomForIsRefusedUnlessIt
   const BlobDigest stored = DigestOf("stored");
   ASSERT_TRUE(store().RegisterBlob(stored).ok());
   request.files = {{"a", 1000, "", false}, {"b", stored.size_bytes, stored.sha256, true}};
-  request.room_bytes = 999;
+  request.room_bytes = 1000;  // the names take room as well
   const absl::Status refused = store().CreateUpload(request).status();
   EXPECT_EQ(ReasonOf(refused), "NO_SPACE");
   EXPECT_TRUE(absl::IsResourceExhausted(refused));
-  request.room_bytes = 1000;
+  request.room_bytes = 2000;
   const std::string name = Must(store().CreateUpload(request)).name();
   request.room_bytes = 0;
   EXPECT_EQ(Must(store().CreateUpload(request)).name(), name) << "its room is taken: the same request goes on";
