@@ -246,7 +246,7 @@ def check_stop_in_collection(directory):
     server.stop()
     database = sqlite3.connect(server.data / "nashswarm.db")
     with database:  # content that nothing names, enough for a long collection
-        database.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000) "
+        database.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150000) "
                          "INSERT INTO blobs SELECT randomblob(32), 1, 0, 0 FROM n")
     blobs = lambda: database.execute("SELECT count(*) FROM blobs").fetchone()[0]
     all_blobs = blobs()
