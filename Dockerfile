@@ -21,7 +21,7 @@ LABEL org.opencontainers.image.title="nashswarm" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.base.name="docker.io/library/debian:bookworm-slim"
 RUN apt-get update -qq && \
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates libcivetweb1 libcurl4 \
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates libcurl4 \
       libfmt9 libgrpc++1.51 libhwy1 libisal2 libopenblas0-pthread libpcre2-8-0 libpq5 libprometheus-cpp-core1.0 libprotobuf32 \
       libpugixml1v5 libre2-9 libsentencepiece0 libspdlog1.10 libsqlite3-0 libssl3 libutf8proc2 libyaml-cpp0.7 >/dev/null && \
     rm -rf /var/lib/apt/lists/* && \

@@ -2,7 +2,7 @@
 # Installs the Debian 12 packages that are missing. Usage: install-packages.sh programs|build|stores|interop|monitoring|container|browser
 #   programs what building the programs needs
 #   build    what building and testing needs
-#   stores   what tests of stores on other machines' software need: Swift's library, which has no service to start
+#   stores   what tests need of other software: stores (Swift's library has no service to start), and a gRPC client that is not ours
 #   interop  what checking against software we did not write needs (Python's venv)
 #   monitoring  Prometheus and promtool, for alerts and dashboards
 #   container   what builds the image without a daemon, and makes its base
@@ -19,7 +19,7 @@ case "${1:-}" in
     [[ $1 == programs ]] || packages+=(git libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev python3 curl)
     ;;
   stores)
-    packages=(postgresql python3 python3-swift)
+    packages=(postgresql python3 python3-swift python3-grpcio python3-protobuf)
     ;;
   interop)
     packages=(python3 python3-venv)

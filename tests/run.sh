@@ -14,8 +14,8 @@ mkdir -p "$log"
 JOBS=2 nice tests/fuzz/run.sh "${FUZZ_SECONDS:-20}" >"$log/fuzz.log" 2>&1 &
 fuzz=$!
 
-# Without it the tests of the S3 store say SKIPPED.
-deploy/install-packages.sh stores >"$log/stores.log" 2>&1 || { echo "the S3 server was not installed:"; cat "$log/stores.log"; }
+# Without it the tests of the S3 store and of the hostile client say SKIPPED.
+deploy/install-packages.sh stores >"$log/stores.log" 2>&1 || { echo "packages for tests were not installed:"; cat "$log/stores.log"; }
 
 echo "== unit and integration tests"
 # What fails is run once more: the machine may be busy with other things. Such tests are named, and are to be mended.

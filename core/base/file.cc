@@ -13,8 +13,10 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "core/base/status.h"
+#include "core/base/utf8.h"
 
 namespace nashswarm {
 namespace {
@@ -174,14 +176,16 @@ std::string WithoutDirectory(std::string_view text, std::string_view directory, 
 absl::Status ValidateRelativePath(std::string_view path) {
   const auto refuse = [&](std::string_view why) {
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_PATH",
-                     absl::StrCat("path '", ToAbsl(path.substr(0, 200)), "' ", ToAbsl(why)),
+                     absl::StrCat("path '", VisibleUtf8(path.substr(0, 200)), "' ", ToAbsl(why)),
                      "use a relative path with '/' between its parts, such as 'model.safetensors'");
   };
   if (path.empty()) return refuse("is empty");
   if (path.size() > 1024) return refuse("is longer than 1024 bytes");
   if (path.front() == '/') return refuse("is absolute");
-  for (const char c : path) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '\\') return refuse("has a control character or '\\'");
+  if (path.find('\\') != path.npos) return refuse("has a '\\'");
+  // Two names that look the same, or one that reads as another, would be taken for what they are not.
+  if (const auto code = FindInvisible(path)) {
+    return refuse(absl::StrFormat("has a control character or one that is not seen, U+%04X", *code));
   }
   for (const absl::string_view part : absl::StrSplit(ToAbsl(path), '/')) {
     if (part.empty() || part == "." || part == "..") return refuse("has an empty, '.' or '..' part");

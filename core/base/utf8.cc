@@ -36,6 +36,23 @@ bool Printable(uint32_t code) {
   return !control && !not_xml && !bidi;
 }
 
+struct Range {
+  uint32_t first, last;
+};
+constexpr Range kInvisible[] = {
+    {0x0000, 0x001F},   {0x007F, 0x009F},   {0x00AD, 0x00AD},   {0x034F, 0x034F},   {0x061C, 0x061C},
+    {0x115F, 0x1160},   {0x17B4, 0x17B5},   {0x180B, 0x180F},   {0x200B, 0x200F},   {0x2028, 0x202E},
+    {0x2060, 0x206F},   {0x3164, 0x3164},   {0xFE00, 0xFE0F},   {0xFEFF, 0xFEFF},   {0xFFA0, 0xFFA0},
+    {0xFFF0, 0xFFFB},   {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},
+};
+
+bool Invisible(uint32_t code) {
+  for (const Range& range : kInvisible) {
+    if (code >= range.first && code <= range.last) return true;
+  }
+  return false;
+}
+
 template <typename Keep>
 std::string Filtered(std::string_view text, Keep keep) {
   std::string out;
@@ -56,6 +73,20 @@ std::string ValidUtf8(std::string_view text) {
 }
 
 std::string PrintableUtf8(std::string_view text) { return Filtered(text, Printable); }
+
+std::string VisibleUtf8(std::string_view text) {
+  return Filtered(text, [](uint32_t code) { return !Invisible(code); });
+}
+
+std::optional<uint32_t> FindInvisible(std::string_view text) {
+  while (!text.empty()) {
+    uint32_t code = 0;
+    const size_t length = Decode(text, &code);
+    if (length > 0 && Invisible(code)) return code;
+    text.remove_prefix(length > 0 ? length : 1);
+  }
+  return std::nullopt;
+}
 
 size_t CodePoints(std::string_view text) {
   size_t count = 0;

@@ -3,6 +3,8 @@
 #define NASHSWARM_CORE_BASE_UTF8_H_
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,6 +16,14 @@ std::string ValidUtf8(std::string_view text);
 // ValidUtf8, and U+FFFD also for what a page must not carry: control characters except tab and newline, characters XML
 // forbids, and those that turn the direction of the text around them.
 std::string PrintableUtf8(std::string_view text);
+
+// The first code point of `text` that changes how it reads without being seen: a control character, a line or paragraph separator,
+// one that turns the direction of what follows, and the rest that Unicode lets be ignored (DerivedCoreProperties,
+// Default_Ignorable_Code_Point), such as zero-width spaces. nullopt: there is none. Bytes that are not UTF-8 are passed over.
+std::optional<uint32_t> FindInvisible(std::string_view text);
+
+// ValidUtf8, and U+FFFD for each of those: for messages about a name that has them.
+std::string VisibleUtf8(std::string_view text);
 
 // How many code points a valid UTF-8 text has: an upper bound of the glyphs a label takes.
 size_t CodePoints(std::string_view text);

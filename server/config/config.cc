@@ -87,11 +87,11 @@ void AddBasics(CLI::App& app, ServerConfig* config) {
       ->type_name("BYTES")
       ->capture_default_str();
   app.add_option("--disk-reserve", config->disk_reserve_bytes,
-                 "Disk space of --data to leave free; a task that would need it waits")
+                 "Disk space to leave free: a task that would need it waits, an upload is refused. Default: 1 GiB, or a tenth "
+                 "of a smaller disk")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
       ->check(CLI::NonNegativeNumber)
-      ->type_name("BYTES")
-      ->capture_default_str();
+      ->type_name("BYTES");
   app.add_option_function<std::string>(
          "--log-format",
          [config](const std::string& text) {

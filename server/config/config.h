@@ -24,7 +24,7 @@ struct ServerConfig {
   Role role = Role::kAll;
   int database_connections = 8;
   int64_t memory_bytes = 0;        // for engines; 0: chosen from the machine
-  int64_t disk_reserve_bytes = 1 << 30;
+  int64_t disk_reserve_bytes = -1;  // -1: chosen by the size of the disk
   int64_t cache_bytes = int64_t{20} << 30;
   std::string listen = "127.0.0.1:7070";
   std::string metrics = "127.0.0.1:7071";  // or "none"

@@ -59,8 +59,10 @@ absl::Status Daemon::OpenStores() {
   NS_ASSIGN_OR_RETURN(access_, Access::Open(config_.access));
   NS_ASSIGN_OR_RETURN(directory_, DataDirectory::Open(config_.data));
   HideDirectories(DirectoriesOf(config_, *directory_));
-  NS_ASSIGN_OR_RETURN(blobs_, OpenBlobStore(config_, *directory_));
+  // First of all: on a full disk it makes room for the others.
   NS_ASSIGN_OR_RETURN(jobs_, OpenJobStore(config_, *directory_));
+  NS_ASSIGN_OR_RETURN(room_, OpenDiskRoom(config_, *directory_));
+  NS_ASSIGN_OR_RETURN(blobs_, OpenBlobStore(config_, *directory_, room_.get()));
   if (IsPostgres(config_.jobs)) relay_ = std::make_unique<PostgresRelay>(config_.jobs, &hub_);
   return absl::OkStatus();
 }
@@ -96,7 +98,7 @@ absl::Status Daemon::StartWork() {
   schedule.lease = options.lease;
   schedule.work_root = options.work_root;
   schedule.memory_bytes = options.engine_memory_bytes;
-  schedule.disk_reserve_bytes = config_.disk_reserve_bytes;
+  schedule.disk_reserve_bytes = DiskReserve(config_, options.work_root);
   schedule.max_running_jobs = [this](const std::string& tenant) { return access_->QuotaOf(tenant).max_running_jobs; };
   scheduler_ = std::make_unique<Scheduler>(jobs_.get(), runner_.get(), &hub_, &metrics_, schedule);
   return absl::OkStatus();
@@ -105,6 +107,7 @@ absl::Status Daemon::StartWork() {
 absl::Status Daemon::StartListeners() {
   context_ = {.jobs = jobs_.get(),
               .blobs = blobs_.get(),
+              .room = room_.get(),
               .hub = &hub_,
               .metrics = &metrics_,
               .runner = runner_.get(),
@@ -118,8 +121,8 @@ absl::Status Daemon::StartListeners() {
   if (config_.metrics != "none") {
     state_collector_ = std::make_shared<StateCollector>([this](StateSample* sample) { return Sample(sample); });
     readiness_ = std::make_unique<Readiness>([this] { return CheckStores(); }, kCheckInterval, kStaleAfter);
-    NS_ASSIGN_OR_RETURN(admin_server_, AdminServer::Start(config_.metrics, {metrics_.registry(), state_collector_},
-                                                          [this] { return readiness_->Now(); }));
+    NS_ASSIGN_OR_RETURN(admin_server_, StartAdminServer(config_.metrics, {metrics_.registry(), state_collector_},
+                                                         [this] { return readiness_->Now(); }));
   }
   ListenOptions listen{.address = config_.listen,
                        .serve_api = config_.role != Role::kWorker,
@@ -184,11 +187,12 @@ void Daemon::Stop() {
   if (stopped_) return;
   stopped_ = true;
   SetReady(false);
+  if (maintenance_) maintenance_->EndSoon();
   if (scheduler_) scheduler_->Stop();
   if (grpc_server_) std::this_thread::sleep_for(config_.drain_delay);
-  if (maintenance_) maintenance_->Stop();
   hub_.Drain();
   if (grpc_server_) grpc_server_->Stop(config_.drain_timeout);
+  if (maintenance_) maintenance_->Stop();
   if (!config_.info_file.empty() && grpc_server_) unlink(config_.info_file.c_str());
 }
 

@@ -8,15 +8,16 @@
 #include "absl/status/statusor.h"
 #include "server/auth/access.h"
 #include "server/config/config.h"
+#include "server/daemon/admin_server.h"
 #include "server/daemon/data_directory.h"
 #include "server/daemon/grpc_server.h"
 #include "server/daemon/readiness.h"
 #include "server/events/event_hub.h"
 #include "server/events/postgres_relay.h"
-#include "server/metrics/admin_server.h"
 #include "server/metrics/metrics.h"
 #include "server/scheduler/maintenance.h"
 #include "server/scheduler/scheduler.h"
+#include "server/store/disk_room.h"
 #include "server/store/job_store.h"
 #include "server/worker/engine_runner.h"
 #include "server/worker/task_runner.h"
@@ -46,6 +47,7 @@ class Daemon {
   // In the order of construction; whoever uses something comes after it.
   std::unique_ptr<DataDirectory> directory_;
   std::unique_ptr<JobStore> jobs_;
+  std::unique_ptr<DiskRoom> room_;  // null: blobs are not on a disk of ours
   std::unique_ptr<BlobStore> blobs_;
   EventHub hub_;
   std::unique_ptr<PostgresRelay> relay_;
@@ -60,7 +62,7 @@ class Daemon {
   std::unique_ptr<Scheduler> scheduler_;
   ServiceContext context_;
   std::unique_ptr<Readiness> readiness_;
-  std::unique_ptr<AdminServer> admin_server_;
+  std::unique_ptr<HttpListener> admin_server_;
   std::unique_ptr<GrpcServer> grpc_server_;
   bool stopped_ = false;
 };

@@ -114,7 +114,7 @@ void GrpcServer::SetReady(bool ready) {
 void GrpcServer::Stop(std::chrono::milliseconds timeout) {
   // gRPC's own grace waits for connections, not calls: an idle client that does not look at its socket (a C++ client
   // does every 5 s) would hold it up. So the waiting for calls is done here, and gRPC gets a moment for stragglers.
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  const auto deadline = std::chrono::steady_clock::now() + timeout - kShutdownGrace;
   while (active_calls_ > 0 && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(kDrainPoll);
   gate_->Stop();
   server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);

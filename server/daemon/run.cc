@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <thread>
 
 #include "core/base/status.h"
@@ -12,6 +13,10 @@
 
 namespace nashswarm::server {
 namespace {
+
+// Beyond the time that calls have: for a store that does not answer. What ends then is as if it had been killed, which loses
+// nothing. Whoever stops the server waits five seconds longer than the drain takes, at least (deploy/kubernetes).
+constexpr std::chrono::milliseconds kSpare{4000};
 
 int WaitForSignal(const sigset_t& signals) {
   int signal = 0;
@@ -43,6 +48,11 @@ int RunServer(const ServerConfig& config) {
   Log(LogLevel::kInfo, "stopping", {{"signal", signal}});
   // A second signal: the user will not wait. The kernel kills the engines with us.
   std::thread([signals] { _exit(128 + WaitForSignal(signals)); }).detach();
+  std::thread([limit = config.drain_delay + config.drain_timeout + kSpare] {
+    std::this_thread::sleep_for(limit);
+    Log(LogLevel::kError, "did not stop in time, ends now", {{"milliseconds", static_cast<int64_t>(limit.count())}});
+    _exit(1);
+  }).detach();
   (*daemon)->Stop();
   daemon->reset();
   Log(LogLevel::kInfo, "stopped");

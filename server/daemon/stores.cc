@@ -4,6 +4,7 @@
 #include "core/base/status.h"
 #include "server/store/directory_blob_store.h"
 #include "server/store/s3/s3_blob_store.h"
+#include "server/store/sql/ballast.h"
 #include "server/store/sql/postgres.h"
 #include "server/store/sql/sql_job_store.h"
 #include "server/store/sql/sqlite.h"
@@ -11,7 +12,7 @@
 namespace nashswarm::server {
 namespace {
 
-constexpr std::string_view kSqlite = "sqlite:", kFile = "file:";
+constexpr std::string_view kSqlite = "sqlite:", kFile = "file:", kS3 = "s3://";
 
 // What follows `prefix`, or `otherwise` when the name is empty.
 std::string PathOf(const std::string& name, std::string_view prefix, const std::string& otherwise) {
@@ -25,14 +26,27 @@ absl::StatusOr<std::unique_ptr<JobStore>> OpenJobStore(const ServerConfig& confi
   if (IsPostgres(config.jobs)) {
     NS_ASSIGN_OR_RETURN(database, sql::OpenPostgres(config.jobs, {config.database_connections}));
   } else {
-    NS_ASSIGN_OR_RETURN(database, sql::OpenSqlite(PathOf(config.jobs, kSqlite, directory.database())));
+    NS_ASSIGN_OR_RETURN(database, sql::OpenSqlite(PathOf(config.jobs, kSqlite, directory.database()),
+                                                  sql::SystemNowMicros, sql::kBallastBytes));
   }
   return SqlJobStore::Open(std::move(database));
 }
 
-absl::StatusOr<std::unique_ptr<BlobStore>> OpenBlobStore(const ServerConfig& config, const DataDirectory& directory) {
-  if (!config.blobs.starts_with("s3://")) {
-    return DirectoryBlobStore::OpenAt(PathOf(config.blobs, kFile, directory.blobs()));
+int64_t DiskReserve(const ServerConfig& config, const std::string& directory) {
+  return config.disk_reserve_bytes >= 0 ? config.disk_reserve_bytes : UsualReserve(directory);
+}
+
+absl::StatusOr<std::unique_ptr<DiskRoom>> OpenDiskRoom(const ServerConfig& config, const DataDirectory& directory) {
+  if (config.blobs.starts_with(kS3)) return nullptr;
+  const std::string blobs = PathOf(config.blobs, kFile, directory.blobs());
+  NS_RETURN_IF_ERROR(MakeDirectories(blobs));
+  return std::make_unique<DiskRoom>(blobs, DiskReserve(config, blobs));
+}
+
+absl::StatusOr<std::unique_ptr<BlobStore>> OpenBlobStore(const ServerConfig& config, const DataDirectory& directory,
+                                                         DiskRoom* room) {
+  if (!config.blobs.starts_with(kS3)) {
+    return DirectoryBlobStore::OpenAt(PathOf(config.blobs, kFile, directory.blobs()), room);
   }
   S3BlobStore::Options options;
   NS_ASSIGN_OR_RETURN(options.client.location, ParseS3Url(config.blobs));

@@ -1,6 +1,5 @@
 #include "server/scheduler/machine.h"
 
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,12 +15,6 @@ int64_t UsableMemory() {
     if (std::ifstream(path) >> limit && limit > 0) bytes = std::min(bytes, limit);
   }
   return bytes / 5 * 4;
-}
-
-int64_t FreeDisk(const std::string& directory) {
-  struct statvfs info;
-  if (statvfs(directory.c_str(), &info) != 0) return INT64_MAX;
-  return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
 }
 
 }  // namespace nashswarm::server

@@ -3,15 +3,11 @@
 #define NASHSWARM_SERVER_SCHEDULER_MACHINE_H_
 
 #include <cstdint>
-#include <string>
 
 namespace nashswarm::server {
 
 // Four fifths of the physical memory or of the control group's limit, whichever is less, in bytes.
 int64_t UsableMemory();
-
-// Bytes that may still be written below `directory`; INT64_MAX when the system does not say.
-int64_t FreeDisk(const std::string& directory);
 
 }  // namespace nashswarm::server
 

@@ -25,15 +25,23 @@ void Note(const char* what, const absl::Status& status) {
 
 }  // namespace
 
-void Maintenance::Start() { thread_ = std::thread([this] { Loop(); }); }
+void Maintenance::Start() {
+  reaper_ = std::thread([this] { ReapLoop(); });
+  collector_ = std::thread([this] { CollectLoop(); });
+}
 
-void Maintenance::Stop() {
+void Maintenance::EndSoon() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
   }
   wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
+}
+
+void Maintenance::Stop() {
+  EndSoon();
+  if (reaper_.joinable()) reaper_.join();
+  if (collector_.joinable()) collector_.join();
 }
 
 void Maintenance::CollectSoon() {
@@ -44,21 +52,25 @@ void Maintenance::CollectSoon() {
   wake_.notify_all();
 }
 
-void Maintenance::Loop() {
-  auto next_collection = steady_clock::now() + options_.gc_interval;
+void Maintenance::ReapLoop() {
   const auto pause = std::min(options_.reap_interval, options_.gc_interval);
   std::unique_lock<std::mutex> lock(mutex_);
-  while (!stop_) {
-    wake_.wait_for(lock, pause, [this] { return stop_ || collect_soon_; });
-    if (stop_) return;
-    const bool collect = collect_soon_ || steady_clock::now() >= next_collection;
-    collect_soon_ = false;
+  while (!wake_.wait_for(lock, pause, [this] { return stop_.load(); })) {
     lock.unlock();
     Note("reaping leases failed", ReapOnce());
-    if (collect) {
-      Note("garbage collection failed", CollectOnce());
-      next_collection = steady_clock::now() + options_.gc_interval;
-    }
+    Note("ending abandoned uploads failed", ExpireOnce());
+    lock.lock();
+  }
+}
+
+void Maintenance::CollectLoop() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (!stop_) {
+    wake_.wait_for(lock, options_.gc_interval, [this] { return stop_ || collect_soon_; });
+    if (stop_) return;
+    collect_soon_ = false;
+    lock.unlock();
+    Note("garbage collection failed", CollectOnce());
     lock.lock();
   }
 }
@@ -84,45 +96,77 @@ void Maintenance::NoteLost(const std::vector<LostTask>& lost) {
   if (!lost.empty()) hub_->WorkAvailable();
 }
 
-absl::Status Maintenance::RemoveStagedLeftovers() {
+absl::Status Maintenance::ExpireOnce() {
+  int64_t expired = 0;
+  while (!stop_) {
+    NS_ASSIGN_OR_RETURN(const int64_t some, jobs_->ExpireUploads());
+    if (some == 0) break;
+    expired += some;
+  }
+  if (expired == 0) return absl::OkStatus();
+  Log(LogLevel::kInfo, "uploads expired", {{"count", expired}});
+  CollectSoon();  // their finished files
+  return RemoveEndedUploads();
+}
+
+absl::Status Maintenance::RemoveEndedUploads() {
   // Listed first: an upload created in between is in the second list and not in the first.
   NS_ASSIGN_OR_RETURN(const std::vector<std::string> groups, blobs_->ListStagedGroups());
   NS_ASSIGN_OR_RETURN(std::vector<std::string> active, jobs_->ActiveUploads());
   std::sort(active.begin(), active.end());
   for (const std::string& group : groups) {
+    if (stop_) return absl::OkStatus();
     if (!std::binary_search(active.begin(), active.end(), group)) NS_RETURN_IF_ERROR(blobs_->RemoveStaged(group));
   }
-  return blobs_->RemoveLeftovers(kLeftoverAge);
+  return absl::OkStatus();
 }
 
-absl::Status Maintenance::CollectOnce() {
-  NS_ASSIGN_OR_RETURN(const int64_t expired, jobs_->ExpireUploads());
-  if (expired > 0) Log(LogLevel::kInfo, "uploads expired", {{"count", expired}});
-  if (const absl::Status removed = RemoveStagedLeftovers(); !removed.ok()) {
-    // A blob store may forbid listing, or a part of it may be broken: no reason to keep all other garbage.
-    Log(LogLevel::kWarning, "leftovers of uploads stay", {{"error", std::string(removed.message())}});
+absl::Status Maintenance::ExpireRecords() {
+  while (!stop_) {
+    NS_ASSIGN_OR_RETURN(const int64_t expired,
+                        jobs_->ExpireRecords(Micros(options_.ended_upload_age), Micros(options_.task_result_age)));
+    if (expired == 0) break;
   }
-  NS_RETURN_IF_ERROR(jobs_->ExpireRecords(Micros(options_.ended_upload_age), Micros(options_.task_result_age)));
+  return absl::OkStatus();
+}
+
+absl::Status Maintenance::RemoveGarbage() {
   int64_t removed = 0, bytes = 0;
-  for (;;) {
-    NS_ASSIGN_OR_RETURN(const std::vector<BlobDigest> garbage,
-                        jobs_->UnreferencedBlobs(Micros(options_.gc_grace), kBatch));
+  absl::Status status;
+  while (status.ok() && !stop_) {
+    const absl::StatusOr<std::vector<BlobDigest>> garbage = jobs_->UnreferencedBlobs(Micros(options_.gc_grace), kBatch);
+    if (!garbage.ok()) {
+      status = garbage.status();
+      break;
+    }
     int64_t removed_now = 0;
-    for (const BlobDigest& blob : garbage) {
-      NS_ASSIGN_OR_RETURN(const bool gone, jobs_->RemoveBlob(blob.sha256, Micros(options_.gc_grace),
-                                                             [&] { return blobs_->Remove(blob.sha256); }));
-      if (!gone) continue;
+    for (const BlobDigest& blob : *garbage) {
+      if (stop_) break;
+      const absl::StatusOr<bool> gone =
+          jobs_->RemoveBlob(blob.sha256, Micros(options_.gc_grace), [&] { return blobs_->Remove(blob.sha256); });
+      status.Update(gone.status());
+      if (!status.ok()) break;
+      if (!*gone) continue;
       ++removed_now;
       bytes += blob.size_bytes;
     }
     removed += removed_now;
-    if (garbage.size() < kBatch || removed_now == 0) break;
+    if (garbage->size() < kBatch || removed_now == 0) break;
   }
   if (removed > 0) {
     metrics_->GarbageRemoved(removed, bytes);
     Log(LogLevel::kInfo, "garbage collected", {{"blobs", removed}, {"bytes", bytes}});
   }
-  metrics_->GarbageCollected();
+  return status;
+}
+
+absl::Status Maintenance::CollectOnce() {
+  // A blob store may forbid listing, or a part of it may be broken: no reason to keep all other garbage.
+  Note("uploads that have ended keep their bytes", RemoveEndedUploads());
+  if (!stop_) Note("leftovers of uploads stay", blobs_->RemoveLeftovers(kLeftoverAge));
+  NS_RETURN_IF_ERROR(ExpireRecords());
+  NS_RETURN_IF_ERROR(RemoveGarbage());
+  if (!stop_) metrics_->GarbageCollected();
   return absl::OkStatus();
 }
 

@@ -1,7 +1,9 @@
-// Maintenance: the housekeeping thread. Gives lost tasks back, ends abandoned uploads, frees what nothing names.
+// Maintenance: housekeeping. One thread gives lost tasks back and ends abandoned uploads; another frees what nothing names, which may
+// take long, and nobody waits for it.
 #ifndef NASHSWARM_SERVER_SCHEDULER_MAINTENANCE_H_
 #define NASHSWARM_SERVER_SCHEDULER_MAINTENANCE_H_
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -33,19 +35,25 @@ class Maintenance {
   ~Maintenance() { Stop(); }
 
   void Start();
-  void Stop();  // idempotent
+  // Begin nothing new: what goes on ends within one blob. Does not wait.
+  void EndSoon();
+  void Stop();  // and waits; idempotent
   // Something was deleted: collect now rather than at the next interval.
   void CollectSoon();
 
   // One round each; public for tests.
   absl::Status ReapOnce();
+  absl::Status ExpireOnce();
   absl::Status CollectOnce();
   // Logs and counts what was reaped, and wakes who waits for it.
   void NoteLost(const std::vector<LostTask>& lost);
 
  private:
-  void Loop();
-  absl::Status RemoveStagedLeftovers();
+  void ReapLoop();
+  void CollectLoop();
+  absl::Status RemoveEndedUploads();
+  absl::Status ExpireRecords();
+  absl::Status RemoveGarbage();
 
   JobStore* jobs_;
   BlobStore* blobs_;
@@ -54,9 +62,9 @@ class Maintenance {
   MaintenanceOptions options_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  bool stop_ = false;
+  std::atomic<bool> stop_ = false;  // set under mutex_, for who waits
   bool collect_soon_ = false;
-  std::thread thread_;
+  std::thread reaper_, collector_;
 };
 
 }  // namespace nashswarm::server

@@ -3,7 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "server/log/log.h"
-#include "server/scheduler/machine.h"
+#include "server/store/disk_room.h"
 
 namespace nashswarm::server {
 namespace {

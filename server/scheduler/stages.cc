@@ -5,6 +5,7 @@
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
+#include "core/base/utf8.h"
 #include "server/store/job_spec.h"
 
 namespace nashswarm::server {
@@ -101,6 +102,17 @@ void ReadQuality(const Json& json, v1::Job::Quality* quality) {
   quality->set_p99_kl(JsonDouble(json, "p99_kl", 0));
   quality->set_same_top1(JsonDouble(json, "same_top1", 0));
   quality->set_tokens(JsonInt(json, "tokens", 0));
+}
+
+// A job and a list of jobs are messages of gRPC, which have a bound.
+constexpr size_t kMaxWarnings = 200, kMaxWarning = 2000;  // of code points
+
+void ReadWarnings(const Json& warnings, v1::Job::Result* result) {
+  const size_t shown = std::min(warnings.size(), kMaxWarnings);
+  for (size_t i = 0; i < shown; ++i) {
+    if (warnings[i].is_string()) result->add_warnings(Shortened(ValidUtf8(warnings[i].get<std::string>()), kMaxWarning));
+  }
+  if (shown < warnings.size()) result->add_warnings(absl::StrCat("and ", warnings.size() - shown, " more warnings"));
 }
 
 }  // namespace
@@ -265,11 +277,9 @@ absl::Status ReadStageResult(Stage stage, int shard, const Json& result, const s
   success.result.set_ratio_source(JsonDouble(result, "ratio_source", 0));
   success.result.set_relative_error(JsonDouble(result, "relative_error", 0));
   success.result.set_parameter_count(JsonInt(result, "parameters", 0));
-  success.result.set_plan_summary(JsonString(result, "plan_summary"));
+  success.result.set_plan_summary(Shortened(ValidUtf8(JsonString(result, "plan_summary")), kMaxWarning));
   if (const auto warnings = result.find("warnings"); warnings != result.end() && warnings->is_array()) {
-    for (const Json& warning : *warnings) {
-      if (warning.is_string()) success.result.add_warnings(warning.get<std::string>());
-    }
+    ReadWarnings(*warnings, &success.result);
   }
   if (const auto quality = result.find("quality"); quality != result.end() && quality->is_object()) {
     ReadQuality(*quality, success.result.mutable_quality());

@@ -14,7 +14,7 @@ namespace {
 
 std::string ToString(grpc::string_ref text) { return {text.data(), text.size()}; }
 
-PeerCertificate CertificateOf(const grpc::ServerContext& call) {
+PeerCertificate CertificateOf(const grpc::ServerContextBase& call) {
   PeerCertificate peer;
   const std::shared_ptr<const grpc::AuthContext> auth = call.auth_context();
   if (auth == nullptr || !auth->IsPeerAuthenticated()) return peer;
@@ -29,7 +29,7 @@ PeerCertificate CertificateOf(const grpc::ServerContext& call) {
 
 }  // namespace
 
-absl::StatusOr<Caller> Authenticate(const ServiceContext& context, const grpc::ServerContext* call) {
+absl::StatusOr<Caller> Authenticate(const ServiceContext& context, const grpc::ServerContextBase* call) {
   std::vector<std::string> authorization;
   const auto [begin, end] = call->client_metadata().equal_range("authorization");
   for (auto it = begin; it != end; ++it) authorization.push_back(ToString(it->second));

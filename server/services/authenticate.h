@@ -10,7 +10,7 @@ namespace nashswarm::server {
 
 // Who calls. A handler looks at nothing else before, so that nobody learns from an error what is there.
 // Errors as Access::Authenticate; they are counted and logged here.
-absl::StatusOr<Caller> Authenticate(const ServiceContext& context, const grpc::ServerContext* call);
+absl::StatusOr<Caller> Authenticate(const ServiceContext& context, const grpc::ServerContextBase* call);
 
 // Ends a call from another thread with DEADLINE_EXCEEDED. What the handler returns is not sent then, and no details
 // are: the reason goes in front of the message.

@@ -15,6 +15,7 @@
 #include "server/metrics/metrics.h"
 #include "server/scheduler/maintenance.h"
 #include "server/services/stream_watchdog.h"
+#include "server/store/disk_room.h"
 #include "server/store/job_store.h"
 #include "server/worker/task_runner.h"
 
@@ -66,6 +67,7 @@ class StreamSlots {
 struct ServiceContext {
   JobStore* jobs = nullptr;
   BlobStore* blobs = nullptr;
+  DiskRoom* room = nullptr;  // for uploads; null: as much as they like
   EventHub* hub = nullptr;
   Metrics* metrics = nullptr;
   TaskRunner* runner = nullptr;

@@ -1,5 +1,6 @@
 #include "server/services/job_service.h"
 
+#include "absl/strings/ascii.h"
 #include "core/base/status.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/log/log.h"
@@ -25,7 +26,8 @@ grpc::Status Respond(absl::StatusOr<v1::Job> job, v1::Job* response) {
 }  // namespace
 
 absl::StatusOr<v1::Job> JobService::Create(const Caller& caller, const std::string& traceparent,
-                                           const v1::CreateJobRequest& request) {
+                                           v1::CreateJobRequest request) {
+  request.set_request_id(absl::AsciiStrToLower(request.request_id()));  // a UUID is the same in either case
   JobStore::NewJob job;
   job.tenant = caller.tenant;
   NS_ASSIGN_OR_RETURN(job.model_id, ParseName("models", request.model()));
@@ -44,6 +46,7 @@ absl::StatusOr<v1::Job> JobService::Create(const Caller& caller, const std::stri
   const TenantQuota quota = context_.access->QuotaOf(caller.tenant);
   job.max_tenant_queued_jobs = quota.max_queued_jobs;
   job.max_stored_bytes = quota.max_stored_bytes;
+  if (context_.room != nullptr) job.room_bytes = context_.room->Left();
   job.first_task = FirstTask();
   // A model that is not there is CreateJob's to report.
   if (const auto model = context_.jobs->GetModel(job.tenant, job.model_id); model.ok()) {

@@ -24,7 +24,7 @@ class JobService : public v1::JobService::Service {
 
  private:
   absl::StatusOr<v1::Job> Create(const Caller& caller, const std::string& traceparent,
-                                 const v1::CreateJobRequest& request);
+                                 v1::CreateJobRequest request);
   absl::StatusOr<v1::Job> Cancel(const Caller& caller, const std::string& name);
 
   const ServiceContext& context_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
 #include "server/log/log.h"
@@ -22,10 +23,10 @@ absl::Status Invalid(const char* reason, const std::string& message) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason, message);
 }
 
-constexpr char kTooSlow[] = "UPLOAD_TOO_SLOW";
-constexpr char kTooSlowMessage[] = "the upload sent too little for too long; go on from committed_size";
-
-absl::Status TooSlow() { return MakeError(absl::StatusCode::kDeadlineExceeded, kTooSlow, kTooSlowMessage); }
+absl::Status TooSlow() {
+  return MakeError(absl::StatusCode::kDeadlineExceeded, "UPLOAD_TOO_SLOW", "the upload sent too little for too long",
+                   "what has arrived is kept: go on from committed_size");
+}
 
 absl::Status CheckChunk(const v1::WriteFileRequest::Chunk& chunk, const Limits& limits, int64_t offset,
                         int64_t file_size) {
@@ -45,9 +46,19 @@ absl::Status CheckChunk(const v1::WriteFileRequest::Chunk& chunk, const Limits& 
   return absl::OkStatus();
 }
 
+// The size may be left out: it was declared in CreateUpload.
+absl::Status CheckFinish(const v1::Digest& finish, const UploadWriter& file) {
+  if (finish.size_bytes() == 0 || finish.size_bytes() == file.size_bytes) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_SIZE",
+                   absl::StrCat("finish says that '", file.path, "' has ", finish.size_bytes(), " bytes, CreateUpload said ",
+                                file.size_bytes),
+                   "leave finish.size_bytes out, or send the size that was declared");
+}
+
 }  // namespace
 
-absl::StatusOr<v1::Upload> UploadService::Create(const Caller& caller, const v1::CreateUploadRequest& request) {
+absl::StatusOr<v1::Upload> UploadService::Create(const Caller& caller, v1::CreateUploadRequest request) {
+  request.set_request_id(absl::AsciiStrToLower(request.request_id()));  // a UUID is the same in either case
   NS_RETURN_IF_ERROR(ValidateModelId(request.model_id()));
   NS_RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
   NS_RETURN_IF_ERROR(ValidateLabels(request.labels()));
@@ -61,6 +72,7 @@ absl::StatusOr<v1::Upload> UploadService::Create(const Caller& caller, const v1:
   upload.request_digest = RequestDigest(request);
   upload.labels = ToLabels(request.labels());
   upload.ttl_us = Micros(context_.limits.upload_ttl);
+  if (context_.room != nullptr) upload.room_bytes = context_.room->Left();
   for (const v1::FileEntry& entry : request.files()) {
     NewUploadFile file{entry.path(), entry.digest().size_bytes(), entry.digest().sha256()};
     if (!file.expected_sha256.empty()) {
@@ -95,33 +107,25 @@ grpc::Status UploadService::GetUpload(grpc::ServerContext* call, const v1::GetUp
   return ToGrpcStatus(upload.status());
 }
 
-absl::Status UploadService::Receive(const Caller& caller, grpc::ServerContext* call,
-                                    grpc::ServerReader<v1::WriteFileRequest>* reader, v1::WriteFileResponse* response) {
-  const StreamSlot slot(context_, caller.tenant);
-  NS_RETURN_IF_ERROR(slot.status());
-  const PaceLimits limits{.idle = context_.limits.upload_idle_timeout,
-                          .min_bytes_per_second = context_.limits.min_upload_rate};
-  StreamWatchdog::Watch pace(context_.watchdog, limits, [call] { CancelTooSlow(call, kTooSlow, kTooSlowMessage); });
-  const auto read = [&](v1::WriteFileRequest* message) {
-    pace.WaitBegins();
-    const bool got = reader->Read(message);
-    pace.WaitEnds(got ? static_cast<int64_t>(message->ByteSizeLong()) : 0);
-    return got;
-  };
+absl::Status UploadService::Receive(const Caller& caller, grpc::CallbackServerContext* call, UploadStream* stream,
+                                    v1::WriteFileResponse* response) {
   v1::WriteFileRequest message;
-  if (!read(&message) || !message.has_header()) {
-    if (pace.cancelled()) return TooSlow();
+  if (!stream->Read(&message) || !message.has_header()) {
+    if (stream->too_slow()) return TooSlow();
     return Invalid("NO_HEADER", "the first message of WriteFile must be the header");
   }
   NS_ASSIGN_OR_RETURN(const std::string id, ParseName("uploads", message.header().upload()));
   NS_ASSIGN_OR_RETURN(const UploadWriter opened,
                       context_.jobs->OpenUploadFile(caller.tenant, id, message.header().path(),
                                                     message.header().write_offset()));
+  if (context_.room != nullptr) {
+    NS_RETURN_IF_ERROR(context_.room->Check(absl::StrCat("the rest of '", opened.path, "'"), opened.size_bytes - opened.committed));
+  }
   Log(LogLevel::kDebug, "receiving",
       {{"upload", id}, {"path", opened.path}, {"offset", opened.committed}, {"peer", call->peer()}});
   UploadFileWriter writer(context_.jobs, context_.blobs, opened, context_.limits.upload_part_bytes,
                           Micros(context_.limits.upload_ttl));
-  while (read(&message)) {
+  while (stream->Read(&message)) {
     if (message.has_chunk()) {
       NS_RETURN_IF_ERROR(CheckChunk(message.chunk(), context_.limits, writer.received(), opened.size_bytes));
       context_.metrics->BytesUploaded(static_cast<int64_t>(message.chunk().data().size()));
@@ -129,6 +133,7 @@ absl::Status UploadService::Receive(const Caller& caller, grpc::ServerContext* c
       NS_RETURN_IF_ERROR(writer.Push(std::move(*message.mutable_chunk()->mutable_data())));
     } else if (message.has_finish()) {
       NS_RETURN_IF_ERROR(writer.Close());
+      NS_RETURN_IF_ERROR(CheckFinish(message.finish(), opened));
       NS_RETURN_IF_ERROR(writer.Finish(message.finish()));
       response->set_committed_size(opened.size_bytes);
       response->set_complete(true);
@@ -138,18 +143,24 @@ absl::Status UploadService::Receive(const Caller& caller, grpc::ServerContext* c
     }
   }
   NS_RETURN_IF_ERROR(writer.Close());  // what arrived is durable, whatever became of the client
-  if (pace.cancelled()) return TooSlow();
+  if (stream->too_slow()) return TooSlow();
   if (call->IsCancelled()) return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the call was cancelled");
   response->set_committed_size(writer.committed());
   response->set_complete(opened.complete);
   return absl::OkStatus();
 }
 
-grpc::Status UploadService::WriteFile(grpc::ServerContext* call, grpc::ServerReader<v1::WriteFileRequest>* reader,
-                                      v1::WriteFileResponse* response) {
+grpc::ServerReadReactor<v1::WriteFileRequest>* UploadService::WriteFile(grpc::CallbackServerContext* call,
+                                                                        v1::WriteFileResponse* response) {
   const absl::StatusOr<Caller> caller = Authenticate(context_, call);
-  if (!caller.ok()) return ToGrpcStatus(caller.status());
-  return ToGrpcStatus(Receive(*caller, call, reader, response));
+  if (!caller.ok()) return UploadStream::Refuse(caller.status());
+  auto slot = std::make_shared<StreamSlot>(context_, caller->tenant);
+  if (!slot->status().ok()) return UploadStream::Refuse(slot->status());
+  const PaceLimits limits{.idle = context_.limits.upload_idle_timeout,
+                          .min_bytes_per_second = context_.limits.min_upload_rate};
+  return UploadStream::Start(limits, [this, caller = *caller, slot = std::move(slot), call, response](UploadStream* stream) {
+    return Receive(caller, call, stream, response);
+  });
 }
 
 absl::StatusOr<std::string> UploadService::ChooseModelId(const Caller& caller, const UploadIntent& intent,

@@ -4,27 +4,28 @@
 
 #include "nashswarm/v1/nashswarm.grpc.pb.h"
 #include "server/services/context.h"
+#include "server/services/upload_stream.h"
 
 namespace nashswarm::server {
 
-class UploadService : public v1::UploadService::Service {
+class UploadService : public v1::UploadService::WithCallbackMethod_WriteFile<v1::UploadService::Service> {
  public:
   explicit UploadService(const ServiceContext* context) : context_(*context) {}
 
   grpc::Status CreateUpload(grpc::ServerContext* call, const v1::CreateUploadRequest* request,
                             v1::Upload* response) override;
   grpc::Status GetUpload(grpc::ServerContext* call, const v1::GetUploadRequest* request, v1::Upload* response) override;
-  grpc::Status WriteFile(grpc::ServerContext* call, grpc::ServerReader<v1::WriteFileRequest>* reader,
-                         v1::WriteFileResponse* response) override;
+  grpc::ServerReadReactor<v1::WriteFileRequest>* WriteFile(grpc::CallbackServerContext* call,
+                                                           v1::WriteFileResponse* response) override;
   grpc::Status CompleteUpload(grpc::ServerContext* call, const v1::CompleteUploadRequest* request,
                               v1::Model* response) override;
   grpc::Status AbortUpload(grpc::ServerContext* call, const v1::AbortUploadRequest* request,
                            google::protobuf::Empty* response) override;
 
  private:
-  absl::StatusOr<v1::Upload> Create(const Caller& caller, const v1::CreateUploadRequest& request);
-  absl::Status Receive(const Caller& caller, grpc::ServerContext* call,
-                       grpc::ServerReader<v1::WriteFileRequest>* reader, v1::WriteFileResponse* response);
+  absl::StatusOr<v1::Upload> Create(const Caller& caller, v1::CreateUploadRequest request);
+  absl::Status Receive(const Caller& caller, grpc::CallbackServerContext* call, UploadStream* stream,
+                       v1::WriteFileResponse* response);
   absl::StatusOr<v1::Model> Complete(const Caller& caller, grpc::ServerContext* call, const std::string& id);
   absl::StatusOr<std::string> ChooseModelId(const Caller& caller, const UploadIntent& intent,
                                             const BlobDigest& manifest);

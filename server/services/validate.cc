@@ -23,6 +23,8 @@ constexpr size_t kMaxIdBytes = 63;
 constexpr int kMaxLabels = 64;
 constexpr size_t kMaxLabelKey = 63, kMaxLabelValue = 255;
 constexpr int kMaxRules = 256;
+// Of a list of files in an answer; a file takes its path and this: digest, sizes, tags.
+constexpr size_t kMaxNamesBytes = 3 << 20, kFileOverhead = 80;
 constexpr int kMaxThreads = 1024;
 // Beyond these a "bound on the quality" bounds nothing.
 constexpr double kMaxPplIncrease = 10, kMaxKl = 100;
@@ -204,6 +206,17 @@ absl::Status ValidateDataUpload(const v1::CreateUploadRequest& request) {
                  "cut the text: a few megabytes are more than a calibration reads");
 }
 
+// Whoever asks for the upload or the model gets all of its files in one message, and gRPC's clients take 4 MiB.
+absl::Status ValidateNamesFit(const v1::CreateUploadRequest& request) {
+  size_t bytes = 0;
+  for (const v1::FileEntry& file : request.files()) bytes += file.path().size() + kFileOverhead;
+  if (bytes <= kMaxNamesBytes) return absl::OkStatus();
+  return Invalid("TOO_MANY_FILES",
+                 absl::StrCat("the list of ", request.files_size(), " files takes ", bytes, " bytes; at most ", kMaxNamesBytes,
+                              " are allowed"),
+                 "use shorter paths or fewer files");
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> ParseName(std::string_view collection, const std::string& name) {
@@ -260,6 +273,7 @@ absl::Status ValidateUploadFiles(const v1::CreateUploadRequest& request, const L
     return Invalid("TOO_MANY_FILES", absl::StrCat(request.files_size(), " files; at most ",
                                                   limits.max_files_per_upload, " are allowed"));
   }
+  NS_RETURN_IF_ERROR(ValidateNamesFit(request));
   std::set<std::string> paths;
   uint64_t total = 0;
   for (const v1::FileEntry& file : request.files()) {

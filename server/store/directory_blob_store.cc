@@ -37,11 +37,16 @@ class Descriptor {
   int fd_;
 };
 
+absl::StatusOr<DiskRoom::Hold> TakeRoom(DiskRoom* room, std::string_view what, int64_t bytes) {
+  return room == nullptr ? DiskRoom::Hold() : room->Take(what, bytes);
+}
+
 class FileStagedWriter : public StagedWriter {
  public:
-  FileStagedWriter(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  FileStagedWriter(int fd, std::string path, DiskRoom* room) : fd_(fd), path_(std::move(path)), room_(room) {}
 
   absl::Status Append(absl::Span<const char> bytes) override {
+    NS_ASSIGN_OR_RETURN(const DiskRoom::Hold hold, TakeRoom(room_, "the upload", static_cast<int64_t>(bytes.size())));
     NS_RETURN_IF_ERROR(WriteFully(fd_.get(), bytes.data(), bytes.size(), static_cast<uint64_t>(size_), path_));
     size_ += static_cast<int64_t>(bytes.size());
     if (size_ - write_back_from_ >= kWriteBackBytes) {
@@ -58,6 +63,7 @@ class FileStagedWriter : public StagedWriter {
  private:
   Descriptor fd_;
   std::string path_;
+  DiskRoom* room_;
   int64_t size_ = 0;
   int64_t write_back_from_ = 0;
 };
@@ -72,13 +78,14 @@ absl::Status SealFile(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DirectoryBlobStore>> DirectoryBlobStore::OpenAt(const std::string& root) {
+absl::StatusOr<std::unique_ptr<DirectoryBlobStore>> DirectoryBlobStore::OpenAt(const std::string& root,
+                                                                               DiskRoom* room) {
   for (const char* directory : {"sha256", "staging", "tmp"}) {
     NS_RETURN_IF_ERROR(MakeDirectories(JoinPath(root, directory)));
   }
   NS_RETURN_IF_ERROR(SyncDirectory(DirName(root)));
   NS_RETURN_IF_ERROR(SyncDirectory(root));
-  std::unique_ptr<DirectoryBlobStore> store(new DirectoryBlobStore(root));
+  std::unique_ptr<DirectoryBlobStore> store(new DirectoryBlobStore(root, room));
   for (int byte = 0; byte < 256; ++byte) {
     const std::string directory = DirName(store->PathOf(std::string(1, static_cast<char>(byte))));
     if (!IsDirectory(directory)) continue;
@@ -144,7 +151,7 @@ absl::StatusOr<std::unique_ptr<StagedWriter>> DirectoryBlobStore::CreateStaged(c
   NS_RETURN_IF_ERROR(MakeDirectories(DirName(path)));
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd < 0) return ErrnoError(errno, path);
-  auto writer = std::make_unique<FileStagedWriter>(fd, path);
+  auto writer = std::make_unique<FileStagedWriter>(fd, path, room_);
   // The names must survive a crash too: the database will soon say that this part exists.
   NS_RETURN_IF_ERROR(SyncDirectory(DirName(path)));
   NS_RETURN_IF_ERROR(SyncDirectory(JoinPath(root_, "staging")));
@@ -179,6 +186,7 @@ absl::Status DirectoryBlobStore::CommitStaged(absl::Span<const StagedPart> parts
       if (errno != EPERM && errno != EMLINK) return ErrnoError(errno, target);
     }
   }
+  NS_ASSIGN_OR_RETURN(const DiskRoom::Hold hold, TakeRoom(room_, "joining the pieces of the upload", digest.size_bytes));
   const std::string joined = TemporaryName(JoinPath(root_, "tmp"));
   NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(joined));
   Sha256 hash;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "server/store/blob_store.h"
+#include "server/store/disk_room.h"
 
 namespace nashswarm::server {
 
@@ -21,7 +22,8 @@ class DirectoryBlobStore : public BlobStore {
  public:
   // Whatever is visible in the store afterwards is durable: a process before this one may have died between giving a blob its
   // name and syncing the directory, and Has() would believe the name.
-  static absl::StatusOr<std::unique_ptr<DirectoryBlobStore>> OpenAt(const std::string& root);
+  // `room`: asked before uploads grow; outlives the store. None: they may fill the disk.
+  static absl::StatusOr<std::unique_ptr<DirectoryBlobStore>> OpenAt(const std::string& root, DiskRoom* room = nullptr);
 
   absl::StatusOr<bool> Has(const std::string& sha256) override;
   absl::Status PutFile(const std::string& path, const BlobDigest& digest) override;
@@ -38,13 +40,14 @@ class DirectoryBlobStore : public BlobStore {
   absl::Status RemoveLeftovers(std::chrono::seconds older_than) override;
 
  private:
-  explicit DirectoryBlobStore(std::string root) : root_(std::move(root)) {}
+  DirectoryBlobStore(std::string root, DiskRoom* room) : root_(std::move(root)), room_(room) {}
   std::string PathOf(const std::string& sha256) const;
   std::string StagedPathOf(const std::string& key) const;
   // The blob's final path, its directory made durable.
   absl::StatusOr<std::string> PreparePath(const std::string& sha256);
 
   std::string root_;
+  DiskRoom* const room_;
   // By the first byte of a digest: sha256/<byte> is there and durable.
   std::array<std::atomic<bool>, 256> durable_{};
 };

@@ -73,6 +73,7 @@ struct NewUpload {
   std::vector<NewUploadFile> files;
   int64_t ttl_us = 0;
   int64_t max_stored_bytes = 0;  // of the tenant, with this upload; 0: no limit
+  int64_t room_bytes = INT64_MAX;  // what the disk has for files that are not stored yet
 };
 // What an upload is to become.
 struct UploadIntent {
@@ -224,7 +225,7 @@ class JobStore {
   // ---- uploads. Unknown id: NOT_FOUND / UPLOAD_NOT_FOUND.
 
   // Idempotent on request_id; another request under the same id: INVALID_ARGUMENT / REQUEST_ID_REUSED.
-  // RESOURCE_EXHAUSTED / QUOTA_EXCEEDED.
+  // RESOURCE_EXHAUSTED / QUOTA_EXCEEDED, NO_SPACE.
   virtual absl::StatusOr<v1::Upload> CreateUpload(const NewUpload& upload) = 0;
   virtual absl::StatusOr<v1::Upload> GetUpload(const std::string& tenant, const std::string& id) = 0;
   virtual absl::StatusOr<UploadIntent> GetUploadIntent(const std::string& tenant, const std::string& id) = 0;
@@ -272,10 +273,12 @@ class JobStore {
     int max_queued_jobs = 0;            // of all tenants
     int64_t max_tenant_queued_jobs = 0;  // of this one; 0: no limit of its own
     int64_t max_stored_bytes = 0;        // a tenant beyond it gets no new jobs; 0: no limit
+    int64_t room_bytes = INT64_MAX;      // what the disk has for what the job says
     NewTask first_task;
   };
   // Idempotent on request_id. NOT_FOUND / MODEL_NOT_FOUND, INVALID_ARGUMENT / NOT_A_CHECKPOINT (the model) or NOT_DATA
-  // (what the spec's calibration or evaluation names), RESOURCE_EXHAUSTED / QUEUE_FULL, QUOTA_EXCEEDED.
+  // (what the spec's calibration or evaluation names), RESOURCE_EXHAUSTED / QUEUE_FULL, QUOTA_EXCEEDED,
+  // NO_SPACE.
   virtual absl::StatusOr<v1::Job> CreateJob(const NewJob& job) = 0;
   virtual absl::StatusOr<v1::Job> GetJob(const std::string& tenant, const std::string& id) = 0;
   virtual absl::StatusOr<Page<v1::Job>> ListJobs(const std::string& tenant, const PageRequest& page,
@@ -345,11 +348,11 @@ class JobStore {
   // Forgets the blob if that still holds, calling `remove` while no reference can be added; returns whether it did.
   virtual absl::StatusOr<bool> RemoveBlob(const std::string& sha256, int64_t grace_us,
                                           const std::function<absl::Status()>& remove) = 0;
-  // Ends uploads past their expiry; returns how many.
+  // Ends uploads past their expiry, a number of them at a time; returns how many. 0: there are no more.
   virtual absl::StatusOr<int64_t> ExpireUploads() = 0;
   virtual absl::StatusOr<std::vector<std::string>> ActiveUploads() = 0;
-  // Drops ended uploads and kept task results older than these ages.
-  virtual absl::Status ExpireRecords(int64_t upload_age_us, int64_t result_age_us) = 0;
+  // Drops ended uploads and kept task results older than these ages, a number of them at a time; returns how many.
+  virtual absl::StatusOr<int64_t> ExpireRecords(int64_t upload_age_us, int64_t result_age_us) = 0;
 
   virtual absl::StatusOr<StoreStatistics> Statistics() = 0;
 };

@@ -1,6 +1,7 @@
 #include "server/worker/engine_protocol.h"
 
 #include "core/base/status.h"
+#include "core/base/utf8.h"
 
 namespace nashswarm::server {
 namespace {
@@ -9,6 +10,14 @@ absl::Status ProtocolError(std::string_view what) {
   return MakeError(absl::StatusCode::kInternal, "ENGINE_PROTOCOL",
                    absl::StrCat("the engine broke the protocol: ", ToAbsl(what)),
                    "check that nashswarmd and nashswarm-engine are of the same version");
+}
+
+// What the engine says ends up in jobs, lists and watches, whose messages must stay below 4 MiB; names and texts in it may come
+// from a checkpoint.
+constexpr size_t kMaxName = 1000, kMaxText = 16000;
+
+std::string Text(const Json& event, const char* key, size_t count, const char* otherwise = "") {
+  return Shortened(ValidUtf8(JsonString(event, key, otherwise)), count);
 }
 
 absl::StatusCode ToCode(int64_t code) {
@@ -26,18 +35,18 @@ absl::StatusOr<EngineEvent> ParseEngineLine(std::string_view line) {
   if (kind == "progress") {
     const int64_t done = JsonInt(event, "done", -1), total = JsonInt(event, "total", -1);
     if (done < 0 || total < done) return ProtocolError("progress without 0 <= done <= total");
-    return EngineProgress{done, total, JsonString(event, "tensor")};
+    return EngineProgress{done, total, Text(event, "tensor", kMaxName)};
   }
   if (kind == "tensor") {
-    return EngineTensor{JsonString(event, "tensor"), JsonString(event, "format"),
+    return EngineTensor{Text(event, "tensor", kMaxName), Text(event, "format", kMaxName),
                         JsonDouble(event, "bits_per_weight", 0), JsonDouble(event, "relative_error", 0)};
   }
-  if (kind == "log") return EngineLog{JsonString(event, "severity", "info"), JsonString(event, "text")};
+  if (kind == "log") return EngineLog{Text(event, "severity", kMaxName, "info"), Text(event, "text", kMaxText)};
   if (kind == "result") return EngineSuccess{event};
   if (kind == "error") {
-    return EngineError{MakeError(ToCode(JsonInt(event, "code", 0)), JsonString(event, "reason", "ENGINE_ERROR"),
-                                 JsonString(event, "message", "the engine gave no message"),
-                                 JsonString(event, "hint"))};
+    return EngineError{MakeError(ToCode(JsonInt(event, "code", 0)), Text(event, "reason", kMaxName, "ENGINE_ERROR"),
+                                 Text(event, "message", kMaxText, "the engine gave no message"),
+                                 Text(event, "hint", kMaxText))};
   }
   return ProtocolError(absl::StrCat("unknown event '", kind.substr(0, 100), "'"));
 }

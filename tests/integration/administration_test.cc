@@ -399,6 +399,17 @@ TEST(AdministrationTest, RefusesToStartWhereItMustNot) {
   EXPECT_EQ(ExitOf({"--listen=127.0.0.1:0"}), 2) << "no data directory";
 }
 
+TEST(AdministrationTest, TheDataDirectoryIsItsOwnersAlone) {
+  ServerHarness server;
+  const auto mode = [&] { return fs::status(server.data()).permissions() & fs::perms::mask; };
+  server.Start();
+  EXPECT_EQ(mode(), fs::perms::owner_all);
+  server.Kill();
+  fs::permissions(server.data(), fs::perms::owner_all | fs::perms::group_read | fs::perms::others_read);
+  server.Start();
+  EXPECT_EQ(mode(), fs::perms::owner_all) << "of an older version";
+}
+
 TEST(AdministrationTest, ServesOnAPrivateUnixSocket) {
   ServerHarness server;
   const std::string path = server.root() + "/s.sock";

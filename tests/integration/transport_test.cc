@@ -209,7 +209,8 @@ TEST(SlowTest, AnUploadThatStandsStillEndsAndCanGoOn) {
   writer->Write(message);
   const grpc::Status ended = writer->Finish();  // without WritesDone: we could have gone on
   EXPECT_EQ(ended.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-  EXPECT_THAT(ended.error_message(), HasSubstr("UPLOAD_TOO_SLOW"));
+  EXPECT_EQ(InfoOf(ended).reason(), "UPLOAD_TOO_SLOW");
+  EXPECT_THAT(InfoOf(ended).metadata().at("hint"), HasSubstr("committed_size"));
   // Its only place is free again, and what had come is kept.
   ASSERT_TRUE(WaitFor([&] {
     grpc::ClientContext get;
@@ -227,8 +228,9 @@ TEST(SlowTest, AStreamThatNeverBeginsEndsToo) {
   server.Start({"--upload-idle-timeout=300ms"});
   grpc::ClientContext context;
   v1::WriteFileResponse response;
-  EXPECT_EQ(server.uploads().WriteFile(&context, &response)->Finish().error_code(),
-            grpc::StatusCode::DEADLINE_EXCEEDED);
+  const grpc::Status ended = server.uploads().WriteFile(&context, &response)->Finish();
+  EXPECT_EQ(ended.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(InfoOf(ended).reason(), "UPLOAD_TOO_SLOW");
 }
 
 TEST(SlowTest, ADownloadThatNobodyTakesEnds) {

@@ -63,8 +63,9 @@ class Stream {
     message.mutable_chunk()->set_crc32c(TestCrc32c(data) + (corrupt ? 1 : 0));
     return writer_->Write(message);
   }
-  grpc::Status Finish(const std::string& sha256) {
+  grpc::Status Finish(const std::string& sha256, int64_t size = 0) {
     v1::WriteFileRequest message;
+    message.mutable_finish()->set_size_bytes(size);
     message.mutable_finish()->set_sha256(sha256);
     writer_->Write(message);
     return End();
@@ -176,6 +177,20 @@ TEST(UploadTest, WrongDigestStartsTheFileOver) {
   EXPECT_TRUE(server.Write(upload.name(), "w.bin", content, 0, true).ok());
 }
 
+TEST(UploadTest, AFinishThatLiesAboutTheSizeIsRefusedAndCostsNothing) {
+  ServerHarness server;
+  server.Start();
+  const std::string content = Content(1000, 'l');
+  const v1::Upload upload = server.CreateUpload({{"w.bin", content}});
+  Stream lie(server, upload.name(), "w.bin", 0);
+  lie.Chunk(content);
+  const grpc::Status refused = lie.Finish(RawSha256(content), 999);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(InfoOf(refused).reason(), "BAD_SIZE");
+  EXPECT_EQ(GetUpload(server, upload.name()).files(0).committed_size(), 1000);
+  EXPECT_TRUE(Stream(server, upload.name(), "w.bin", 1000).Finish(RawSha256(content), 1000).ok());
+}
+
 TEST(UploadTest, FinishTooEarlyAndTooManyBytes) {
   ServerHarness server;
   server.Start();
@@ -276,6 +291,7 @@ TEST(UploadTest, BadRequestsNameWhatIsWrong) {
   EXPECT_EQ(reason_of([&](auto*) {}), "NO_FILES");
   EXPECT_EQ(reason_of([&](auto* r) { add(r, "../etc/passwd", 1); }), "BAD_PATH");
   EXPECT_EQ(reason_of([&](auto* r) { add(r, "/etc/passwd", 1); }), "BAD_PATH");
+  EXPECT_EQ(reason_of([&](auto* r) { add(r, "a\u202Egpj.exe", 1); }), "BAD_PATH");
   EXPECT_EQ(reason_of([&](auto* r) { r->add_files()->set_path("a"); }), "BAD_SIZE");
   EXPECT_EQ(reason_of([&](auto* r) { add(r, "a", -1); }), "BAD_SIZE");
   EXPECT_EQ(reason_of([&](auto* r) { add(r, "a", 2 << 20); }), "FILE_TOO_LARGE");
@@ -288,6 +304,22 @@ TEST(UploadTest, BadRequestsNameWhatIsWrong) {
               for (char c = 'a'; c < 'e'; ++c) add(r, std::string(1, c), 1);
             }),
             "TOO_MANY_FILES");
+}
+
+// An upload and its model are messages with all of its files, and gRPC's clients take 4 MiB.
+TEST(UploadTest, AListOfFilesThatNoClientCouldReceiveIsRefused) {
+  ServerHarness server;
+  server.Start({"--max-files=100000"});
+  v1::CreateUploadRequest request;
+  for (int i = 0; i < 4000; ++i) {
+    v1::FileEntry* file = request.add_files();
+    file->set_path(std::string(800, 'a' + i % 26) + std::to_string(i));
+    file->mutable_digest()->set_size_bytes(1);
+  }
+  grpc::ClientContext context;
+  v1::Upload upload;
+  const grpc::Status status = server.uploads().CreateUpload(&context, request, &upload);
+  EXPECT_EQ(InfoOf(status).reason(), "TOO_MANY_FILES");
 }
 
 TEST(UploadTest, RequestIdMakesCreateIdempotent) {
@@ -304,6 +336,10 @@ TEST(UploadTest, RequestIdMakesCreateIdempotent) {
   ASSERT_TRUE(server.uploads().CreateUpload(&a, request, &first).ok());
   ASSERT_TRUE(server.uploads().CreateUpload(&b, request, &second).ok());
   EXPECT_EQ(first.name(), second.name());
+  request.set_request_id("123E4567-E89B-42D3-A456-426614174000");
+  grpc::ClientContext capitals;
+  ASSERT_TRUE(server.uploads().CreateUpload(&capitals, request, &third).ok());
+  EXPECT_EQ(first.name(), third.name()) << "a UUID is the same in capitals";
   request.mutable_files(0)->set_path("b");
   const grpc::Status reused = server.uploads().CreateUpload(&c, request, &third);
   EXPECT_EQ(InfoOf(reused).reason(), "REQUEST_ID_REUSED");

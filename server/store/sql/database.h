@@ -124,6 +124,12 @@ class Database {
   auto Write(Body&& body) {
     return Returning(std::forward<Body>(body), [this](const AnyBody& any) { return RunWrite(any); });
   }
+  // A Write that frees space, now or by what follows from it: a delete, an end. It gets through on a full disk too, where
+  // something is set aside for that.
+  template <typename Body>
+  auto WriteToFree(Body&& body) {
+    return Returning(std::forward<Body>(body), [this](const AnyBody& any) { return RunWriteToFree(any); });
+  }
   // The same for reading alone: everything it reads is of one moment.
   template <typename Body>
   auto Read(Body&& body) {
@@ -135,6 +141,7 @@ class Database {
  protected:
   using AnyBody = std::function<absl::Status(Connection&)>;
   virtual absl::Status RunWrite(const AnyBody& body) = 0;
+  virtual absl::Status RunWriteToFree(const AnyBody& body) { return RunWrite(body); }
   virtual absl::Status RunRead(const AnyBody& body) = 0;
 
  private:

@@ -10,6 +10,9 @@ using sql::Query;
 
 namespace {
 
+// Other writers wait for the transaction.
+constexpr int kExpireBatch = 500;
+
 // True for a blobs row `b` that no row names and nobody is about to name: it was touched longer ago than the grace
 // period and before every running task was claimed (storing a large task's outputs can take longer than the grace).
 // Each reference has an index on its blob column.
@@ -65,7 +68,7 @@ absl::StatusOr<std::vector<BlobDigest>> SqlJobStore::UnreferencedBlobs(int64_t g
 absl::StatusOr<bool> SqlJobStore::RemoveBlob(const std::string& sha256, int64_t grace_us,
                                              const std::function<absl::Status()>& remove) {
   static const std::string kDelete = absl::StrCat("DELETE FROM blobs AS b WHERE b.sha256 = ? AND", kUnreferenced);
-  return database_->Write([&](Connection& db) -> absl::StatusOr<bool> {
+  return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<bool> {
     NS_ASSIGN_OR_RETURN(const int64_t deleted, db.Execute(kDelete.c_str(), Blob{sha256}, grace_us));
     if (deleted == 0) return false;
     // The row is locked: nobody can touch the blob or name it between this and the commit. After a crash in between the
@@ -76,11 +79,19 @@ absl::StatusOr<bool> SqlJobStore::RemoveBlob(const std::string& sha256, int64_t 
   });
 }
 
-absl::Status SqlJobStore::ExpireRecords(int64_t upload_age_us, int64_t result_age_us) {
-  return database_->Write([&](Connection& db) -> absl::Status {
-    NS_RETURN_IF_ERROR(
-        db.Execute("DELETE FROM uploads WHERE state <> 1 AND ended_us <= now_us() - ?", upload_age_us).status());
-    return db.Execute("DELETE FROM task_results WHERE used_us <= now_us() - ?", result_age_us).status();
+absl::StatusOr<int64_t> SqlJobStore::ExpireRecords(int64_t upload_age_us, int64_t result_age_us) {
+  return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<int64_t> {
+    NS_ASSIGN_OR_RETURN(
+        const int64_t uploads,
+        db.Execute("DELETE FROM uploads WHERE id IN "
+                   "(SELECT id FROM uploads WHERE state <> 1 AND ended_us <= now_us() - ? LIMIT ?)",
+                   upload_age_us, kExpireBatch));
+    NS_ASSIGN_OR_RETURN(
+        const int64_t results,
+        db.Execute("DELETE FROM task_results WHERE cache_key IN "
+                   "(SELECT cache_key FROM task_results WHERE used_us <= now_us() - ? LIMIT ?)",
+                   result_age_us, kExpireBatch));
+    return uploads + results;
   });
 }
 

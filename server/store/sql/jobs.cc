@@ -1,6 +1,7 @@
 // SqlJobStore: jobs as their users see them.
 #include <algorithm>
 
+#include "server/store/disk_room.h"
 #include "server/store/ids.h"
 #include "server/store/job_spec.h"
 #include "server/store/sql/sql_job_store.h"
@@ -15,6 +16,9 @@ using sql::MaybeText;
 using sql::Query;
 
 namespace {
+
+// What the database keeps of a job and its first task beside the spec.
+constexpr int64_t kRowBytes = 2000;
 
 absl::Status JobError(const char* reason, const std::string& id, const v1::Job& job, const std::string& hint) {
   return MakeError(absl::StatusCode::kFailedPrecondition, reason,
@@ -138,6 +142,8 @@ absl::StatusOr<v1::Job> SqlJobStore::CreateJob(const NewJob& request) {
     NS_RETURN_IF_ERROR(CheckIsCheckpoint(db, tenant, request.model_id));
     NS_RETURN_IF_ERROR(CheckQueueLimits(db, request));
     NS_RETURN_IF_ERROR(CheckStoredBytes(db, tenant, 0, request.max_stored_bytes));
+    const auto bytes = static_cast<int64_t>(request.spec.ByteSizeLong()) + kRowBytes;
+    if (bytes > request.room_bytes) return NoRoom("the job", bytes, request.room_bytes);
     NS_ASSIGN_OR_RETURN(const int64_t now_us, Now(db));
     const std::string id = NewId(now_us);
     NS_RETURN_IF_ERROR(
@@ -166,7 +172,7 @@ absl::StatusOr<Page<v1::Job>> SqlJobStore::ListJobs(const std::string& tenant, c
 }
 
 absl::StatusOr<v1::Job> SqlJobStore::CancelJob(const std::string& tenant, const std::string& id) {
-  return database_->Write([&](Connection& db) -> absl::StatusOr<v1::Job> {
+  return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<v1::Job> {
     NS_ASSIGN_OR_RETURN(const v1::Job job, LoadJob(db, tenant, id));
     if (job.state() == v1::Job::CANCELLED) return job;
     if (Ended(job.state())) return JobError("JOB_ENDED", id, job, "only a job that has not ended can be cancelled");
@@ -206,7 +212,7 @@ absl::StatusOr<v1::Job> SqlJobStore::RetryJob(const std::string& tenant, const s
 }
 
 absl::Status SqlJobStore::DeleteJob(const std::string& tenant, const std::string& id) {
-  return database_->Write([&](Connection& db) -> absl::Status {
+  return database_->WriteToFree([&](Connection& db) -> absl::Status {
     NS_ASSIGN_OR_RETURN(const v1::Job job, LoadJob(db, tenant, id));
     if (!Ended(job.state())) {
       return JobError("JOB_NOT_ENDED", id, job, absl::StrCat("cancel it first: nashswarm jobs cancel ", id));

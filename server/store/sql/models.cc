@@ -156,7 +156,7 @@ absl::StatusOr<Page<v1::Model>> SqlJobStore::ListModels(const std::string& tenan
 }
 
 absl::Status SqlJobStore::DeleteModel(const std::string& tenant, const std::string& id) {
-  return database_->Write([&](Connection& db) -> absl::Status {
+  return database_->WriteToFree([&](Connection& db) -> absl::Status {
     NS_ASSIGN_OR_RETURN(const v1::Model model, LoadModel(db, tenant, id));
     {
       Query query = db.Select(
@@ -217,7 +217,7 @@ absl::StatusOr<Page<v1::Artifact>> SqlJobStore::ListArtifacts(const std::string&
 }
 
 absl::Status SqlJobStore::DeleteArtifact(const std::string& tenant, const std::string& id) {
-  return database_->Write([&](Connection& db) -> absl::Status {
+  return database_->WriteToFree([&](Connection& db) -> absl::Status {
     NS_ASSIGN_OR_RETURN(const int64_t deleted,
                         db.Execute("DELETE FROM artifacts WHERE id = ? AND tenant = ?", id, tenant));
     if (deleted == 0) return NotFound("artifacts", id);

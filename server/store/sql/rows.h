@@ -60,8 +60,12 @@ absl::Status CheckStoredBytes(sql::Connection& db, const std::string& tenant, in
 absl::StatusOr<std::string> FindByRequestId(sql::Connection& db, const std::string& table, const std::string& tenant,
                                             const std::string& request_id, const std::string& request_digest);
 
-// One page of the tenant's ids from `table`, newest first, and then each of them through `load`. `filter` is "" or
-// "AND ...".
+// What a page of a list may take: gRPC's clients refuse messages above 4 MiB. A single item is smaller (services/validate.h).
+inline constexpr size_t kMaxPageBytes = 3 << 20;
+inline constexpr size_t kMessageOverhead = 8;  // of an item in its list
+
+// One page of the tenant's ids from `table`, newest first, and then each of them through `load`: as many as were asked for and as
+// kMaxPageBytes hold, but at least one. `filter` is "" or "AND ...".
 template <typename T>
 absl::StatusOr<Page<T>> LoadPage(sql::Connection& db, const std::string& table, const std::string& tenant,
                                  const std::string& filter, const PageRequest& request,
@@ -81,8 +85,14 @@ absl::StatusOr<Page<T>> LoadPage(sql::Connection& db, const std::string& table, 
     rows.pop_back();
     page.next = rows.back();
   }
+  size_t bytes = 0;
   for (const Cursor& row : rows) {
     NS_ASSIGN_OR_RETURN(T item, load(db, tenant, row.id));
+    bytes += item.ByteSizeLong() + kMessageOverhead;
+    if (bytes > kMaxPageBytes && !page.items.empty()) {
+      page.next = rows[page.items.size() - 1];
+      break;
+    }
     page.items.push_back(std::move(item));
   }
   return page;

@@ -71,7 +71,7 @@ class SqlJobStore : public JobStore {
                                   const std::function<absl::Status()>& remove) override;
   absl::StatusOr<int64_t> ExpireUploads() override;
   absl::StatusOr<std::vector<std::string>> ActiveUploads() override;
-  absl::Status ExpireRecords(int64_t upload_age_us, int64_t result_age_us) override;
+  absl::StatusOr<int64_t> ExpireRecords(int64_t upload_age_us, int64_t result_age_us) override;
   absl::StatusOr<StoreStatistics> Statistics() override;
   absl::StatusOr<std::vector<LostTask>> ReapExpiredLeases(int max_losses) override {
     return Reap(/*every=*/false, max_losses);

@@ -3,11 +3,13 @@
 #include <sqlite3.h>
 #include <time.h>
 
+#include <cerrno>
 #include <condition_variable>
 #include <map>
 #include <mutex>
 
 #include "core/base/status.h"
+#include "server/store/sql/ballast.h"
 
 namespace nashswarm::server::sql {
 namespace {
@@ -16,6 +18,16 @@ constexpr int kReaders = 4;
 // Another process on the same file (a backup, the sqlite3 shell) may hold the lock for a moment.
 constexpr int kBusyTimeoutMs = 10000;
 
+absl::Status NoSpace(const std::string& message) {
+  return MakeError(absl::StatusCode::kResourceExhausted, "NO_SPACE", message, "free disk space and try again");
+}
+
+// SQLite says SQLITE_FULL of a file it writes; of one that it opens, syncs or maps it leaves the reason to the system's error.
+bool IsDiskFull(sqlite3* database) {
+  const int error = sqlite3_system_errno(database);
+  return error == ENOSPC || error == EDQUOT;
+}
+
 absl::Status SqliteError(sqlite3* database, int code) {
   const std::string message = absl::StrCat("database: ", sqlite3_errmsg(database));
   switch (code & 0xff) {
@@ -23,7 +35,7 @@ absl::Status SqliteError(sqlite3* database, int code) {
     case SQLITE_LOCKED:
       return MakeError(absl::StatusCode::kUnavailable, "DATABASE_BUSY", message, "try again");
     case SQLITE_FULL:
-      return MakeError(absl::StatusCode::kResourceExhausted, "NO_SPACE", message, "free disk space and try again");
+      return NoSpace(message);
     case SQLITE_CONSTRAINT:
       return MakeError(absl::StatusCode::kAborted, "DATABASE_CONSTRAINT", message, "try again");
     case SQLITE_CORRUPT:
@@ -32,6 +44,7 @@ absl::Status SqliteError(sqlite3* database, int code) {
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
+      if (IsDiskFull(database)) return NoSpace(message);
       return MakeError(absl::StatusCode::kUnavailable, "DATABASE_IO", message, "check the data directory's disk");
     default:
       return MakeError(absl::StatusCode::kInternal, "DATABASE_ERROR", message);
@@ -146,8 +159,9 @@ absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(const s
   sqlite3_busy_timeout(connection->database_, kBusyTimeoutMs);
   sqlite3_create_function_v2(connection->database_, "now_us", 0, SQLITE_UTF8, &connection->now_us_, NowFunction,
                              nullptr, nullptr, nullptr);
-  NS_RETURN_IF_ERROR(
-      connection->Script("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"));
+  // temp_store: what a long transaction sets aside must not depend on the room of another disk.
+  NS_RETURN_IF_ERROR(connection->Script(
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"));
   return connection;
 }
 
@@ -171,7 +185,8 @@ std::unique_ptr<Rows> SqliteConnection::Run(const char* text, const std::vector<
 // handler, and a few readers.
 class SqliteDatabase : public Database {
  public:
-  explicit SqliteDatabase(std::function<int64_t()> now_us) : now_us_(std::move(now_us)) {}
+  SqliteDatabase(const std::string& path, std::function<int64_t()> now_us, int64_t ballast_bytes)
+      : now_us_(std::move(now_us)), ballast_(absl::StrCat(path, "-ballast"), ballast_bytes) {}
 
   absl::Status Connect(const std::string& path) {
     NS_ASSIGN_OR_RETURN(writer_, SqliteConnection::Open(path, now_us_));
@@ -192,6 +207,13 @@ class SqliteDatabase : public Database {
     if (status.ok()) status = writer_->Execute("COMMIT").status();
     // After a failed COMMIT (disk full) the transaction is still open.
     if (!status.ok()) writer_->Script("ROLLBACK").IgnoreError();
+    if (status.ok()) ballast_.Restore();
+    return status;
+  }
+
+  absl::Status RunWriteToFree(const AnyBody& body) override {
+    absl::Status status = RunWrite(body);
+    while (ReasonOf(status) == "NO_SPACE" && ReleaseBallast()) status = RunWrite(body);
     return status;
   }
 
@@ -217,8 +239,14 @@ class SqliteDatabase : public Database {
   }
 
  private:
+  bool ReleaseBallast() {
+    std::lock_guard<std::mutex> lock(writer_mutex_);
+    return ballast_.Release();
+  }
+
   std::function<int64_t()> now_us_;
   std::mutex writer_mutex_;
+  Ballast ballast_;  // before the connections: opening them may need what it releases
   std::unique_ptr<SqliteConnection> writer_;
   std::mutex readers_mutex_;
   std::condition_variable reader_free_;
@@ -233,8 +261,9 @@ int64_t SystemNowMicros() {
   return static_cast<int64_t>(now.tv_sec) * 1000000 + now.tv_nsec / 1000;
 }
 
-absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::string& path, std::function<int64_t()> now_us) {
-  auto database = std::make_unique<SqliteDatabase>(std::move(now_us));
+absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::string& path, std::function<int64_t()> now_us,
+                                                     int64_t ballast_bytes) {
+  auto database = std::make_unique<SqliteDatabase>(path, std::move(now_us), ballast_bytes);
   NS_RETURN_IF_ERROR(database->Connect(path));
   return database;
 }

@@ -12,9 +12,11 @@ namespace nashswarm::server::sql {
 
 int64_t SystemNowMicros();
 
-// `now_us` backs now_us(): several processes on the host share its clock. Tests put a fake there.
+// `now_us` backs now_us(): several processes on the host share its clock. Tests put a fake there. `ballast_bytes` are kept in a file
+// beside the database for writes that free space on a full disk (ballast.h).
 absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::string& path,
-                                                     std::function<int64_t()> now_us = SystemNowMicros);
+                                                     std::function<int64_t()> now_us = SystemNowMicros,
+                                                     int64_t ballast_bytes = 0);
 
 }  // namespace nashswarm::server::sql
 

@@ -221,7 +221,7 @@ absl::StatusOr<TaskEnd> SqlJobStore::FinishTask(const TaskLease& lease, const Ta
 }
 
 absl::StatusOr<TaskEnd> SqlJobStore::FailTask(const TaskLease& lease, const TaskFailure& failure) {
-  return database_->Write([&](Connection& db) -> absl::StatusOr<TaskEnd> {
+  return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<TaskEnd> {
     const TaskKey& key = lease.key;
     NS_ASSIGN_OR_RETURN(const JobRow job, LoadJobRow(db, key.job_id));
     int attempt = 0;
@@ -262,7 +262,7 @@ absl::StatusOr<TaskEnd> SqlJobStore::FailTask(const TaskLease& lease, const Task
 }
 
 absl::StatusOr<TaskEnd> SqlJobStore::StopTask(const TaskLease& lease) {
-  return database_->Write([&](Connection& db) -> absl::StatusOr<TaskEnd> {
+  return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<TaskEnd> {
     NS_ASSIGN_OR_RETURN(const JobRow job, LoadJobRow(db, lease.key.job_id));
     NS_RETURN_IF_ERROR(LeaveRunning(db, lease, "cancelled"));
     if (Live(job)) NS_RETURN_IF_ERROR(EndIfCancelled(db, lease.key.job_id));
@@ -271,7 +271,7 @@ absl::StatusOr<TaskEnd> SqlJobStore::StopTask(const TaskLease& lease) {
 }
 
 absl::Status SqlJobStore::ReleaseTask(const TaskLease& lease) {
-  return database_->Write([&](Connection& db) -> absl::Status {
+  return database_->WriteToFree([&](Connection& db) -> absl::Status {
     const TaskKey& key = lease.key;
     NS_ASSIGN_OR_RETURN(const JobRow job, LoadJobRow(db, key.job_id));
     const bool stopping = !Live(job) || job.cancel_requested;
@@ -298,7 +298,7 @@ absl::StatusOr<std::vector<LostTask>> SqlJobStore::Reap(bool every, int max_loss
   NS_ASSIGN_OR_RETURN(const std::vector<TaskLease> any, database_->Read(lost_leases));
   if (any.empty()) return std::vector<LostTask>();
 
-  return database_->Write([&](Connection& db) -> absl::StatusOr<std::vector<LostTask>> {
+  return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<std::vector<LostTask>> {
     std::vector<LostTask> tasks;
     NS_ASSIGN_OR_RETURN(const std::vector<TaskLease> lost, lost_leases(db));
     for (const TaskLease& lease : lost) {

@@ -1,4 +1,5 @@
 // SqlJobStore: uploads and the publishing of models.
+#include "server/store/disk_room.h"
 #include "server/store/error_proto.h"
 #include "server/store/ids.h"
 #include "server/store/sql/fence.h"
@@ -14,6 +15,11 @@ using sql::MaybeText;
 using sql::Query;
 
 namespace {
+
+// Other writers wait for the transaction.
+constexpr int kExpireBatch = 100;
+// What the database keeps of a file beside its path: a million empty files take room, too.
+constexpr int64_t kRowBytes = 200;
 
 absl::StatusOr<v1::Upload> LoadUpload(Connection& db, const std::string& tenant, const std::string& id) {
   v1::Upload upload;
@@ -83,9 +89,14 @@ absl::StatusOr<v1::Upload> SqlJobStore::CreateUpload(const NewUpload& request) {
     NS_ASSIGN_OR_RETURN(const std::string known,
                         FindByRequestId(db, "uploads", tenant, request.request_id, request.request_digest));
     if (!known.empty()) return LoadUpload(db, tenant, known);
-    int64_t bytes = 0;
-    for (const NewUploadFile& file : request.files) bytes += file.size_bytes;
+    int64_t bytes = 0, to_come = 0;
+    for (const NewUploadFile& file : request.files) {
+      bytes += file.size_bytes;
+      to_come += static_cast<int64_t>(file.path.size()) + kRowBytes;
+      if (!file.stored) to_come += file.size_bytes;
+    }
     NS_RETURN_IF_ERROR(CheckStoredBytes(db, tenant, bytes, request.max_stored_bytes));
+    if (to_come > request.room_bytes) return NoRoom("the upload", to_come, request.room_bytes);
     NS_ASSIGN_OR_RETURN(const int64_t now_us, Now(db));
     const std::string id = NewId(now_us);
     NS_RETURN_IF_ERROR(
@@ -262,7 +273,7 @@ absl::StatusOr<v1::Model> SqlJobStore::PublishModel(const std::string& tenant, c
 }
 
 absl::Status SqlJobStore::AbortUpload(const std::string& tenant, const std::string& id) {
-  return database_->Write([&](Connection& db) -> absl::Status {
+  return database_->WriteToFree([&](Connection& db) -> absl::Status {
     int64_t state = 0;
     {
       Query query = db.Select("SELECT state FROM uploads WHERE id = ? AND tenant = ?", id, tenant);
@@ -279,10 +290,10 @@ absl::Status SqlJobStore::AbortUpload(const std::string& tenant, const std::stri
 }
 
 absl::StatusOr<int64_t> SqlJobStore::ExpireUploads() {
-  return database_->Write([&](Connection& db) -> absl::StatusOr<int64_t> {
+  return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<int64_t> {
     std::vector<std::string> ids;
     {
-      Query query = db.Select("SELECT id FROM uploads WHERE state = 1 AND expires_us <= now_us()");
+      Query query = db.Select("SELECT id FROM uploads WHERE state = 1 AND expires_us <= now_us() LIMIT ?", kExpireBatch);
       while (query.Next()) ids.push_back(query.Text(0));
       NS_RETURN_IF_ERROR(query.status());
     }

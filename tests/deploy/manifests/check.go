@@ -8,6 +8,7 @@ import (
 
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
@@ -34,6 +35,7 @@ func (o *Objects) Check(flags map[string]bool, secrets []string) []string {
 	}
 	for _, d := range o.Deployments {
 		c.deployment(d)
+		c.network(d)
 	}
 	for _, s := range o.Services {
 		c.service(s)
@@ -74,6 +76,28 @@ func (c *checker) selects(selector map[string]string) bool {
 		}
 	}
 	return false
+}
+
+// Each port of a pod is for somebody, and the admin port asks nobody who they are: without a policy it is for everybody.
+func (c *checker) network(d *apps.Deployment) {
+	ingress, egress := false, false
+	for _, p := range c.o.Policies {
+		if !labels.SelectorFromSet(p.Spec.PodSelector.MatchLabels).Matches(labels.Set(d.Spec.Template.Labels)) {
+			continue
+		}
+		for _, kind := range p.Spec.PolicyTypes {
+			ingress = ingress || kind == networking.PolicyTypeIngress
+			egress = egress || kind == networking.PolicyTypeEgress
+		}
+		for _, rule := range p.Spec.Ingress {
+			if len(rule.From) == 0 || len(rule.Ports) == 0 {
+				c.say("NetworkPolicy %q lets everybody in, or to every port", p.Name)
+			}
+		}
+	}
+	if !ingress || !egress {
+		c.say("Deployment %q can be reached from anywhere, or reach everything: it needs a NetworkPolicy for both ways", d.Name)
+	}
 }
 
 func (c *checker) target(who, name string) {

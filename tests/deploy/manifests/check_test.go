@@ -52,6 +52,8 @@ func TestMistakesAreFound(t *testing.T) {
 		{"a port of another number", "port: 7070", "port: 7170", "with the number"},
 		{"a monitor of nothing", "nashswarm/scrape: \"true\"\n  name", "nashswarm/scrape: \"false\"\n  name", "selects no Service"},
 		{"a writable root", "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", "more rights"},
+		{"a way out that nobody bounds", "policyTypes:\n  - Ingress\n  - Egress", "policyTypes:\n  - Ingress", "reach everything"},
+		{"an admin port for everybody", "  - from:\n    - namespaceSelector:\n        matchLabels:\n          kubernetes.io/metadata.name: monitoring\n    ports:", "  - ports:", "lets everybody in"},
 		{"a secret that nobody makes", "secretName: nashswarm-tls", "secretName: nashswarm-tsl", "nobody makes"},
 	} {
 		changed := strings.ReplaceAll(rendered, c.from, c.to)

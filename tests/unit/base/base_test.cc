@@ -12,6 +12,7 @@
 #include "core/base/json.h"
 #include "core/base/parallel.h"
 #include "core/base/status.h"
+#include "core/base/utf8.h"
 #include "tests/support/files.h"
 
 namespace nashswarm {
@@ -143,6 +144,24 @@ TEST(PathTest, OnlyPlainRelativePaths) {
     EXPECT_EQ(ReasonOf(ValidateRelativePath(bad)), "BAD_PATH") << bad;
   }
   EXPECT_FALSE(ValidateRelativePath(std::string(2000, 'a')).ok());
+}
+
+TEST(PathTest, NamesThatReadAsOthersAreRefusedByCodePoint) {
+  const std::vector<std::pair<std::string, std::string>> bad = {
+      {"a\u202Egpj.exe", "U+202E"}, {"a\u2066b", "U+2066"},     {"\uFEFFa", "U+FEFF"},         {"a\u200Bb", "U+200B"},
+      {"a\u200D", "U+200D"},        {"a\u00ADb", "U+00AD"},     {"a\xC2\x85" "b", "U+0085"},   {"a\u2028b", "U+2028"},
+      {"dir\u061C/a", "U+061C"},    {"a\u2060", "U+2060"},      {"a\u3164", "U+3164"},         {"a\uFE0F", "U+FE0F"},
+      {"a\U000E0041", "U+E0041"},   {std::string("a\0b", 3), "U+0000"},
+  };
+  for (const auto& [path, code] : bad) {
+    const absl::Status refused = ValidateRelativePath(path);
+    EXPECT_EQ(ReasonOf(refused), "BAD_PATH") << path;
+    EXPECT_NE(refused.message().find(code), std::string::npos) << refused;
+    EXPECT_EQ(FindInvisible(ToStd(refused.message())), std::nullopt) << "the message must not carry it on: " << refused;
+  }
+  for (const char* good : {"naïve.txt", "模型/权重.safetensors", "модель", "مدل.bin", "a b", "😀.bin"}) {
+    NS_EXPECT_OK(ValidateRelativePath(good));
+  }
 }
 
 TEST(AtomicFileTest, AppearsOnlyOnCommit) {

@@ -186,6 +186,15 @@ TEST(EngineProtocolTest, EventsAreParsedAndChecked) {
   EXPECT_EQ(error.status.code(), absl::StatusCode::kUnknown);
 }
 
+TEST(EngineProtocolTest, TextsOfAnyLengthMakeMessagesThatClientsTake) {
+  const std::string endless(3 << 20, 'x');
+  const auto parse = [&](const std::string& fields) { return *ParseEngineLine("{" + fields + endless + "\"}"); };
+  EXPECT_LT(std::get<EngineLog>(parse(R"("event":"log","text":")")).text.size(), size_t{1} << 17);
+  EXPECT_LT(std::get<EngineTensor>(parse(R"("event":"tensor","tensor":")")).tensor.size(), size_t{1} << 13);
+  EXPECT_LT(std::get<EngineProgress>(parse(R"("event":"progress","done":1,"total":2,"tensor":")")).tensor.size(), size_t{1} << 13);
+  EXPECT_LT(std::get<EngineError>(parse(R"("event":"error","code":3,"message":")")).status.message().size(), size_t{1} << 17);
+}
+
 TEST(EngineProtocolTest, LinesAcrossReads) {
   std::vector<std::string> lines;
   const auto sink = [&](std::string_view line) {

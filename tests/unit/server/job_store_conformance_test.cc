@@ -414,6 +414,83 @@ TEST_P(JobStoreConformanceTest, PagesCoverEverythingOnceAtEqualTimes) {
                                  "models/m0"));
 }
 
+// gRPC's clients refuse messages above 4 MiB.
+TEST_P(JobStoreConformanceTest, PagesOfModelsWithManyFilesStayBelowWhatClientsTake) {
+  const BlobDigest digest = DigestOf("the same content everywhere");
+  ASSERT_TRUE(store().RegisterBlob(digest).ok());
+  std::vector<std::string> expected;
+  for (int i = 0; i < 5; ++i) {
+    NewUpload upload;
+    upload.tenant = kDefaultTenant;
+    upload.ttl_us = 1000 * kSecond;
+    for (int file = 0; file < 900; ++file) {
+      upload.files.push_back({absl::StrCat(std::string(1000, 'd'), "/", file), digest.size_bytes, digest.sha256, true});
+    }
+    NewModel model;
+    model.id = absl::StrCat("m", i);
+    model.manifest = DigestOf(model.id);
+    Must(store().PublishModel(kDefaultTenant, Must(store().CreateUpload(upload)).name().substr(8), model));
+    expected.insert(expected.begin(), absl::StrCat("models/m", i));
+    under_test_.Advance(kSecond);
+  }
+  std::vector<std::string> names;
+  int pages = 0;
+  PageRequest request;
+  request.size = 1000;
+  for (;; ++pages) {
+    const Page<v1::Model> page = Must(store().ListModels(kDefaultTenant, request));
+    v1::ListModelsResponse response;
+    for (const v1::Model& model : page.items) {
+      names.push_back(model.name());
+      *response.add_models() = model;
+    }
+    EXPECT_LT(response.ByteSizeLong(), size_t{4} << 20);
+    if (!page.next.has_value()) break;
+    request.after = page.next;
+  }
+  EXPECT_EQ(names, expected) << "each once, in order";
+  EXPECT_GT(pages, 0);
+}
+
+TEST_P(JobStoreConformanceTest, AnUploadThatTheDiskHasNoRoomForIsRefusedUnlessItIsThereAlready) {
+  NewUpload request;
+  request.tenant = kDefaultTenant;
+  request.request_id = "123e4567-e89b-42d3-a456-426614174000";
+  request.request_digest = std::string(32, 'r');
+  request.ttl_us = 1000 * kSecond;
+  const BlobDigest stored = DigestOf("stored");
+  ASSERT_TRUE(store().RegisterBlob(stored).ok());
+  request.files = {{"a", 1000, "", false}, {"b", stored.size_bytes, stored.sha256, true}};
+  request.room_bytes = 1000;  // the names take room as well
+  const absl::Status refused = store().CreateUpload(request).status();
+  EXPECT_EQ(ReasonOf(refused), "NO_SPACE");
+  EXPECT_TRUE(absl::IsResourceExhausted(refused));
+  request.room_bytes = 2000;
+  const std::string name = Must(store().CreateUpload(request)).name();
+  request.room_bytes = 0;
+  EXPECT_EQ(Must(store().CreateUpload(request)).name(), name) << "its room is taken: the same request goes on";
+}
+
+TEST_P(JobStoreConformanceTest, UploadsExpireAndAreForgottenANumberAtATime) {
+  NewUpload request;
+  request.tenant = kDefaultTenant;
+  request.ttl_us = kSecond;
+  request.files = {{"w.bin", 10, "", false}};
+  constexpr int kUploads = 130;
+  for (int i = 0; i < kUploads; ++i) Must(store().CreateUpload(request));
+  under_test_.Advance(2 * kSecond);
+  int64_t expired = 0;
+  while (const int64_t some = Must(store().ExpireUploads())) {
+    EXPECT_LT(some, kUploads) << "in a transaction that others wait for";
+    expired += some;
+  }
+  EXPECT_EQ(expired, kUploads);
+  under_test_.Advance(2 * kSecond);
+  int64_t forgotten = 0;
+  while (const int64_t some = Must(store().ExpireRecords(kSecond, kSecond))) forgotten += some;
+  EXPECT_EQ(forgotten, kUploads);
+}
+
 INSTANTIATE_TEST_SUITE_P(Stores, JobStoreConformanceTest, EveryJobStore(),
                          [](const auto& info) { return std::string(info.param.first); });
 

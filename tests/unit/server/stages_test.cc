@@ -359,6 +359,20 @@ TEST(StagesTest, PublishResultBecomesTheJobsResult) {
   EXPECT_FALSE(finish.success->result.has_quality()) << "nothing was measured, so there is no zero to show";
 }
 
+// A job must fit into a message of 4 MiB, and so must a list of them.
+TEST(StagesTest, WarningsOfAResultAreBounded) {
+  TaskFinish finish;
+  finish.outputs = {{"artifact/model.gguf", {Sha256Of("a"), 1}}};
+  Json warnings = Json::array();
+  for (int i = 0; i < 5000; ++i) warnings.push_back(absl::StrCat("warning ", i, std::string(5000, 'w')));
+  const Json result = {{"warnings", warnings}, {"plan_summary", std::string(1 << 20, 's')}};
+  ASSERT_TRUE(ReadStageResult(J::PUBLISH, 0, result, "gguf", &finish).ok());
+  const v1::Job::Result& read = finish.success->result;
+  EXPECT_LT(read.ByteSizeLong(), size_t{1} << 20);
+  EXPECT_EQ(read.warnings(0).substr(0, 10), "warning 0w");
+  EXPECT_EQ(read.warnings(read.warnings_size() - 1), absl::StrCat("and ", 5000 - (read.warnings_size() - 1), " more warnings"));
+}
+
 TEST(StagesTest, MeasuredQualityBecomesTheJobs) {
   TaskFinish finish;
   finish.outputs = {{"artifact/model.gguf", {Sha256Of("a"), 1}}};
