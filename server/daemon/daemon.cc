@@ -58,6 +58,10 @@ absl::Status Daemon::OpenStores() {
   NS_ASSIGN_OR_RETURN(access_, Access::Open(config_.access));
   NS_ASSIGN_OR_RETURN(directory_, DataDirectory::Open(config_.data));
   NS_ASSIGN_OR_RETURN(blobs_, OpenBlobStore(config_, *directory_));
+  blobs_->OnDamage([this](const BlobDamage& damage) {
+    metrics_.BlobDamaged();
+    Log(LogLevel::kError, "a stored blob is damaged", {{"error", damage.found}, {"kept_at", damage.kept_at}});
+  });
   NS_ASSIGN_OR_RETURN(jobs_, OpenJobStore(config_, *directory_));
   if (IsPostgres(config_.jobs)) relay_ = std::make_unique<PostgresRelay>(config_.jobs, &hub_);
   return absl::OkStatus();

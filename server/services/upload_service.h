@@ -22,12 +22,15 @@ class UploadService : public v1::UploadService::Service {
                            google::protobuf::Empty* response) override;
 
  private:
-  absl::StatusOr<v1::Upload> Create(const Caller& caller, const v1::CreateUploadRequest& request);
+  absl::StatusOr<v1::Upload> Create(const Caller& caller, grpc::ServerContext* call,
+                                    const v1::CreateUploadRequest& request);
   absl::Status Receive(const Caller& caller, grpc::ServerContext* call,
                        grpc::ServerReader<v1::WriteFileRequest>* reader, v1::WriteFileResponse* response);
   absl::StatusOr<v1::Model> Complete(const Caller& caller, grpc::ServerContext* call, const std::string& id);
   absl::StatusOr<std::string> ChooseModelId(const Caller& caller, const UploadIntent& intent,
                                             const BlobDigest& manifest);
+  // FAILED_PRECONDITION / UPLOAD_INCOMPLETE when the content of a file is lost, which is then to be sent again.
+  absl::Status CheckContent(grpc::ServerContext* call, const std::string& upload_id, const std::vector<ModelFile>& files);
   // The engine's word on the files, and what it says about them into `model`.
   absl::Status ValidateCheckpoint(grpc::ServerContext* call, const std::string& upload_id,
                                   const std::vector<ModelFile>& files, NewModel* model);
