@@ -7,10 +7,10 @@
 
 #include "core/base/file.h"
 #include "core/base/status.h"
-#include "server/rpc/crc32c.h"
 #include "server/rpc/status.h"
 #include "server/services/authenticate.h"
 #include "server/services/paging.h"
+#include "server/services/read_ahead.h"
 #include "server/services/validate.h"
 #include "server/store/blob_loss.h"
 
@@ -127,24 +127,28 @@ absl::Status ArtifactService::Send(const Caller& caller, grpc::ServerContext* ca
   SignsOfLife signs(call, writer, message);
   const auto reader = OpenToSend(*context_.blobs, digest, begin > 0 || end < digest.size_bytes, signs);
   NS_RETURN_IF_ERROR(explain(reader.status()));
-  int64_t offset = begin;
-  do {  // an empty range still tells the digest
+  if (begin == end) {  // an empty range still tells the digest
+    writer->Write(message);
+    return absl::OkStatus();
+  }
+  ReadAhead ahead(reader->get(), begin, end, kReadChunkBytes);
+  ReadAhead::Chunk chunk;
+  for (int64_t offset = begin; offset < end; offset += static_cast<int64_t>(message.data().size())) {
     if (call->IsCancelled()) return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the call was cancelled");
-    const int64_t size = std::min(end - offset, kReadChunkBytes);
-    message.mutable_data()->resize(static_cast<size_t>(size));
-    NS_RETURN_IF_ERROR(explain((*reader)->ReadAt(offset, size, message.mutable_data()->data())));
-    message.set_crc32c(Crc32c(message.data()));
+    message.mutable_data()->swap(chunk.data);  // back to where it is used again
+    NS_RETURN_IF_ERROR(explain(ahead.Next(&chunk)));
+    message.mutable_data()->swap(chunk.data);
+    message.set_crc32c(chunk.crc32c);
     pace.WaitBegins();
     const bool written = writer->Write(message);
-    pace.WaitEnds(size);
+    pace.WaitEnds(static_cast<int64_t>(message.data().size()));
     if (!written) {
       if (pace.cancelled()) return MakeError(absl::StatusCode::kDeadlineExceeded, kTooSlow, kTooSlowMessage);
       return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the client has gone");
     }
-    context_.metrics->BytesDownloaded(size);
+    context_.metrics->BytesDownloaded(static_cast<int64_t>(message.data().size()));
     message.clear_digest();
-    offset += size;
-  } while (offset < end);
+  }
   return absl::OkStatus();
 }
 
