@@ -12,7 +12,7 @@ constexpr size_t kQueueLength = 8;
 
 }  // namespace
 
-ByteWorker::ByteWorker(std::function<absl::Status(const std::string&)> work) : work_(std::move(work)) {
+ByteWorker::ByteWorker(std::function<absl::Status(std::string&)> work) : work_(std::move(work)) {
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -43,7 +43,7 @@ void ByteWorker::Loop() {
   for (;;) {
     changed_.wait(lock, [this] { return finished_ || !queue_.empty(); });
     if (queue_.empty() || !status_.ok()) return;
-    const std::string bytes = std::move(queue_.front());
+    std::string bytes = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
     changed_.notify_all();

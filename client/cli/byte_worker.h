@@ -16,8 +16,8 @@ namespace nashswarm::cli {
 // One thread uses it.
 class ByteWorker {
  public:
-  // `work` runs on the thread, for one string after the other; after its first error no more.
-  explicit ByteWorker(std::function<absl::Status(const std::string&)> work);
+  // `work` runs on the thread, for one string after the other, which it may move on; after its first error no more.
+  explicit ByteWorker(std::function<absl::Status(std::string&)> work);
   ~ByteWorker();
   ByteWorker(const ByteWorker&) = delete;
   ByteWorker& operator=(const ByteWorker&) = delete;
@@ -30,7 +30,7 @@ class ByteWorker {
  private:
   void Loop();
 
-  const std::function<absl::Status(const std::string&)> work_;
+  const std::function<absl::Status(std::string&)> work_;
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::deque<std::string> queue_;

@@ -62,7 +62,7 @@ class FileDownload {
   absl::Status OpenPart();
   absl::Status Fetch();
   absl::Status FetchFrom(int64_t offset);
-  absl::Status Keep(const std::string& data);
+  absl::Status Write(const std::string& data);
   absl::Status StartOver();
   void Show(int64_t done) const;
 
@@ -74,7 +74,7 @@ class FileDownload {
   UniqueFd fd_;
   std::unique_ptr<Sha256> hash_;  // of the first `position_` bytes
   int64_t position_ = 0;
-  int64_t writing_from_ = 0;  // up to here the kernel was told to write to the disk
+  int64_t unwritten_ = 0;  // bytes since the kernel was told to begin writing to the disk
   int64_t before_ = 0;
   int64_t total_ = 0;
 };
@@ -123,7 +123,7 @@ absl::Status FileDownload::OpenPart() {
 
 absl::Status FileDownload::StartOver() {
   hash_ = std::make_unique<Sha256>();
-  position_ = writing_from_ = 0;
+  position_ = 0;
   if (ftruncate(fd_.get(), 0) != 0 || lseek(fd_.get(), 0, SEEK_SET) < 0) return ErrnoError(errno, part_);
   return absl::OkStatus();
 }
@@ -156,7 +156,15 @@ absl::Status FileDownload::FetchFrom(int64_t offset) {
   Call call(session_.interrupt, kSilence);
   NS_RETURN_IF_ERROR(session_.server.Authorize(call.context()));
   const auto stream = session_.server.artifacts()->ReadFile(call.context(), request);
-  ByteWorker keeper([this](const std::string& data) { return Keep(data); });
+  ByteWorker hasher([this](std::string& data) {
+    hash_->Update(data);
+    position_ += static_cast<int64_t>(data.size());
+    return absl::OkStatus();
+  });
+  ByteWorker writer([this, &hasher](std::string& data) -> absl::Status {
+    NS_RETURN_IF_ERROR(Write(data));
+    return hasher.Push(std::move(data));
+  });
   int64_t received = offset;
   absl::Status problem;
   v1::ReadFileResponse response;
@@ -170,14 +178,15 @@ absl::Status FileDownload::FetchFrom(int64_t offset) {
       problem = MakeError(absl::StatusCode::kDataLoss, "TOO_LONG", "the server sent more than the file holds");
     } else {
       received += static_cast<int64_t>(data.size());
-      problem = keeper.Push(std::move(data));
+      problem = writer.Push(std::move(data));
       Show(received);
     }
   }
   if (!problem.ok()) call.context()->TryCancel();
   const absl::Status status = call.Finish(stream->Finish());
-  const absl::Status kept = keeper.Finish();
-  NS_RETURN_IF_ERROR(kept);
+  const absl::Status written = writer.Finish();
+  NS_RETURN_IF_ERROR(hasher.Finish());
+  NS_RETURN_IF_ERROR(written);
   if (!problem.ok()) return problem;
   NS_RETURN_IF_ERROR(status);
   if (position_ == entry_.digest().size_bytes()) return absl::OkStatus();
@@ -185,13 +194,12 @@ absl::Status FileDownload::FetchFrom(int64_t offset) {
 }
 
 // On a thread of its own while a stream lasts.
-absl::Status FileDownload::Keep(const std::string& data) {
+absl::Status FileDownload::Write(const std::string& data) {
   NS_RETURN_IF_ERROR(WriteAll(fd_.get(), data, part_));
-  hash_->Update(data);
-  position_ += static_cast<int64_t>(data.size());
-  if (position_ - writing_from_ < kWriteBackBytes) return absl::OkStatus();
-  sync_file_range(fd_.get(), writing_from_, position_ - writing_from_, SYNC_FILE_RANGE_WRITE);
-  writing_from_ = position_;
+  unwritten_ += static_cast<int64_t>(data.size());
+  if (unwritten_ < kWriteBackBytes) return absl::OkStatus();
+  sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
+  unwritten_ = 0;
   return absl::OkStatus();
 }
 

@@ -325,7 +325,7 @@ absl::Status Pusher::SendFrom(const std::string& upload, size_t index, int64_t o
 absl::Status Pusher::SendChunks(Call& call, grpc::ClientWriter<v1::WriteFileRequest>& stream, int fd, size_t index,
                                 int64_t offset, Sha256* hash, bool* open_for_writes) {
   const LocalFile& file = files_[index];
-  ByteWorker hasher([hash](const std::string& bytes) {
+  ByteWorker hasher([hash](std::string& bytes) {
     if (hash != nullptr) hash->Update(bytes);
     return absl::OkStatus();
   });
