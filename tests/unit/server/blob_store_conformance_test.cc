@@ -232,7 +232,7 @@ TEST_P(BlobStoreConformanceTest, StoringAgainPutsADamagedBlobRight) {
   ASSERT_TRUE(store().CommitStaged({part}, digest).ok());
   for (const char* damage : {"hellO", "hell"}) {
     under_test_.damage(digest.sha256, damage);
-    ASSERT_TRUE(store().CommitStaged({Stage(absl::StrCat("u1/a-", damage), "hello")}, digest).ok());
+    ASSERT_TRUE(store().CommitStaged({Stage(absl::StrCat("u1/b-", next_++), "hello")}, digest).ok());
     EXPECT_EQ(Read(digest.sha256), "hello");
     under_test_.damage(digest.sha256, damage);
     ASSERT_TRUE(store().PutFile(File("hello"), digest).ok());
