@@ -231,6 +231,7 @@ absl::Status DirectoryBlobStore::CommitStaged(absl::Span<const StagedPart> parts
   if (parts.size() == 1) {
     const std::string source = StagedPathOf(parts[0].key);
     const Descriptor fd(OpenToRead(source));
+    if (fd.get() < 0) return ErrnoError(errno, source);
     const auto staged = VerifiedFiles::Identify(fd.get());
     if (!staged.has_value()) return ErrnoError(errno, source);
     if (staged->size == digest.size_bytes && parts[0].size_bytes == digest.size_bytes) {
