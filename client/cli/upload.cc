@@ -8,9 +8,10 @@
 #include <cerrno>
 #include <climits>
 #include <filesystem>
+#include <iterator>
+#include <map>
 #include <optional>
 #include <random>
-#include <set>
 
 #include "client/cli/byte_worker.h"
 #include "client/cli/data_files.h"
@@ -30,6 +31,9 @@ constexpr std::chrono::seconds kCheckDeadline(600);
 constexpr int kMaxDamaged = 3;
 // Of a server's models by their thousand: beyond, it may have anything.
 constexpr int kMaxPages = 10;
+// So many files of one size are compared, in so many bytes at a place, before a file is hashed to ask for it.
+constexpr int kMaxLooks = 4;
+constexpr int64_t kLookBytes = 64 << 10;
 
 // What says that a file is still the one it was, as far as that can be told without reading it.
 std::string Stamp(int fd) {
@@ -60,8 +64,16 @@ class Pusher {
   absl::Status SelectWhatToSend();
   absl::Status HashFiles();
   absl::StatusOr<std::string> HashFile(const LocalFile& file, int64_t* hashed);
-  // The sizes of all files of the server's models; nullopt when there are too many models to ask for.
-  absl::StatusOr<std::optional<std::set<int64_t>>> SizesOnServer();
+  // The files of all the server's models, by size; nullopt when there are too many models to ask for.
+  struct FileOnServer {
+    std::string model, path;
+  };
+  using FilesBySize = std::multimap<int64_t, FileOnServer>;
+  absl::StatusOr<std::optional<FilesBySize>> FilesOnServer();
+  // Whether the server may have the file: it is hashed to find out. Otherwise it is hashed while it is sent.
+  absl::StatusOr<bool> MayBeOnServer(const LocalFile& file, const std::optional<FilesBySize>& known);
+  // Of a file of the same size: whether some bytes of both are the same, as far as the server tells.
+  absl::StatusOr<bool> LooksTheSame(const LocalFile& file, const FileOnServer& other);
   // Digest and CRC-32C keep pace with the sending; `hash` has the file's first `offset` bytes.
   absl::Status SendChunks(Call& call, grpc::ClientWriter<v1::WriteFileRequest>& stream, int fd, size_t index, int64_t offset,
                           Sha256* hash, bool* open_for_writes);
@@ -176,17 +188,17 @@ absl::Status Pusher::LearnChunkSize() {
 
 absl::Status Pusher::HashFiles() {
   for (const LocalFile& file : files_) total_bytes_ += file.size;
-  const auto is_large = [this](const LocalFile& file) { return file.size >= request_.hash_later_from; };
-  std::optional<std::set<int64_t>> known;
-  if (std::any_of(files_.begin(), files_.end(), is_large)) {
-    NS_ASSIGN_OR_RETURN(known, SizesOnServer());
+  std::optional<FilesBySize> known;
+  if (std::any_of(files_.begin(), files_.end(), [this](const auto& f) { return f.size >= request_.hash_later_from; })) {
+    NS_ASSIGN_OR_RETURN(known, FilesOnServer());
   }
   int64_t hashed = 0;
   for (const LocalFile& file : files_) {
     v1::FileEntry entry;
     entry.set_path(file.name);
     entry.mutable_digest()->set_size_bytes(file.size);
-    if (is_large(file) && known.has_value() && !known->contains(file.size)) {
+    NS_ASSIGN_OR_RETURN(const bool hash_now, MayBeOnServer(file, known));
+    if (!hash_now) {
       const UniqueFd fd(open(file.path.c_str(), O_RDONLY | O_CLOEXEC));
       if (fd.get() < 0) return ErrnoError(errno, file.path);
       stamps_ += "\n" + file.name + " " + Stamp(fd.get());
@@ -213,8 +225,45 @@ absl::StatusOr<std::string> Pusher::HashFile(const LocalFile& file, int64_t* has
                    "wait until nothing writes it, then push again");
 }
 
-absl::StatusOr<std::optional<std::set<int64_t>>> Pusher::SizesOnServer() {
-  std::set<int64_t> sizes;
+absl::StatusOr<bool> Pusher::MayBeOnServer(const LocalFile& file, const std::optional<FilesBySize>& known) {
+  if (file.size < request_.hash_later_from || !known.has_value()) return true;
+  const auto [begin, end] = known->equal_range(file.size);
+  if (std::distance(begin, end) > kMaxLooks) return true;
+  for (auto other = begin; other != end; ++other) {
+    NS_ASSIGN_OR_RETURN(const bool same, LooksTheSame(file, other->second));
+    if (same) return true;
+  }
+  return false;
+}
+
+absl::StatusOr<bool> Pusher::LooksTheSame(const LocalFile& file, const FileOnServer& other) {
+  const UniqueFd fd(open(file.path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0) return ErrnoError(errno, file.path);
+  // The beginning is a header, which fine-tuning leaves as it is.
+  for (const int64_t begin : {std::max<int64_t>(file.size - kLookBytes, 0), file.size / 2}) {
+    std::string mine(static_cast<size_t>(std::min(kLookBytes, file.size - begin)), '\0');
+    const ssize_t got = pread(fd.get(), mine.data(), mine.size(), begin);
+    if (got != static_cast<ssize_t>(mine.size())) return got < 0 ? ErrnoError(errno, file.path) : FileChanged(file);
+    v1::ReadFileRequest request;
+    request.set_name(other.model);
+    request.set_path(other.path);
+    request.set_read_offset(begin);
+    request.set_read_limit(got);
+    Call call(session_.interrupt, kSilence);
+    NS_RETURN_IF_ERROR(session_.server.Authorize(call.context()));
+    const auto stream = session_.server.artifacts()->ReadFile(call.context(), request);
+    std::string theirs;
+    for (v1::ReadFileResponse response; stream->Read(&response); call.Touch()) theirs += response.data();
+    const absl::Status status = call.Finish(stream->Finish());
+    NS_RETURN_IF_ERROR(session_.interrupt.Check());
+    if (!status.ok()) return true;  // deleted meanwhile, damaged, busy: hashing is never wrong
+    if (theirs != mine) return false;
+  }
+  return true;
+}
+
+absl::StatusOr<std::optional<Pusher::FilesBySize>> Pusher::FilesOnServer() {
+  FilesBySize files;
   v1::ListModelsRequest list;
   list.set_page_size(1000);
   for (int page = 0; page < kMaxPages; ++page) {
@@ -222,9 +271,11 @@ absl::StatusOr<std::optional<std::set<int64_t>>> Pusher::SizesOnServer() {
     NS_RETURN_IF_ERROR(
         CallUnary(session_, session_.server.models(), &v1::ModelService::Stub::ListModels, list, &models));
     for (const v1::Model& model : models.models()) {
-      for (const v1::FileEntry& file : model.files()) sizes.insert(file.digest().size_bytes());
+      for (const v1::FileEntry& file : model.files()) {
+        files.insert({file.digest().size_bytes(), {model.name(), file.path()}});
+      }
     }
-    if (models.next_page_token().empty()) return sizes;
+    if (models.next_page_token().empty()) return files;
     list.set_page_token(models.next_page_token());
   }
   return std::nullopt;

@@ -18,8 +18,8 @@ struct PushRequest {
   std::string data_file;  // instead of a directory: one file, which becomes a model of kind DATA
   std::string model_id;  // "": the server chooses
   std::map<std::string, std::string> labels;
-  // Files from this size on that the server cannot have, since it has none of their size, are hashed while they are sent and
-  // not before.
+  // Files from this size on that the server cannot have, since it has none of their size and with the same bytes here and
+  // there, are hashed while they are sent and not before.
   int64_t hash_later_from = 64 << 20;
 };
 

@@ -311,7 +311,11 @@ class FakeArtifacts final : public v1::ArtifactService::Service {
       s_.read_errors.pop_front();
       return error;
     }
-    std::string content = s_.artifact_bytes[request->path()];
+    const bool of_model = request->name().rfind("models/", 0) == 0;
+    std::string content = of_model ? s_.bytes[request->path()] : s_.artifact_bytes[request->path()];
+    if (request->read_limit() > 0) {
+      content = content.substr(0, static_cast<size_t>(request->read_offset() + request->read_limit()));
+    }
     if (s_.wrong_content) content.assign(content.size(), 'x');
     int64_t drop_after = -1;
     if (!s_.drop_read_after.empty()) {

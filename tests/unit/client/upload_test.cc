@@ -89,9 +89,13 @@ TEST_P(UploadTest, AFileIsHashedBeforeItIsSentOnlyWhenTheServerMayHaveIt) {
   EXPECT_EQ(asked_with_digest("uploads/u1", 1), !later);
   ASSERT_TRUE(PushIt().ok());
   if (later) { EXPECT_TRUE(asked_with_digest("uploads/u2", 1)) << "it has one of that size by now"; }
-  directory_.Write("model.safetensors", SomeBytes(10'499));
+  // The same size and another last byte: it cannot be the one that the server has.
+  std::string other = weights_;
+  other.back() ^= 1;
+  directory_.Write("model.safetensors", other);
   ASSERT_TRUE(PushIt().ok());
-  EXPECT_EQ(server_.state.bytes["model.safetensors"], SomeBytes(10'499));
+  EXPECT_EQ(asked_with_digest("uploads/u" + std::to_string(server_.state.uploads.size()), 1), !later);
+  EXPECT_EQ(server_.state.bytes["model.safetensors"], other);
 }
 
 TEST_P(UploadTest, WhatTheServerLosesBeforeTheEndIsSentAgain) {
