@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "client/cli/byte_worker.h"
 #include "client/cli/digest.h"
 #include "client/cli/files.h"
 #include "client/cli/safe_path.h"
@@ -22,6 +23,8 @@ constexpr char kGguf[] = ".gguf";
 constexpr std::array<const char*, 3> kBesideTheWeights = {"manifest.json", "report.html", "report.json"};
 constexpr std::chrono::seconds kSilence(60);
 constexpr int kMaxDamaged = 3;
+// Writing to the disk is begun this often, so that the fsync at the end finds little left to wait for.
+constexpr int64_t kWriteBackBytes = 8 << 20;
 
 bool EndsWith(const std::string& text, const std::string& ending) {
   return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
@@ -39,6 +42,12 @@ std::string PartialPath(const v1::FileEntry& entry, const std::string& to) {
   return to + "." + ToHex(entry.digest().sha256()).substr(0, 12) + ".part";
 }
 
+// Its disk has lost the content: the answer stays the same, and says what to do.
+bool IsLostOnServer(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  return reason == "BLOB_DAMAGED" || reason == "BLOB_MISSING";
+}
+
 // The download of one file into its partial file. The digest is part of the partial file's name, so that what is
 // resumed is always the same content.
 class FileDownload {
@@ -53,6 +62,7 @@ class FileDownload {
   absl::Status OpenPart();
   absl::Status Fetch();
   absl::Status FetchFrom(int64_t offset);
+  absl::Status Write(const std::string& data);
   absl::Status StartOver();
   void Show(int64_t done) const;
 
@@ -64,6 +74,7 @@ class FileDownload {
   UniqueFd fd_;
   std::unique_ptr<Sha256> hash_;  // of the first `position_` bytes
   int64_t position_ = 0;
+  int64_t unwritten_ = 0;  // bytes since the kernel was told to begin writing to the disk
   int64_t before_ = 0;
   int64_t total_ = 0;
 };
@@ -125,6 +136,10 @@ absl::Status FileDownload::Fetch() {
     const absl::Status status = FetchFrom(start);
     if (position_ > start) backoff.Reset();
     if (status.ok()) continue;
+    if (IsLostOnServer(status)) {
+      unlink(part_.c_str());  // what came before the server noticed is of no use
+      return status;
+    }
     const bool damage = status.code() == absl::StatusCode::kDataLoss;
     if (damage && ++damaged >= kMaxDamaged) return Annotate(status, entry_.path());
     if (!damage && !IsConnectionLoss(status)) return Annotate(status, entry_.path());
@@ -141,28 +156,51 @@ absl::Status FileDownload::FetchFrom(int64_t offset) {
   Call call(session_.interrupt, kSilence);
   NS_RETURN_IF_ERROR(session_.server.Authorize(call.context()));
   const auto stream = session_.server.artifacts()->ReadFile(call.context(), request);
+  ByteWorker hasher([this](std::string& data) {
+    hash_->Update(data);
+    position_ += static_cast<int64_t>(data.size());
+    return absl::OkStatus();
+  });
+  ByteWorker writer([this, &hasher](std::string& data) -> absl::Status {
+    NS_RETURN_IF_ERROR(Write(data));
+    return hasher.Push(std::move(data));
+  });
+  int64_t received = offset;
   absl::Status problem;
   v1::ReadFileResponse response;
   while (problem.ok() && stream->Read(&response)) {
     call.Touch();
-    const std::string& data = response.data();
+    std::string& data = *response.mutable_data();
     if (data.empty()) continue;
     if (Crc32c(data) != response.crc32c()) {
       problem = MakeError(absl::StatusCode::kDataLoss, "CHUNK_CORRUPT", "a chunk arrived damaged");
-    } else if (static_cast<int64_t>(data.size()) > entry_.digest().size_bytes() - position_) {
+    } else if (static_cast<int64_t>(data.size()) > entry_.digest().size_bytes() - received) {
       problem = MakeError(absl::StatusCode::kDataLoss, "TOO_LONG", "the server sent more than the file holds");
-    } else if (problem = WriteAll(fd_.get(), data, part_); problem.ok()) {
-      hash_->Update(data);
-      position_ += static_cast<int64_t>(data.size());
-      Show(position_);
+    } else {
+      received += static_cast<int64_t>(data.size());
+      problem = writer.Push(std::move(data));
+      Show(received);
     }
   }
   if (!problem.ok()) call.context()->TryCancel();
   const absl::Status status = call.Finish(stream->Finish());
+  const absl::Status written = writer.Finish();
+  NS_RETURN_IF_ERROR(hasher.Finish());
+  NS_RETURN_IF_ERROR(written);
   if (!problem.ok()) return problem;
   NS_RETURN_IF_ERROR(status);
   if (position_ == entry_.digest().size_bytes()) return absl::OkStatus();
   return MakeError(absl::StatusCode::kUnavailable, "", "the stream ended early");
+}
+
+// On a thread of its own while a stream lasts.
+absl::Status FileDownload::Write(const std::string& data) {
+  NS_RETURN_IF_ERROR(WriteAll(fd_.get(), data, part_));
+  unwritten_ += static_cast<int64_t>(data.size());
+  if (unwritten_ < kWriteBackBytes) return absl::OkStatus();
+  sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
+  unwritten_ = 0;
+  return absl::OkStatus();
 }
 
 void FileDownload::Show(int64_t done) const {

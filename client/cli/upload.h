@@ -18,6 +18,9 @@ struct PushRequest {
   std::string data_file;  // instead of a directory: one file, which becomes a model of kind DATA
   std::string model_id;  // "": the server chooses
   std::map<std::string, std::string> labels;
+  // Files from this size on that the server cannot have, since it has none of their size and with the same bytes here and
+  // there, are hashed while they are sent and not before.
+  int64_t hash_later_from = 64 << 20;
 };
 
 struct PushResult {
@@ -26,7 +29,7 @@ struct PushResult {
   int64_t bytes_known = 0;  // the server had them already
 };
 
-// Hashes the files, sends what the server lacks, resumes after lost connections, publishes the model. Running it again
+// Hashes the files that the server may have, sends what the server lacks, resumes after lost connections, publishes the model. Running it again
 // after a crash goes on from the last durable byte; running it again after success sends nothing and returns the
 // same model.
 absl::StatusOr<PushResult> Push(const Session& session, const PushRequest& request);

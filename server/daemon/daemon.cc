@@ -63,6 +63,10 @@ absl::Status Daemon::OpenStores() {
   NS_ASSIGN_OR_RETURN(jobs_, OpenJobStore(config_, *directory_));
   NS_ASSIGN_OR_RETURN(room_, OpenDiskRoom(config_, *directory_));
   NS_ASSIGN_OR_RETURN(blobs_, OpenBlobStore(config_, *directory_, room_.get()));
+  blobs_->OnDamage([this](const BlobDamage& damage) {
+    metrics_.BlobDamaged();
+    Log(LogLevel::kError, "a stored blob is damaged", {{"error", damage.found}, {"kept_at", damage.kept_at}});
+  });
   if (IsPostgres(config_.jobs)) relay_ = std::make_unique<PostgresRelay>(config_.jobs, &hub_);
   return absl::OkStatus();
 }

@@ -80,6 +80,8 @@ Metrics::Metrics(const std::string& version)
       downloaded_(CounterFamily("nashswarm_download_bytes_total", "File bytes sent.")),
       garbage_blobs_(CounterFamily("nashswarm_garbage_blobs_total", "Blobs removed because nothing named them.")),
       garbage_bytes_(CounterFamily("nashswarm_garbage_bytes_total", "Bytes freed by removing blobs.")),
+      damaged_blobs_(CounterFamily("nashswarm_damaged_blobs_total",
+                                   "Blobs whose content was found damaged and set aside, or dropped from the cache.")),
       garbage_collected_(GaugeFamily("nashswarm_garbage_collected_timestamp_seconds",
                                      "When this process last went through all garbage; its start before that.")),
       auth_failures_(CounterFamily("nashswarm_auth_failures_total", "Calls refused for who made them, by reason.")),
@@ -101,7 +103,7 @@ Metrics::Metrics(const std::string& version)
   workers_busy_.Add({}).Set(0);
   tasks_too_large_.Add({}).Set(0);
   for (auto* family : {&compressed_in_, &compressed_out_, &uploaded_, &downloaded_, &garbage_blobs_, &garbage_bytes_,
-                       &connections_}) {
+                       &damaged_blobs_, &connections_}) {
     family->Add({});
   }
 }
@@ -145,6 +147,7 @@ void Metrics::GarbageRemoved(int64_t blobs, int64_t bytes) {
   garbage_blobs_.Add({}).Increment(static_cast<double>(blobs));
   garbage_bytes_.Add({}).Increment(static_cast<double>(bytes));
 }
+void Metrics::BlobDamaged() { damaged_blobs_.Add({}).Increment(); }
 void Metrics::GarbageCollected() { garbage_collected_.Add({}).Set(UnixSeconds()); }
 void Metrics::AuthenticationFailed(const std::string& reason) {
   auth_failures_.Add({{"reason", SafeLabel(reason)}}).Increment();

@@ -55,6 +55,7 @@ class Metrics {
   void BytesUploaded(int64_t bytes);
   void BytesDownloaded(int64_t bytes);
   void GarbageRemoved(int64_t blobs, int64_t bytes);
+  void BlobDamaged();
   // A round of collection went through, whether or not it found any.
   void GarbageCollected();
 
@@ -97,6 +98,7 @@ class Metrics {
   Counters& downloaded_;
   Counters& garbage_blobs_;
   Counters& garbage_bytes_;
+  Counters& damaged_blobs_;
   Gauges& garbage_collected_;
   Counters& auth_failures_;
   Counters& connections_;

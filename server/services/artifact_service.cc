@@ -1,14 +1,18 @@
 #include "server/services/artifact_service.h"
 
 #include <algorithm>
+#include <chrono>
+#include <memory>
+#include <utility>
 
 #include "core/base/file.h"
 #include "core/base/status.h"
-#include "server/rpc/crc32c.h"
 #include "server/rpc/status.h"
 #include "server/services/authenticate.h"
 #include "server/services/paging.h"
+#include "server/services/read_ahead.h"
 #include "server/services/validate.h"
+#include "server/store/blob_loss.h"
 
 namespace nashswarm::server {
 namespace {
@@ -22,6 +26,41 @@ constexpr char kTooSlowMessage[] = "the client did not take the bytes it asked f
 absl::Status PastEnd(const std::string& path, int64_t offset, int64_t size) {
   return MakeError(absl::StatusCode::kOutOfRange, "RANGE_PAST_END",
                    absl::StrCat("'", path, "' has ", size, " bytes; the range starts at ", offset));
+}
+
+// Nothing may be silent for long: clients give up on what is.
+constexpr std::chrono::seconds kSignOfLife{10};
+
+// For content that takes its time to be verified: tells whoever waits, and stops with the call.
+class SignsOfLife {
+ public:
+  // `empty`: what to send.
+  SignsOfLife(grpc::ServerContext* call, grpc::ServerWriter<v1::ReadFileResponse>* writer, v1::ReadFileResponse empty)
+      : call_(call), writer_(writer), empty_(std::move(empty)) {}
+  absl::Status Tell() {
+    if (call_->IsCancelled()) return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the call was cancelled");
+    if (std::chrono::steady_clock::now() - last_ < kSignOfLife) return absl::OkStatus();
+    writer_->Write(empty_);
+    last_ = std::chrono::steady_clock::now();
+    return absl::OkStatus();
+  }
+
+ private:
+  grpc::ServerContext* const call_;
+  grpc::ServerWriter<v1::ReadFileResponse>* const writer_;
+  const v1::ReadFileResponse empty_;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+// A part is verified with all the rest first; the whole, as it is read.
+absl::StatusOr<std::unique_ptr<BlobReader>> OpenToSend(BlobStore& blobs, const BlobDigest& digest, bool part,
+                                                       SignsOfLife& signs) {
+  const Between tell = [&signs] { return signs.Tell(); };
+  if (part) NS_RETURN_IF_ERROR(blobs.Verify(digest, tell));
+  NS_ASSIGN_OR_RETURN(std::unique_ptr<BlobReader> reader, blobs.Open(digest.sha256));
+  if (reader->size() == digest.size_bytes) return reader;
+  NS_RETURN_IF_ERROR(blobs.Verify(digest, tell));  // which sets it aside
+  return blobs.Open(digest.sha256);                // or somebody has just put the right one there
 }
 
 }  // namespace
@@ -78,33 +117,38 @@ absl::Status ArtifactService::Send(const Caller& caller, grpc::ServerContext* ca
   if (begin > digest.size_bytes) return PastEnd(request.path(), begin, digest.size_bytes);
   const int64_t rest = digest.size_bytes - begin;
   const int64_t end = begin + (request.read_limit() == 0 ? rest : std::min(rest, request.read_limit()));
-  NS_ASSIGN_OR_RETURN(const std::unique_ptr<BlobReader> reader, context_.blobs->Open(digest.sha256));
-  if (reader->size() != digest.size_bytes) {
-    return MakeError(absl::StatusCode::kDataLoss, "BLOB_TRUNCATED",
-                     absl::StrCat("'", request.path(), "' has ", reader->size(), " of ", digest.size_bytes, " bytes"),
-                     "the data directory is damaged: create the artifact again");
-  }
+  const auto explain = [&](const absl::Status& status) {
+    return ExplainBlobLoss(status, digest.sha256, absl::StrCat("'", request.path(), "' of ", request.name()),
+                           collection == "models" ? "push the model again" : "submit the job again: it makes the same bytes");
+  };
   v1::ReadFileResponse message;
   message.mutable_digest()->set_sha256(digest.sha256);
   message.mutable_digest()->set_size_bytes(digest.size_bytes);
-  int64_t offset = begin;
-  do {  // an empty range still tells the digest
+  SignsOfLife signs(call, writer, message);
+  const auto reader = OpenToSend(*context_.blobs, digest, begin > 0 || end < digest.size_bytes, signs);
+  NS_RETURN_IF_ERROR(explain(reader.status()));
+  if (begin == end) {  // an empty range still tells the digest
+    writer->Write(message);
+    return absl::OkStatus();
+  }
+  ReadAhead ahead(reader->get(), begin, end, kReadChunkBytes);
+  ReadAhead::Chunk chunk;
+  for (int64_t offset = begin; offset < end; offset += static_cast<int64_t>(message.data().size())) {
     if (call->IsCancelled()) return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the call was cancelled");
-    const int64_t size = std::min(end - offset, kReadChunkBytes);
-    message.mutable_data()->resize(static_cast<size_t>(size));
-    NS_RETURN_IF_ERROR(reader->ReadAt(offset, size, message.mutable_data()->data()));
-    message.set_crc32c(Crc32c(message.data()));
+    message.mutable_data()->swap(chunk.data);  // back to where it is used again
+    NS_RETURN_IF_ERROR(explain(ahead.Next(&chunk)));
+    message.mutable_data()->swap(chunk.data);
+    message.set_crc32c(chunk.crc32c);
     pace.WaitBegins();
     const bool written = writer->Write(message);
-    pace.WaitEnds(size);
+    pace.WaitEnds(static_cast<int64_t>(message.data().size()));
     if (!written) {
       if (pace.cancelled()) return MakeError(absl::StatusCode::kDeadlineExceeded, kTooSlow, kTooSlowMessage);
       return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the client has gone");
     }
-    context_.metrics->BytesDownloaded(size);
+    context_.metrics->BytesDownloaded(static_cast<int64_t>(message.data().size()));
     message.clear_digest();
-    offset += size;
-  } while (offset < end);
+  }
   return absl::OkStatus();
 }
 

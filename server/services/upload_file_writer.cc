@@ -34,11 +34,14 @@ UploadFileWriter::UploadFileWriter(JobStore* jobs, BlobStore* blobs, UploadWrite
 UploadFileWriter::~UploadFileWriter() { Close().IgnoreError(); }
 
 absl::Status UploadFileWriter::Push(std::string bytes) {
+  NS_RETURN_IF_ERROR(HashEarlierParts());
   received_ += static_cast<int64_t>(bytes.size());
+  hash_.Update(bytes);
+  Piece piece{std::move(bytes), hash_.Save()};
   std::unique_lock<std::mutex> lock(mutex_);
   changed_.wait(lock, [this] { return queue_.size() < kQueueLength || !status_.ok(); });
   NS_RETURN_IF_ERROR(status_);
-  queue_.push_back(std::move(bytes));
+  queue_.push_back(std::move(piece));
   lock.unlock();
   changed_.notify_all();
   return absl::OkStatus();
@@ -56,26 +59,23 @@ absl::Status UploadFileWriter::Close() {
 }
 
 void UploadFileWriter::WriteLoop() {
-  absl::Status status = writer_.complete ? absl::OkStatus() : HashEarlierParts();
+  absl::Status status;
   std::unique_lock<std::mutex> lock(mutex_);
-  while (status.ok() && status_.ok()) {
+  while (status_.ok()) {
     // Not further ahead of the disk than a part: what a lost connection costs.
     changed_.wait(lock, [this] {
       const bool room = mark_.written - durable_ < part_bytes_;
       return !status_.ok() || (closed_ && queue_.empty()) || (!queue_.empty() && room);
     });
     if (!status_.ok() || queue_.empty()) break;
-    const std::string bytes = std::move(queue_.front());
+    Piece piece = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
     changed_.notify_all();
-    status = Write(bytes);
-    Mark mark;
-    if (status.ok()) mark.hash_state = hash_.Save();
+    status = Write(piece.bytes);
     lock.lock();
     if (!status.ok()) break;
-    mark.written = mark_.written + static_cast<int64_t>(bytes.size());
-    mark_ = std::move(mark);
+    mark_ = {mark_.written + static_cast<int64_t>(piece.bytes.size()), std::move(piece.hash_state)};
     changed_.notify_all();
   }
   if (status_.ok()) status_ = status;
@@ -111,6 +111,8 @@ void UploadFileWriter::CommitLoop() {
 // The hash goes on from where the last part was committed, on whichever replica; an upload that an older version began
 // has no such state, and its bytes are read again.
 absl::Status UploadFileWriter::HashEarlierParts() {
+  if (hashed_earlier_ || writer_.complete) return absl::OkStatus();
+  hashed_earlier_ = true;
   if (hash_.Restore(writer_.hash_state)) return absl::OkStatus();
   for (const StagedPart& part : writer_.parts) {
     const absl::Status read = blobs_->ReadStaged(part, [this](absl::Span<const char> bytes) {
@@ -146,9 +148,7 @@ absl::Status UploadFileWriter::Write(const std::string& bytes) {
     std::lock_guard<std::mutex> lock(mutex_);
     staged_ = std::move(created);
   }
-  NS_RETURN_IF_ERROR(staged->Append(absl::MakeConstSpan(bytes.data(), bytes.size())));
-  hash_.Update(bytes);  // after it: what was not taken is not in the state that is committed
-  return absl::OkStatus();
+  return staged->Append(absl::MakeConstSpan(bytes.data(), bytes.size()));
 }
 
 absl::Status UploadFileWriter::Commit(const Mark& mark) {
@@ -172,6 +172,7 @@ absl::Status UploadFileWriter::Finish(const v1::Digest& digest) {
                   "send the rest before finish"),
         "committed_size", absl::StrCat(writer_.committed));
   }
+  NS_RETURN_IF_ERROR(HashEarlierParts());
   const std::string actual = writer_.complete ? writer_.sha256 : hash_.Finish();
   const bool as_declared = writer_.expected_sha256.empty() || writer_.expected_sha256 == actual;
   if (actual != digest.sha256() || !as_declared) {

@@ -1,5 +1,5 @@
-// UploadFileWriter: the receiving side of one WriteFile stream. The caller's thread receives and checks, a second hashes
-// and writes, a third makes durable and commits, with short queues between them, so that network, CPU and disk overlap.
+// UploadFileWriter: the receiving side of one WriteFile stream. The caller's thread receives, checks and hashes, a second
+// writes, a third makes durable and commits, with short queues between them, so that network, CPU and disk overlap.
 #ifndef NASHSWARM_SERVER_SERVICES_UPLOAD_FILE_WRITER_H_
 #define NASHSWARM_SERVER_SERVICES_UPLOAD_FILE_WRITER_H_
 
@@ -24,7 +24,7 @@ class UploadFileWriter {
   UploadFileWriter(JobStore* jobs, BlobStore* blobs, UploadWriter writer, int64_t part_bytes, int64_t ttl_us);
   ~UploadFileWriter();
 
-  // Blocks while the queue is full. Returns the other threads' first error as soon as there is one.
+  // Hashes, and blocks while the queue is full. Returns the other threads' first error as soon as there is one.
   absl::Status Push(std::string bytes);
   // Waits until everything pushed is durable.
   absl::Status Close();
@@ -41,9 +41,13 @@ class UploadFileWriter {
     int64_t written = 0;     // bytes of this stream's part
     std::string hash_state;  // of the whole file up to there
   };
+  struct Piece {
+    std::string bytes;
+    std::string hash_state;  // of the whole file up to its end
+  };
   void WriteLoop();
   void CommitLoop();
-  absl::Status HashEarlierParts();
+  absl::Status HashEarlierParts();  // once
   absl::Status Write(const std::string& bytes);
   absl::Status Commit(const Mark& mark);
   absl::Status Restart(const absl::Status& why);
@@ -56,12 +60,12 @@ class UploadFileWriter {
   const int64_t start_;  // of this stream's part
   int64_t received_;
 
-  // The writing thread's, until it is joined.
-  Sha256 hash_;
+  Sha256 hash_;  // of what was pushed, and of what earlier streams brought once that is `hashed_earlier_`
+  bool hashed_earlier_ = false;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
-  std::deque<std::string> queue_;
+  std::deque<Piece> queue_;
   bool closed_ = false;   // nothing will be pushed any more
   bool drained_ = false;  // nothing will be written any more
   std::unique_ptr<StagedWriter> staged_;

@@ -55,9 +55,21 @@ absl::Status CheckFinish(const v1::Digest& finish, const UploadWriter& file) {
                    "leave finish.size_bytes out, or send the size that was declared");
 }
 
+// Whether the content is there, verified; false where it is damaged or gone.
+absl::StatusOr<bool> IsWhole(const ServiceContext& context, grpc::ServerContext* call, const BlobDigest& digest) {
+  const absl::Status status = context.blobs->Verify(digest, [call] {
+    if (!call->IsCancelled()) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the call was cancelled");
+  });
+  if (absl::IsNotFound(status) || absl::IsDataLoss(status)) return false;
+  NS_RETURN_IF_ERROR(status);
+  return true;
+}
+
 }  // namespace
 
-absl::StatusOr<v1::Upload> UploadService::Create(const Caller& caller, v1::CreateUploadRequest request) {
+absl::StatusOr<v1::Upload> UploadService::Create(const Caller& caller, grpc::ServerContext* call,
+                                                 v1::CreateUploadRequest request) {
   request.set_request_id(absl::AsciiStrToLower(request.request_id()));  // a UUID is the same in either case
   NS_RETURN_IF_ERROR(ValidateModelId(request.model_id()));
   NS_RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
@@ -79,7 +91,8 @@ absl::StatusOr<v1::Upload> UploadService::Create(const Caller& caller, v1::Creat
       NS_ASSIGN_OR_RETURN(const std::optional<int64_t> known,
                           context_.jobs->TouchOwnBlob(upload.tenant, file.expected_sha256));
       if (known.has_value() && *known == file.size_bytes) {
-        NS_ASSIGN_OR_RETURN(file.stored, context_.blobs->Has(file.expected_sha256));
+        NS_ASSIGN_OR_RETURN(file.stored, IsWhole(context_, call, {file.expected_sha256, file.size_bytes}));
+        file.lost = !file.stored;
       }
     }
     upload.files.push_back(std::move(file));
@@ -91,7 +104,7 @@ grpc::Status UploadService::CreateUpload(grpc::ServerContext* call, const v1::Cr
                                          v1::Upload* response) {
   const absl::StatusOr<Caller> caller = Authenticate(context_, call);
   if (!caller.ok()) return ToGrpcStatus(caller.status());
-  absl::StatusOr<v1::Upload> upload = Create(*caller, *request);
+  absl::StatusOr<v1::Upload> upload = Create(*caller, call, *request);
   if (upload.ok()) *response = *std::move(upload);
   return ToGrpcStatus(upload.status());
 }
@@ -186,6 +199,22 @@ absl::Status UploadService::ValidateCheckpoint(grpc::ServerContext* call, const 
   return absl::OkStatus();
 }
 
+// Content may be lost after it was found or received: then the file is asked for again.
+absl::Status UploadService::CheckContent(grpc::ServerContext* call, const std::string& upload_id,
+                                         const std::vector<ModelFile>& files) {
+  absl::Status first;
+  for (const ModelFile& file : files) {
+    NS_ASSIGN_OR_RETURN(const bool whole, IsWhole(context_, call, file.digest));
+    if (whole) continue;
+    NS_RETURN_IF_ERROR(context_.jobs->ReopenUploadFile(upload_id, file.path));
+    if (!first.ok()) continue;
+    first = MakeError(absl::StatusCode::kFailedPrecondition, "UPLOAD_INCOMPLETE",
+                      absl::StrCat("'", file.path, "': what the server had stored of it is damaged or gone"),
+                      "send the file again");
+  }
+  return first;
+}
+
 absl::StatusOr<v1::Model> UploadService::Complete(const Caller& caller, grpc::ServerContext* call,
                                                   const std::string& id) {
   NS_ASSIGN_OR_RETURN(const v1::Upload upload, context_.jobs->GetUpload(caller.tenant, id));
@@ -199,6 +228,7 @@ absl::StatusOr<v1::Model> UploadService::Complete(const Caller& caller, grpc::Se
   for (const v1::Upload::File& file : upload.files()) {
     files.push_back({file.entry().path(), {file.entry().digest().sha256(), file.entry().digest().size_bytes()}});
   }
+  NS_RETURN_IF_ERROR(CheckContent(call, id, files));
   model.manifest = ManifestDigest(files);
   NS_ASSIGN_OR_RETURN(const UploadIntent intent, context_.jobs->GetUploadIntent(caller.tenant, id));
   model.kind = intent.kind;

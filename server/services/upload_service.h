@@ -23,12 +23,14 @@ class UploadService : public v1::UploadService::WithCallbackMethod_WriteFile<v1:
                            google::protobuf::Empty* response) override;
 
  private:
-  absl::StatusOr<v1::Upload> Create(const Caller& caller, v1::CreateUploadRequest request);
+  absl::StatusOr<v1::Upload> Create(const Caller& caller, grpc::ServerContext* call, v1::CreateUploadRequest request);
   absl::Status Receive(const Caller& caller, grpc::CallbackServerContext* call, UploadStream* stream,
                        v1::WriteFileResponse* response);
   absl::StatusOr<v1::Model> Complete(const Caller& caller, grpc::ServerContext* call, const std::string& id);
   absl::StatusOr<std::string> ChooseModelId(const Caller& caller, const UploadIntent& intent,
                                             const BlobDigest& manifest);
+  // FAILED_PRECONDITION / UPLOAD_INCOMPLETE when the content of a file is lost, which is then to be sent again.
+  absl::Status CheckContent(grpc::ServerContext* call, const std::string& upload_id, const std::vector<ModelFile>& files);
   // The engine's word on the files, and what it says about them into `model`.
   absl::Status ValidateCheckpoint(grpc::ServerContext* call, const std::string& upload_id,
                                   const std::vector<ModelFile>& files, NewModel* model);

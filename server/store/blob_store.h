@@ -4,6 +4,10 @@
 // RESOURCE_EXHAUSTED / NO_SPACE when the medium is full, UNAVAILABLE for I/O trouble. What a method says is stored is
 // durable when it returns.
 //
+// Content is checked where it is used: a blob whose bytes are not what its digest names is DATA_LOSS / BLOB_DAMAGED, once. It
+// is set aside, kept for whoever runs the server and told to OnDamage, and from then on it is not there, so that it is asked
+// for again. What was verified is remembered, so a blob that nothing has touched is not read again for it.
+//
 // Who keeps a blob alive: the JobStore's references. Call JobStore::RegisterBlob (or TouchBlob) BEFORE relying on a
 // blob being there; that call renews its grace period, so garbage collection leaves it until the reference is written.
 #ifndef NASHSWARM_SERVER_STORE_BLOB_STORE_H_
@@ -29,13 +33,24 @@ struct BlobDigest {
   bool operator==(const BlobDigest&) const = default;
 };
 
+// Called now and then during long work; its error ends the work. May be empty.
+using Between = std::function<absl::Status()>;
+
+// A blob that was set aside.
+struct BlobDamage {
+  std::string sha256;   // what it should be, 32 raw bytes
+  std::string found;    // what is wrong with it
+  std::string kept_at;  // where it can be looked at; "" for a copy that another one takes the place of
+};
+
 // Reads one blob. Owned by the caller, one thread at a time. After the blob is removed it goes on reading, or it says
 // NOT_FOUND / BLOB_NOT_FOUND, where the bytes are somewhere else; it never gives other bytes.
 class BlobReader {
  public:
   virtual ~BlobReader() = default;
   virtual int64_t size() const = 0;
-  // Exactly `size` bytes from `offset` into `out`; the caller stays inside [0, size()).
+  // Exactly `size` bytes from `offset` into `out`; the caller stays inside [0, size()). Whoever reads everything in order gets
+  // BLOB_DAMAGED with the last bytes at the latest; whoever reads a part alone calls BlobStore::Verify first.
   virtual absl::Status ReadAt(int64_t offset, int64_t size, char* out) = 0;
 };
 
@@ -58,14 +73,23 @@ class BlobStore {
  public:
   virtual ~BlobStore() = default;
 
+  // Before the store is used. The function is called from any thread.
+  void OnDamage(std::function<void(const BlobDamage&)> told) { on_damage_ = std::move(told); }
+
+  // Whether something is stored under the digest; what, Verify says.
   virtual absl::StatusOr<bool> Has(const std::string& sha256) = 0;
+
+  // ok when what is stored has the digest's size, and its SHA-256.
+  virtual absl::Status Verify(const BlobDigest& digest, const Between& between) = 0;
 
   // Takes the local file `path` (its content is known to have `digest`) into the store; the file is gone afterwards.
   // Storing what is there already is not an error.
   virtual absl::Status PutFile(const std::string& path, const BlobDigest& digest) = 0;
 
-  // Shows the blob as a plain read-only file at `path`, whose directory exists. The caller never writes to it.
-  virtual absl::Status LinkInto(const std::string& sha256, const std::string& path) = 0;
+  // Shows the blob, verified, as a plain read-only file at `path`, whose directory exists. The caller never writes to it.
+  virtual absl::Status LinkInto(const std::string& sha256, const std::string& path, const Between& between) = 0;
+  // Takes away what LinkInto has put there. Another way of removing it only costs reading the blob once more.
+  virtual absl::Status Unlink(const std::string& path) = 0;
 
   // Whether LinkInto costs nothing, however large the blob. Otherwise it brings the whole content to this machine.
   virtual bool IsLocal() const = 0;
@@ -81,8 +105,8 @@ class BlobStore {
   virtual absl::Status ReadStaged(const StagedPart& part,
                                   const std::function<absl::Status(absl::Span<const char>)>& sink) = 0;
   // Makes the concatenation of `parts` a blob. The parts stay until RemoveStaged: a crash in between loses nothing.
-  // `digest` was computed over exactly these bytes; when they pass through this process again it is checked again
-  // (DATA_LOSS / DIGEST_MISMATCH).
+  // `digest` was computed over exactly these bytes; when they pass through this process again, or have changed since this
+  // process wrote them, it is checked again (DATA_LOSS / DIGEST_MISMATCH).
   virtual absl::Status CommitStaged(absl::Span<const StagedPart> parts, const BlobDigest& digest) = 0;
   // ok when absent. `key` is a whole key or a group.
   virtual absl::Status RemoveStaged(const std::string& key) = 0;
@@ -92,6 +116,14 @@ class BlobStore {
   // Frees what processes that died left behind and no name leads to: temporary files, unfinished multipart uploads.
   // `older_than` must be longer than any single PutFile or CommitStaged takes, in whatever process: a day will do.
   virtual absl::Status RemoveLeftovers(std::chrono::seconds older_than) = 0;
+
+ protected:
+  void TellOfDamage(const BlobDamage& damage) const {
+    if (on_damage_) on_damage_(damage);
+  }
+
+ private:
+  std::function<void(const BlobDamage&)> on_damage_;
 };
 
 }  // namespace nashswarm::server

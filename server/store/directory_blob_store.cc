@@ -12,6 +12,7 @@
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
+#include "server/store/checked_reader.h"
 #include "server/store/file_blob_reader.h"
 #include "server/store/link_file.h"
 #include "server/store/temporary_files.h"
@@ -43,7 +44,8 @@ absl::StatusOr<DiskRoom::Hold> TakeRoom(DiskRoom* room, std::string_view what, i
 
 class FileStagedWriter : public StagedWriter {
  public:
-  FileStagedWriter(int fd, std::string path, DiskRoom* room) : fd_(fd), path_(std::move(path)), room_(room) {}
+  FileStagedWriter(int fd, std::string path, DiskRoom* room, VerifiedFiles* verified)
+      : fd_(fd), path_(std::move(path)), room_(room), verified_(verified) {}
 
   absl::Status Append(absl::Span<const char> bytes) override {
     NS_ASSIGN_OR_RETURN(const DiskRoom::Hold hold, TakeRoom(room_, "the upload", static_cast<int64_t>(bytes.size())));
@@ -57,6 +59,7 @@ class FileStagedWriter : public StagedWriter {
   }
   absl::Status Sync() override {
     if (fdatasync(fd_.get()) != 0) return ErrnoError(errno, path_);
+    verified_->NoteWritten(fd_.get());
     return absl::OkStatus();
   }
 
@@ -64,23 +67,29 @@ class FileStagedWriter : public StagedWriter {
   Descriptor fd_;
   std::string path_;
   DiskRoom* room_;
+  VerifiedFiles* verified_;
   int64_t size_ = 0;
   int64_t write_back_from_ = 0;
 };
 
 // fsync of a file that somebody else wrote, read-only from now on.
-absl::Status SealFile(const std::string& path) {
-  const Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (fd.get() < 0) return ErrnoError(errno, path);
-  if (fchmod(fd.get(), 0444) != 0 || fsync(fd.get()) != 0) return ErrnoError(errno, path);
+absl::Status SealFile(int fd, const std::string& path) {
+  if (fchmod(fd, 0444) != 0 || fsync(fd) != 0) return ErrnoError(errno, path);
   return absl::OkStatus();
 }
+
+absl::Status StagedMismatch(const BlobDigest& digest) {
+  return MakeError(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
+                   absl::StrCat("staged bytes are not sha256:", ToHex(digest.sha256)), "send the file again");
+}
+
+int OpenToRead(const std::string& path, int flags = 0) { return open(path.c_str(), O_RDONLY | O_CLOEXEC | flags); }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DirectoryBlobStore>> DirectoryBlobStore::OpenAt(const std::string& root,
                                                                                DiskRoom* room) {
-  for (const char* directory : {"sha256", "staging", "tmp"}) {
+  for (const char* directory : {"sha256", "staging", "tmp", "damaged"}) {
     NS_RETURN_IF_ERROR(MakeDirectories(JoinPath(root, directory)));
   }
   NS_RETURN_IF_ERROR(SyncDirectory(DirName(root)));
@@ -120,14 +129,57 @@ absl::StatusOr<std::string> DirectoryBlobStore::PreparePath(const std::string& s
 absl::StatusOr<bool> DirectoryBlobStore::Has(const std::string& sha256) { return PathExists(PathOf(sha256)); }
 
 absl::Status DirectoryBlobStore::PutFile(const std::string& path, const BlobDigest& digest) {
-  NS_RETURN_IF_ERROR(SealFile(path));
+  const Descriptor fd(OpenToRead(path, O_NOFOLLOW));
+  if (fd.get() < 0) return ErrnoError(errno, path);
+  NS_RETURN_IF_ERROR(SealFile(fd.get(), path));
+  const auto sealed = VerifiedFiles::Identify(fd.get());
   NS_ASSIGN_OR_RETURN(const std::string target, PreparePath(digest.sha256));
-  return DurableRename(path, target);  // over an equal blob: the same bytes, so nobody can tell
+  NS_RETURN_IF_ERROR(DurableRename(path, target));  // over an equal blob, or one that lost its bytes
+  if (sealed.has_value()) verified_.Remember(fd.get(), *sealed, digest.sha256);
+  return absl::OkStatus();
 }
 
-absl::Status DirectoryBlobStore::LinkInto(const std::string& sha256, const std::string& path) {
+absl::Status DirectoryBlobStore::Verify(const BlobDigest& digest, const Between& between) {
+  const Descriptor fd(OpenToRead(PathOf(digest.sha256)));
+  if (fd.get() < 0) return BlobError(errno, digest.sha256);
+  const auto now = VerifiedFiles::Identify(fd.get());
+  if (!now.has_value() || now->size == digest.size_bytes) return CheckOpen(fd.get(), digest.sha256, between);
+  const absl::Status damage =
+      DamagedError(digest.sha256, absl::StrCat("it has ", now->size, " of ", digest.size_bytes, " bytes"));
+  NS_RETURN_IF_ERROR(SetAside(fd.get(), digest.sha256, damage));
+  return damage;
+}
+
+absl::Status DirectoryBlobStore::CheckOpen(int fd, const std::string& sha256, const Between& between) {
+  const absl::Status status = verified_.Verify(fd, sha256, between);
+  if (absl::IsDataLoss(status)) NS_RETURN_IF_ERROR(SetAside(fd, sha256, status));
+  return status;
+}
+
+absl::Status DirectoryBlobStore::SetAside(int fd, const std::string& sha256, const absl::Status& damage) {
+  const std::string path = PathOf(sha256);
+  const auto bad = VerifiedFiles::Identify(fd);
+  const auto is_the_bad_one = [&](const std::string& file) {
+    const Descriptor other(OpenToRead(file));
+    const auto now = VerifiedFiles::Identify(other.get());
+    return now.has_value() && bad.has_value() && now->device == bad->device && now->inode == bad->inode;
+  };
+  if (!is_the_bad_one(path)) return absl::OkStatus();  // others were faster
+  std::string kept = absl::StrCat(root_, "/damaged/", ToHex(sha256));
+  for (int number = 1; PathExists(kept); ++number) kept = absl::StrCat(root_, "/damaged/", ToHex(sha256), ".", number);
+  NS_RETURN_IF_ERROR(DurableRename(path, kept));
+  if (!is_the_bad_one(kept)) return DurableRename(kept, path);  // somebody has just put the right bytes there
+  NS_RETURN_IF_ERROR(SyncDirectory(DirName(path)));
+  TellOfDamage({sha256, std::string(damage.message()), kept});
+  return absl::OkStatus();
+}
+
+absl::Status DirectoryBlobStore::LinkInto(const std::string& sha256, const std::string& path, const Between& between) {
   const std::string source = PathOf(sha256);
-  if (LinkFile(source, path) == 0) return absl::OkStatus();
+  const Descriptor fd(OpenToRead(source));
+  if (fd.get() < 0) return BlobError(errno, sha256);
+  NS_RETURN_IF_ERROR(CheckOpen(fd.get(), sha256, between));
+  if (verified_.Over(fd.get(), [&] { return LinkFile(source, path); }) == 0) return absl::OkStatus();
   if (errno != EXDEV && errno != EMLINK && errno != EPERM) return BlobError(errno, sha256);
   // Another file system, or one without hard links: a symbolic link shows the same bytes.
   const std::string absolute = std::filesystem::absolute(source).string();
@@ -136,13 +188,21 @@ absl::Status DirectoryBlobStore::LinkInto(const std::string& sha256, const std::
   return absl::OkStatus();
 }
 
+absl::Status DirectoryBlobStore::Unlink(const std::string& path) {
+  const Descriptor fd(open(path.c_str(), O_PATH | O_CLOEXEC | O_NOFOLLOW));
+  if (fd.get() < 0) return errno == ENOENT ? absl::OkStatus() : ErrnoError(errno, path);
+  if (verified_.Over(fd.get(), [&] { return unlink(path.c_str()); }) != 0) return ErrnoError(errno, path);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<BlobReader>> DirectoryBlobStore::Open(const std::string& sha256) {
-  return OpenBlobFile(PathOf(sha256), sha256);
+  return OpenChecked(PathOf(sha256), sha256, &verified_, [this, sha256](int fd, const absl::Status& damage) {
+    SetAside(fd, sha256, damage).IgnoreError();  // whoever reads it again meets it again
+  });
 }
 
 absl::Status DirectoryBlobStore::Remove(const std::string& sha256) {
-  if (unlink(PathOf(sha256).c_str()) != 0 && errno != ENOENT) return BlobError(errno, sha256);
-  return absl::OkStatus();
+  return Unlink(PathOf(sha256));  // a task that still has it open or linked keeps it
 }
 
 absl::StatusOr<std::unique_ptr<StagedWriter>> DirectoryBlobStore::CreateStaged(const std::string& key) {
@@ -151,7 +211,7 @@ absl::StatusOr<std::unique_ptr<StagedWriter>> DirectoryBlobStore::CreateStaged(c
   NS_RETURN_IF_ERROR(MakeDirectories(DirName(path)));
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd < 0) return ErrnoError(errno, path);
-  auto writer = std::make_unique<FileStagedWriter>(fd, path, room_);
+  auto writer = std::make_unique<FileStagedWriter>(fd, path, room_, &verified_);
   // The names must survive a crash too: the database will soon say that this part exists.
   NS_RETURN_IF_ERROR(SyncDirectory(DirName(path)));
   NS_RETURN_IF_ERROR(SyncDirectory(JoinPath(root_, "staging")));
@@ -177,13 +237,13 @@ absl::Status DirectoryBlobStore::CommitStaged(absl::Span<const StagedPart> parts
   NS_ASSIGN_OR_RETURN(const std::string target, PreparePath(digest.sha256));
   if (parts.size() == 1) {
     const std::string source = StagedPathOf(parts[0].key);
-    NS_ASSIGN_OR_RETURN(const uint64_t size, FileSize(source));
-    if (static_cast<int64_t>(size) == digest.size_bytes && parts[0].size_bytes == digest.size_bytes) {
-      NS_RETURN_IF_ERROR(SealFile(source));
-      if (link(source.c_str(), target.c_str()) == 0) return SyncDirectory(DirName(target));
-      // The same bytes; whoever linked them may have died, or failed, before this sync.
-      if (errno == EEXIST) return SyncDirectory(DirName(target));
-      if (errno != EPERM && errno != EMLINK) return ErrnoError(errno, target);
+    const Descriptor fd(OpenToRead(source));
+    if (fd.get() < 0) return ErrnoError(errno, source);
+    const auto staged = VerifiedFiles::Identify(fd.get());
+    if (!staged.has_value()) return ErrnoError(errno, source);
+    if (staged->size == digest.size_bytes && parts[0].size_bytes == digest.size_bytes) {
+      const absl::Status linked = LinkStaged(fd.get(), source, target, digest);
+      if (!absl::IsUnimplemented(linked)) return linked;
     }
   }
   NS_ASSIGN_OR_RETURN(const DiskRoom::Hold hold, TakeRoom(room_, "joining the pieces of the upload", digest.size_bytes));
@@ -196,10 +256,7 @@ absl::Status DirectoryBlobStore::CommitStaged(absl::Span<const StagedPart> parts
       return file.Append(std::string_view(bytes.data(), bytes.size()));
     }));
   }
-  if (hash.Finish() != digest.sha256) {
-    return MakeError(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
-                     absl::StrCat("staged bytes are not sha256:", ToHex(digest.sha256)), "send the file again");
-  }
+  if (hash.Finish() != digest.sha256) return StagedMismatch(digest);
   // PutFile syncs it. A file that PutFile could not take must not fill the disk until the next start.
   NS_RETURN_IF_ERROR(file.CommitUnsynced());
   const absl::Status put = PutFile(joined, digest);
@@ -207,9 +264,32 @@ absl::Status DirectoryBlobStore::CommitStaged(absl::Span<const StagedPart> parts
   return put;
 }
 
+// UNIMPLEMENTED where the file system has no more links to give.
+absl::Status DirectoryBlobStore::LinkStaged(int fd, const std::string& source, const std::string& target,
+                                            const BlobDigest& digest) {
+  const bool as_written = verified_.IsAsWritten(fd);
+  NS_RETURN_IF_ERROR(SealFile(fd, source));
+  const auto sealed = VerifiedFiles::Identify(fd);
+  if (as_written && sealed.has_value()) verified_.Remember(fd, *sealed, digest.sha256);
+  const absl::Status checked = verified_.Verify(fd, digest.sha256, {});
+  if (absl::IsDataLoss(checked)) return StagedMismatch(digest);
+  NS_RETURN_IF_ERROR(checked);
+  for (;;) {
+    if (verified_.Over(fd, [&] { return link(source.c_str(), target.c_str()); }) == 0) break;
+    if (errno == EPERM || errno == EMLINK) return absl::UnimplementedError("no link");
+    if (errno != EEXIST) return ErrnoError(errno, target);
+    // Whoever linked it may have died, or failed, before this sync; and it may have lost its bytes since.
+    const absl::Status there = Verify(digest, {});
+    if (there.ok()) break;
+    if (!absl::IsDataLoss(there) && !absl::IsNotFound(there)) return there;
+  }
+  return SyncDirectory(DirName(target));
+}
+
 absl::Status DirectoryBlobStore::RemoveStaged(const std::string& key) {
   NS_RETURN_IF_ERROR(ValidateRelativePath(key));
-  return RemoveTree(StagedPathOf(key));
+  const std::string path = StagedPathOf(key);
+  return IsDirectory(path) ? RemoveTree(path) : Unlink(path);
 }
 
 absl::StatusOr<std::vector<std::string>> DirectoryBlobStore::ListStagedGroups() {

@@ -2,6 +2,7 @@
 //   <root>/sha256/ab/abcd...   finished blobs, read-only
 //   <root>/staging/<group>/    growing upload parts
 //   <root>/tmp/                files on their way to a name
+//   <root>/damaged/            blobs that were set aside, by their digest; nothing removes them
 // Several processes may use one directory.
 #ifndef NASHSWARM_SERVER_STORE_DIRECTORY_BLOB_STORE_H_
 #define NASHSWARM_SERVER_STORE_DIRECTORY_BLOB_STORE_H_
@@ -15,6 +16,7 @@
 
 #include "server/store/blob_store.h"
 #include "server/store/disk_room.h"
+#include "server/store/verified_files.h"
 
 namespace nashswarm::server {
 
@@ -27,7 +29,9 @@ class DirectoryBlobStore : public BlobStore {
 
   absl::StatusOr<bool> Has(const std::string& sha256) override;
   absl::Status PutFile(const std::string& path, const BlobDigest& digest) override;
-  absl::Status LinkInto(const std::string& sha256, const std::string& path) override;
+  absl::Status Verify(const BlobDigest& digest, const Between& between) override;
+  absl::Status LinkInto(const std::string& sha256, const std::string& path, const Between& between) override;
+  absl::Status Unlink(const std::string& path) override;
   bool IsLocal() const override { return true; }
   absl::StatusOr<std::unique_ptr<BlobReader>> Open(const std::string& sha256) override;
   absl::Status Remove(const std::string& sha256) override;
@@ -46,8 +50,15 @@ class DirectoryBlobStore : public BlobStore {
   // The blob's final path, its directory made durable.
   absl::StatusOr<std::string> PreparePath(const std::string& sha256);
 
+  // ok when the open blob has this digest; otherwise it is set aside.
+  absl::Status CheckOpen(int fd, const std::string& sha256, const Between& between);
+  absl::Status SetAside(int fd, const std::string& sha256, const absl::Status& damage);
+  // Gives the staged file the blob's name.
+  absl::Status LinkStaged(int fd, const std::string& source, const std::string& target, const BlobDigest& digest);
+
   std::string root_;
   DiskRoom* const room_;
+  VerifiedFiles verified_;
   // By the first byte of a digest: sha256/<byte> is there and durable.
   std::array<std::atomic<bool>, 256> durable_{};
 };

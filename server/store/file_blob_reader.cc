@@ -1,6 +1,5 @@
 #include "server/store/file_blob_reader.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,9 +53,7 @@ absl::Status ReadExactly(int fd, int64_t offset, int64_t size, char* out, const 
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<BlobReader>> OpenBlobFile(const std::string& path, const std::string& sha256) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return BlobError(errno, sha256);
+absl::StatusOr<std::unique_ptr<BlobReader>> ReaderOf(int fd, const std::string& sha256) {
   struct stat info;
   if (fstat(fd, &info) != 0) {
     const int error = errno;

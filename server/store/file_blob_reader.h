@@ -15,8 +15,8 @@ namespace nashswarm::server {
 // Exactly `size` bytes at `offset`; a shorter file is DATA_LOSS / BLOB_TRUNCATED.
 absl::Status ReadExactly(int fd, int64_t offset, int64_t size, char* out, const std::string& what);
 
-// The reader outlives the file's name. NOT_FOUND / BLOB_NOT_FOUND. `sha256` (32 raw bytes) is for messages.
-absl::StatusOr<std::unique_ptr<BlobReader>> OpenBlobFile(const std::string& path, const std::string& sha256);
+// A reader that owns `fd`, which outlives the file's name. `sha256` (32 raw bytes) is for messages.
+absl::StatusOr<std::unique_ptr<BlobReader>> ReaderOf(int fd, const std::string& sha256);
 
 // errno of an operation on a blob's file: ENOENT is NOT_FOUND / BLOB_NOT_FOUND.
 absl::Status BlobError(int error, const std::string& sha256);

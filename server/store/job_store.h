@@ -61,7 +61,8 @@ struct NewUploadFile {
   std::string path;
   int64_t size_bytes = 0;
   std::string expected_sha256;  // raw, or empty when the client will only know at the end
-  bool stored = false;          // the blob is there (and was just touched): complete from the start
+  bool stored = false;          // the blob is there (and was just touched) and verified: complete from the start
+  bool lost = false;            // the tenant has such a blob by name alone: its content is damaged or gone
 };
 struct NewUpload {
   std::string tenant;
@@ -224,7 +225,8 @@ class JobStore {
 
   // ---- uploads. Unknown id: NOT_FOUND / UPLOAD_NOT_FOUND.
 
-  // Idempotent on request_id; another request under the same id: INVALID_ARGUMENT / REQUEST_ID_REUSED.
+  // Idempotent on request_id; another request under the same id: INVALID_ARGUMENT / REQUEST_ID_REUSED. Content that is `lost`
+  // is asked for again: an upload of that id that has ended gives it up to a new one, an active one loses the file's bytes.
   // RESOURCE_EXHAUSTED / QUOTA_EXCEEDED, NO_SPACE.
   virtual absl::StatusOr<v1::Upload> CreateUpload(const NewUpload& upload) = 0;
   virtual absl::StatusOr<v1::Upload> GetUpload(const std::string& tenant, const std::string& id) = 0;
@@ -241,6 +243,8 @@ class JobStore {
   virtual absl::Status CompleteUploadFile(const UploadWriter& writer, const std::string& sha256, int64_t ttl_us) = 0;
   // Back to byte 0.
   virtual absl::Status ResetUploadFile(const UploadWriter& writer) = 0;
+  // A complete file of an active upload whose content is lost: back to byte 0, whoever writes it.
+  virtual absl::Status ReopenUploadFile(const std::string& upload_id, const std::string& path) = 0;
   // Makes the model of a whole upload visible and ends the upload. Idempotent: a completed upload returns its model,
   // and a model of the same id and content is returned as it is. ALREADY_EXISTS / MODEL_EXISTS when the id names
   // other content or another kind; FAILED_PRECONDITION / UPLOAD_INCOMPLETE, UPLOAD_NOT_ACTIVE.
@@ -314,6 +318,10 @@ class JobStore {
   virtual absl::StatusOr<TaskEnd> FinishTask(const TaskLease& lease, const TaskFinish& finish) = 0;
   // Another attempt after the back-off, or, out of attempts or not retriable, the end of the job.
   virtual absl::StatusOr<TaskEnd> FailTask(const TaskLease& lease, const TaskFailure& failure) = 0;
+  // Blobs that the task reads are lost: the tasks of its job that made them are to run again, and this one after them. Its
+  // attempt is given back. What was made and lost max_attempts times (and no less than twice) fails the job with `failure`.
+  virtual absl::StatusOr<TaskEnd> RemakeInputs(const TaskLease& lease, const std::vector<std::string>& sha256s,
+                                               const TaskFailure& failure) = 0;
   // The worker stopped because MustStop said so.
   virtual absl::StatusOr<TaskEnd> StopTask(const TaskLease& lease) = 0;
   // The worker is shutting down: back to pending, and the attempt does not count.

@@ -88,12 +88,15 @@ class ValidationObserver : public EngineObserver {
 
 }  // namespace
 
-absl::StatusOr<std::optional<TaskFinish>> TaskRunner::Reuse(const ClaimedTask& task, const std::string& cache_key) {
+absl::StatusOr<std::optional<TaskFinish>> TaskRunner::Reuse(const ClaimedTask& task, const std::string& cache_key,
+                                                             const Between& between) {
   NS_ASSIGN_OR_RETURN(const std::optional<CachedResult> kept, jobs_->FindTaskResult(cache_key));
   if (!kept.has_value()) return std::nullopt;
   for (const TaskOutput& output : kept->outputs) {
-    NS_ASSIGN_OR_RETURN(const bool there, blobs_->Has(output.digest.sha256));
-    if (!there) return std::nullopt;  // a damaged store costs the work again, nothing more
+    const absl::Status whole = blobs_->Verify(output.digest, between);
+    // A damaged store costs the work again, nothing more.
+    if (absl::IsNotFound(whole) || absl::IsDataLoss(whole)) return std::nullopt;
+    NS_RETURN_IF_ERROR(whole);
   }
   TaskFinish finish;
   finish.outputs = kept->outputs;
@@ -130,13 +133,14 @@ absl::StatusOr<Json> TaskRunner::DescribeTask(const ClaimedTask& task, const Wor
 }
 
 absl::StatusOr<TaskFinish> TaskRunner::Execute(const ClaimedTask& task, const std::vector<TaskOutput>& inputs,
-                                               TaskSession* session) {
+                                               TaskSession* session, std::vector<std::string>* lost) {
   const TaskKey& key = task.lease.key;
+  const Between between = [session] { return session->OnTick(); };
   const std::string name = absl::StrCat(key.job_id, "-", StageName(key.stage), "-", key.shard, "-", task.lease.epoch);
   NS_ASSIGN_OR_RETURN(WorkDirectory directory, WorkDirectory::Create(options_.work_root, name));
-  NS_RETURN_IF_ERROR(directory.AddModel(*blobs_, task.model_files));
-  NS_RETURN_IF_ERROR(directory.AddInputs(*blobs_, inputs));
-  NS_RETURN_IF_ERROR(directory.AddData(*blobs_, task.data));
+  NS_RETURN_IF_ERROR(directory.AddModel(*blobs_, task.model_files, between));
+  NS_RETURN_IF_ERROR(directory.AddInputs(*blobs_, inputs, between, lost));
+  NS_RETURN_IF_ERROR(directory.AddData(*blobs_, task.data, between));
   NS_ASSIGN_OR_RETURN(const Json json, DescribeTask(task, directory));
   NS_RETURN_IF_ERROR(directory.WriteTask(json));
 
@@ -144,14 +148,14 @@ absl::StatusOr<TaskFinish> TaskRunner::Execute(const ClaimedTask& task, const st
       engine_->Run(directory.path(), session->wake_fd(), options_.task_timeout, session, {options_.engine_memory_bytes, 0});
   NS_RETURN_IF_ERROR(outcome.status);
   TaskFinish finish;
-  NS_ASSIGN_OR_RETURN(finish.outputs,
-                      directory.StoreOutputs(*jobs_, *blobs_, [session] { return session->OnTick(); }));
+  NS_ASSIGN_OR_RETURN(finish.outputs, directory.StoreOutputs(*jobs_, *blobs_, between));
   finish.result_json = outcome.result.dump();
   NS_RETURN_IF_ERROR(ReadStageResult(key.stage, key.shard, outcome.result, task.spec.artifact_format(), &finish));
   return finish;
 }
 
-absl::StatusOr<TaskFinish> TaskRunner::Work(const ClaimedTask& task, TaskSession* session, bool* reused) {
+absl::StatusOr<TaskFinish> TaskRunner::Work(const ClaimedTask& task, TaskSession* session, bool* reused,
+                                            std::vector<std::string>* lost) {
   const TaskKey& key = task.lease.key;
   if (task.model_files.empty()) {
     return MakeError(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",
@@ -166,13 +170,13 @@ absl::StatusOr<TaskFinish> TaskRunner::Work(const ClaimedTask& task, TaskSession
   TaskFinish finish;
   std::optional<TaskFinish> kept;
   if (KeepsResult(key.stage)) {
-    NS_ASSIGN_OR_RETURN(kept, Reuse(task, cache_key));
+    NS_ASSIGN_OR_RETURN(kept, Reuse(task, cache_key, [session] { return session->OnTick(); }));
   }
   if (kept.has_value()) {
     *reused = true;
     finish = *std::move(kept);
   } else {
-    NS_ASSIGN_OR_RETURN(finish, Execute(task, inputs, session));
+    NS_ASSIGN_OR_RETURN(finish, Execute(task, inputs, session, lost));
     if (KeepsResult(key.stage)) {
       finish.cache_key = cache_key;
       finish.cache_model = task.model_manifest.sha256;
@@ -196,7 +200,8 @@ auto TaskRunner::Insist(const Call& call) {
   }
 }
 
-absl::StatusOr<TaskEnd> TaskRunner::Fail(const ClaimedTask& task, const absl::Status& error, std::string* outcome) {
+absl::StatusOr<TaskEnd> TaskRunner::Fail(const ClaimedTask& task, const absl::Status& error,
+                                         const std::vector<std::string>& lost, std::string* outcome) {
   const std::string reason = ReasonOf(error);
   if (reason == kStopRequested) {
     *outcome = "cancelled";
@@ -221,7 +226,9 @@ absl::StatusOr<TaskEnd> TaskRunner::Fail(const ClaimedTask& task, const absl::St
           {{"attempt", task.attempt}, {"retriable", failure.retriable},
            {"code", absl::StatusCodeToString(error.code())}, {"reason", reason},
            {"error", std::string(error.message())}});
-  return Insist([&] { return jobs_->FailTask(task.lease, failure); });
+  return Insist([&] {
+    return lost.empty() ? jobs_->FailTask(task.lease, failure) : jobs_->RemakeInputs(task.lease, lost, failure);
+  });
 }
 
 void TaskRunner::NoteEnd(const ClaimedTask& task, const absl::StatusOr<TaskEnd>& end, const std::string& outcome,
@@ -256,11 +263,12 @@ void TaskRunner::Run(const ClaimedTask& task) {
   absl::StatusOr<TaskEnd> end = TaskEnd{};
   {
     TaskSession session(jobs_, hub_, metrics_, options_, task, &stopping_);
-    const absl::StatusOr<TaskFinish> finish = Work(task, &session, &reused);
+    std::vector<std::string> lost;
+    const absl::StatusOr<TaskFinish> finish = Work(task, &session, &reused, &lost);
     if (finish.ok()) {
       outcome = reused ? "reused" : "succeeded";
       end = Insist([&] { return jobs_->FinishTask(task.lease, *finish); });
-      if (!end.ok() && ReasonOf(end.status()) != "FENCED") end = Fail(task, end.status(), &outcome);
+      if (!end.ok() && ReasonOf(end.status()) != "FENCED") end = Fail(task, end.status(), {}, &outcome);
       if (end.ok() && end->job_ended && finish->success.has_value()) {
         const absl::StatusOr<v1::Model> model = jobs_->GetModel(task.tenant, task.model_id);
         const v1::Job::Result& result = finish->success->result;
@@ -270,7 +278,7 @@ void TaskRunner::Run(const ClaimedTask& task) {
     } else {
       // What the engine said before it failed is worth showing, if the task is still ours.
       session.Flush().IgnoreError();
-      end = Fail(task, finish.status(), &outcome);
+      end = Fail(task, finish.status(), lost, &outcome);
     }
   }
   NoteEnd(task, end, outcome, SecondsSince(start));

@@ -53,14 +53,19 @@ class TaskRunner {
 
  private:
   // nullopt when nothing identical is kept.
-  absl::StatusOr<std::optional<TaskFinish>> Reuse(const ClaimedTask& task, const std::string& cache_key);
+  absl::StatusOr<std::optional<TaskFinish>> Reuse(const ClaimedTask& task, const std::string& cache_key,
+                                                  const Between& between);
   int ThreadsOf(const ClaimedTask& task) const;
   absl::StatusOr<Json> DescribeTask(const ClaimedTask& task, const WorkDirectory& directory);
-  absl::StatusOr<TaskFinish> Execute(const ClaimedTask& task, const std::vector<TaskOutput>& inputs, TaskSession* session);
-  absl::StatusOr<TaskFinish> Work(const ClaimedTask& task, TaskSession* session, bool* reused);
+  // `lost` gets the digests of the inputs that other tasks of the job made and that are lost; then the task fails.
+  absl::StatusOr<TaskFinish> Execute(const ClaimedTask& task, const std::vector<TaskOutput>& inputs, TaskSession* session,
+                                     std::vector<std::string>* lost);
+  absl::StatusOr<TaskFinish> Work(const ClaimedTask& task, TaskSession* session, bool* reused,
+                                  std::vector<std::string>* lost);
   template <typename Call>
   auto Insist(const Call& call);
-  absl::StatusOr<TaskEnd> Fail(const ClaimedTask& task, const absl::Status& error, std::string* outcome);
+  absl::StatusOr<TaskEnd> Fail(const ClaimedTask& task, const absl::Status& error, const std::vector<std::string>& lost,
+                               std::string* outcome);
   void NoteEnd(const ClaimedTask& task, const absl::StatusOr<TaskEnd>& end, const std::string& outcome, double seconds);
 
   JobStore* jobs_;

@@ -6,6 +6,7 @@
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
+#include "server/store/blob_loss.h"
 
 namespace nashswarm::server {
 namespace {
@@ -17,30 +18,18 @@ constexpr int64_t kWorthAHole = 32 << 20;
 // The format's own bound on a header.
 constexpr uint64_t kMaxHeaderBytes = 100 << 20;
 
-absl::Status BlobMissing(const std::string& sha256, const std::string& path) {
-  return MakeError(absl::StatusCode::kDataLoss, "BLOB_MISSING",
-                   absl::StrCat(BaseName(path), ": its content sha256:", ToHex(sha256), " is not in the blob store"),
-                   "the data directory is damaged: upload the model again");
-}
-
-absl::Status Link(BlobStore& blobs, const std::string& sha256, const std::string& path) {
-  NS_RETURN_IF_ERROR(MakeDirectories(DirName(path)));
-  const absl::Status linked = blobs.LinkInto(sha256, path);
-  return absl::IsNotFound(linked) ? BlobMissing(sha256, path) : linked;
-}
+constexpr char kPushAgain[] = "push the model again, then retry the job: nashswarm jobs retry";
 
 // The beginning of a safetensors file, at its own size. A header that cannot be is cut where it stops to make sense, for the
 // engine to complain about.
 absl::Status CopyHeader(BlobStore& blobs, const std::string& sha256, const std::string& path) {
   NS_RETURN_IF_ERROR(MakeDirectories(DirName(path)));
-  absl::StatusOr<std::unique_ptr<BlobReader>> reader = blobs.Open(sha256);
-  if (absl::IsNotFound(reader.status())) return BlobMissing(sha256, path);
-  NS_RETURN_IF_ERROR(reader.status());
-  const auto size = static_cast<uint64_t>((*reader)->size());
+  NS_ASSIGN_OR_RETURN(const std::unique_ptr<BlobReader> reader, blobs.Open(sha256));
+  const auto size = static_cast<uint64_t>(reader->size());
   uint64_t header = 0;  // little-endian, like every machine this runs on
-  NS_RETURN_IF_ERROR((*reader)->ReadAt(0, sizeof(header), reinterpret_cast<char*>(&header)));
+  NS_RETURN_IF_ERROR(reader->ReadAt(0, sizeof(header), reinterpret_cast<char*>(&header)));
   std::string bytes(sizeof(header) + std::min({header, size - sizeof(header), kMaxHeaderBytes}), '\0');
-  NS_RETURN_IF_ERROR((*reader)->ReadAt(0, static_cast<int64_t>(bytes.size()), bytes.data()));
+  NS_RETURN_IF_ERROR(reader->ReadAt(0, static_cast<int64_t>(bytes.size()), bytes.data()));
   NS_RETURN_IF_ERROR(WriteFileUnsynced(path, bytes));
   std::error_code error;
   fs::resize_file(path, size, error);
@@ -80,14 +69,24 @@ absl::StatusOr<WorkDirectory> WorkDirectory::Create(const std::string& root, con
 }
 
 WorkDirectory::~WorkDirectory() {
+  for (const auto& [blobs, path] : links_) blobs->Unlink(path).IgnoreError();
   if (!path_.empty()) RemoveTree(path_).IgnoreError();
 }
 
 std::string WorkDirectory::model_path() const { return JoinPath(path_, "model"); }
 
-absl::Status WorkDirectory::AddModel(BlobStore& blobs, const std::vector<ModelFile>& files) {
+absl::Status WorkDirectory::Link(BlobStore& blobs, const std::string& sha256, const std::string& path,
+                                 const Between& between) {
+  NS_RETURN_IF_ERROR(MakeDirectories(DirName(path)));
+  NS_RETURN_IF_ERROR(blobs.LinkInto(sha256, path, between));
+  links_.emplace_back(&blobs, path);
+  return absl::OkStatus();
+}
+
+absl::Status WorkDirectory::AddModel(BlobStore& blobs, const std::vector<ModelFile>& files, const Between& between) {
   for (const ModelFile& file : files) {
-    NS_RETURN_IF_ERROR(Link(blobs, file.digest.sha256, JoinPath(model_path(), file.path)));
+    const absl::Status linked = Link(blobs, file.digest.sha256, JoinPath(model_path(), file.path), between);
+    NS_RETURN_IF_ERROR(ExplainBlobLoss(linked, file.digest.sha256, file.path, kPushAgain));
   }
   return absl::OkStatus();
 }
@@ -96,24 +95,40 @@ absl::Status WorkDirectory::AddModelHeaders(BlobStore& blobs, const std::vector<
   for (const ModelFile& file : files) {
     const std::string path = JoinPath(model_path(), file.path);
     const bool whole = blobs.IsLocal() || file.digest.size_bytes < kWorthAHole || !file.path.ends_with(".safetensors");
-    NS_RETURN_IF_ERROR(whole ? Link(blobs, file.digest.sha256, path) : CopyHeader(blobs, file.digest.sha256, path));
+    const absl::Status added =
+        whole ? Link(blobs, file.digest.sha256, path, {}) : CopyHeader(blobs, file.digest.sha256, path);
+    NS_RETURN_IF_ERROR(ExplainBlobLoss(added, file.digest.sha256, file.path, "push the model again"));
   }
   return absl::OkStatus();
 }
 
-absl::Status WorkDirectory::AddInputs(BlobStore& blobs, const std::vector<TaskOutput>& inputs) {
+absl::Status WorkDirectory::AddInputs(BlobStore& blobs, const std::vector<TaskOutput>& inputs, const Between& between,
+                                      std::vector<std::string>* lost) {
+  absl::Status first;
   for (const TaskOutput& input : inputs) {
-    NS_RETURN_IF_ERROR(Link(blobs, input.digest.sha256, JoinPath(JoinPath(path_, "in"), input.name)));
+    const absl::Status linked =
+        ExplainBlobLoss(Link(blobs, input.digest.sha256, JoinPath(JoinPath(path_, "in"), input.name), between),
+                        input.digest.sha256, input.name, "it is made again");
+    if (IsBlobLoss(linked)) {
+      lost->push_back(input.digest.sha256);
+      if (first.ok()) first = linked;
+    } else {
+      NS_RETURN_IF_ERROR(linked);
+    }
   }
-  return absl::OkStatus();
+  return first;
 }
 
 std::string WorkDirectory::data_path(const std::string& purpose) const {
   return JoinPath(JoinPath(path_, "data"), purpose);
 }
 
-absl::Status WorkDirectory::AddData(BlobStore& blobs, const std::vector<DataFile>& data) {
-  for (const DataFile& file : data) NS_RETURN_IF_ERROR(Link(blobs, file.digest.sha256, data_path(file.purpose)));
+absl::Status WorkDirectory::AddData(BlobStore& blobs, const std::vector<DataFile>& data, const Between& between) {
+  for (const DataFile& file : data) {
+    const absl::Status linked = Link(blobs, file.digest.sha256, data_path(file.purpose), between);
+    NS_RETURN_IF_ERROR(ExplainBlobLoss(linked, file.digest.sha256, absl::StrCat("the ", file.purpose, " data"),
+                                       "push the data file again, then retry the job: nashswarm jobs retry"));
+  }
   return absl::OkStatus();
 }
 

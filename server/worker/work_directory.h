@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -16,21 +17,28 @@ namespace nashswarm::server {
 class WorkDirectory {
  public:
   static absl::StatusOr<WorkDirectory> Create(const std::string& root, const std::string& name);
-  WorkDirectory(WorkDirectory&& other) noexcept : path_(std::move(other.path_)) { other.path_.clear(); }
+  WorkDirectory(WorkDirectory&& other) noexcept
+      : path_(std::move(other.path_)), links_(std::move(other.links_)) {
+    other.path_.clear();
+    other.links_.clear();
+  }
   WorkDirectory& operator=(WorkDirectory&&) = delete;
   ~WorkDirectory();
 
   const std::string& path() const { return path_; }
   std::string model_path() const;
 
-  // Blobs appear as files; nothing is copied where the store can link. A blob that is gone is DATA_LOSS / BLOB_MISSING.
-  absl::Status AddModel(BlobStore& blobs, const std::vector<ModelFile>& files);
+  // Blobs appear as files, verified; nothing is copied where the store can link. What is damaged or gone is DATA_LOSS /
+  // BLOB_DAMAGED or BLOB_MISSING and names the file as its owner does. `blobs` outlives this object. `between` as in BlobStore.
+  absl::Status AddModel(BlobStore& blobs, const std::vector<ModelFile>& files, const Between& between);
   // The same for a reader that looks at no weight: of large safetensors files in a store that is not local only the header is
   // brought here. The rest of such a file is a hole: it has its size, and takes no space.
   absl::Status AddModelHeaders(BlobStore& blobs, const std::vector<ModelFile>& files);
-  absl::Status AddInputs(BlobStore& blobs, const std::vector<TaskOutput>& inputs);
+  // `lost` gets the digests of all that are damaged or gone, when there are any.
+  absl::Status AddInputs(BlobStore& blobs, const std::vector<TaskOutput>& inputs, const Between& between,
+                         std::vector<std::string>* lost);
   // Each file appears under its purpose in data/.
-  absl::Status AddData(BlobStore& blobs, const std::vector<DataFile>& data);
+  absl::Status AddData(BlobStore& blobs, const std::vector<DataFile>& data, const Between& between);
   std::string data_path(const std::string& purpose) const;
   absl::Status WriteTask(const Json& task);
 
@@ -41,7 +49,10 @@ class WorkDirectory {
 
  private:
   explicit WorkDirectory(std::string path) : path_(std::move(path)) {}
+  absl::Status Link(BlobStore& blobs, const std::string& sha256, const std::string& path, const Between& between);
+
   std::string path_;
+  std::vector<std::pair<BlobStore*, std::string>> links_;  // of blobs
 };
 
 }  // namespace nashswarm::server

@@ -6,6 +6,7 @@ Instructions come with the model, in fake.json:
   record  directory that receives, as "stage-shard.json", the task.json of each run and the text of its data files;
           may be absent
   shards  N
+  artifact_bytes  the weight file has this many bytes instead of what the shards give; may be absent
   search_rounds  how many rounds of a search SOLVE asks for when the spec has a text for it and does not forbid it
   steps   {"stage:shard": [what the first attempt does, what the second does, ...]}; the default, and what follows
           the last entry, is {"do": "ok"}. See act() for the others. A round of a search whose last entry has
@@ -73,6 +74,15 @@ def write(directory, name, content):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w") as f:
         f.write(content)
+
+
+def write_large(directory, name, size):
+    path = os.path.join(directory, "out", name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    noise = os.urandom(1 << 20)
+    with open(path, "wb") as f:
+        for _ in range(size >> 20):
+            f.write(noise)
 
 
 def record(directory, task):
@@ -209,7 +219,9 @@ def main():
         for s in range(shards):
             with open(os.path.join(directory, "in", "shard-%d.bin" % s)) as f:
                 content += f.read()
-        if task["spec"].get("format") == "nsq":
+        if "artifact_bytes" in plan:
+            write_large(directory, "artifact/model.gguf", plan["artifact_bytes"])
+        elif task["spec"].get("format") == "nsq":
             write(directory, "artifact/model.nsq", content)
             write(directory, "artifact/config.json", "{}")
             write(directory, "artifact/original/tokenizer.model", "tokens")

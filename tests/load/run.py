@@ -1,12 +1,13 @@
-"""`make load`: one upload against what loopback and disk can do, then a crowd, with what it met.
+"""`make load`: one upload, a push and a pull against what loopback and disk can do, then a crowd, with what it met.
 
 usage: run.py --bin BIN_DIR --load LOAD_PROGRAM [--gib 1] [--watchers 200] [--uploads 32] [--jobs 1000] [--json FILE]
-Fails on any error but the documented ones, and when an upload is below 70 % of the slower limit in the median of its turns.
+Fails on any error but the documented ones, and when one of the three is below 70 % of the slower limit in the median of its turns.
 """
 import argparse
 import json
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,19 @@ class Server:
         self.process.wait()
 
 
+def run(command):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{command}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def seconds_of(command):
+    begin = time.monotonic()
+    run(command)
+    return time.monotonic() - begin
+
+
 def write_to_disk(path, size):
     """Bytes a second of plain writes that are durable at the end."""
     chunk = os.urandom(1 << 20)
@@ -44,6 +58,19 @@ def write_to_disk(path, size):
             out.write(chunk)
         os.fdatasync(out.fileno())
     seconds = time.monotonic() - begin
+    os.unlink(path)
+    return size / seconds
+
+
+def copy_to_disk(source, path):
+    """Bytes a second of a plain copy that is durable at the end."""
+    begin = time.monotonic()
+    with open(source, "rb", buffering=0) as file, open(path, "wb", buffering=0) as out:
+        while chunk := file.read(1 << 20):
+            out.write(chunk)
+        os.fsync(out.fileno())
+    seconds = time.monotonic() - begin
+    size = path.stat().st_size
     os.unlink(path)
     return size / seconds
 
@@ -72,17 +99,56 @@ def single_upload(args, directory):
     return {key: statistics.median(turn[key] for turn in turns) for key in turns[0]} | {"turns": turns}
 
 
-def crowd(args, directory):
+def fake_model(args, directory, **plan):
+    """A checkpoint as the fake engine wants it, and a server with that engine."""
     work = directory / "work"
     work.mkdir()
     model = directory / "model"
     model.mkdir()
-    (model / "fake.json").write_text(json.dumps({"runs": str(work / "runs"), "shards": 2, "steps": {}, "search_rounds": 0}))
+    (model / "fake.json").write_text(
+        json.dumps({"runs": str(work / "runs"), "shards": 2, "steps": {}, "search_rounds": 0, **plan}))
     (model / "config.json").write_text("{}")
     (model / "model.safetensors").write_bytes(b"\0" * 1024)
-    server = Server(args.bin, directory, "--engine", SOURCE / "tests" / "integration" / "fake_engine.py", "--workers", "1",
-                    "--max-queued-jobs", str(args.jobs), "--max-streams", str(args.watchers + args.uploads + 8),
-                    NASHSWARM_SANDBOX_WRITABLE=str(work))
+    flags = ["--engine", SOURCE / "tests" / "integration" / "fake_engine.py", "--workers", "1"]
+    return model, lambda *more: Server(args.bin, directory, *flags, *more, NASHSWARM_SANDBOX_WRITABLE=str(work))
+
+
+def transfers(args, directory):
+    """The client's own commands, from start to end: what they say is durable and verified."""
+    size = int(args.gib * (1 << 30)) >> 20 << 20
+    model, serve = fake_model(args, directory, artifact_bytes=size)
+    server = serve("--gc-grace", "1s", "--gc-interval", "1s")
+    client = [args.bin / "nashswarm"]
+    where = ["--server", server.address]
+    run([*client, "push", model, "--model-id", "m", *where])
+    job = run([*client, "submit", "m", "--bpw", "4", "--watch", *where]).split()[0]
+    sink = subprocess.Popen([args.load, "sink"], stdout=subprocess.PIPE, text=True)
+    sink_address = "127.0.0.1:" + sink.stdout.readline().strip()
+    turns = []
+    for number in range(TURNS):
+        noise = os.urandom(1 << 20)
+        with open(model / "model.safetensors", "wb") as out:
+            for _ in range(size >> 20):
+                out.write(noise)
+            os.fsync(out.fileno())
+        name = f"turn-{number}"
+        turn = {"loopback": size / json.loads(run([args.load, "upload", sink_address, size]))["seconds"],
+                "disk": copy_to_disk(model / "model.safetensors", directory / "plain"),
+                "push": size / seconds_of([*client, "push", model, "--model-id", name, *where]),
+                "pull": size / seconds_of([*client, "pull", job, "-o", directory / "pulled", *where])}
+        run([*client, "models", "delete", name, *where])
+        shutil.rmtree(directory / "pulled")
+        for way in ("push", "pull"):
+            turn[way + "_share"] = turn[way] / min(turn["loopback"], turn["disk"])
+        turns.append(turn)
+    sink.kill()
+    server.stop()
+    return {key: statistics.median(turn[key] for turn in turns) for key in turns[0]} | {"turns": turns}
+
+
+def crowd(args, directory):
+    model, serve = fake_model(args, directory)
+    server = serve("--max-queued-jobs", str(args.jobs), "--max-streams", str(args.watchers + args.uploads + 8))
     pushed = subprocess.run([args.bin / "nashswarm", "push", model, "--model-id", "m", "--server", server.address],
                             capture_output=True, text=True)
     if pushed.returncode != 0:
@@ -116,6 +182,15 @@ def main():
         print("FAILED: less than 70 %")
         failed = True
     with tempfile.TemporaryDirectory(prefix="nashswarm-load-") as directory:
+        ways = transfers(args, pathlib.Path(directory))
+    print(f"the client's commands on {args.gib} GiB, medians of {TURNS} turns: loopback {ways['loopback'] / 1e6:.0f} MB/s, "
+          f"plain copy {ways['disk'] / 1e6:.0f} MB/s, push {ways['push'] / 1e6:.0f} MB/s ({ways['push_share']:.0%} of the slower), "
+          f"pull {ways['pull'] / 1e6:.0f} MB/s ({ways['pull_share']:.0%})")
+    for way in ("push", "pull"):
+        if ways[way + "_share"] < 0.7:
+            print(f"FAILED: {way} is below 70 %")
+            failed = True
+    with tempfile.TemporaryDirectory(prefix="nashswarm-load-") as directory:
         many = crowd(args, pathlib.Path(directory))
     print(f"{args.watchers} watchers ({many['kib_per_watcher']:.0f} KiB each, {many['events']} events), {many['jobs']} jobs, "
           f"{args.uploads} uploads at once at {many['upload_mb_per_second']:.0f} MB/s together")
@@ -125,7 +200,7 @@ def main():
         print(f"FAILED: {count} x {error}")
         failed = True
     if args.json:
-        pathlib.Path(args.json).write_text(json.dumps({"single": single, "crowd": many}, indent=1))
+        pathlib.Path(args.json).write_text(json.dumps({"single": single, "transfers": ways, "crowd": many}, indent=1))
     return 1 if failed else 0
 
 

@@ -13,6 +13,7 @@
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
+#include "server/store/checked_reader.h"
 #include "server/store/file_blob_reader.h"
 #include "server/store/link_file.h"
 #include "server/store/temporary_files.h"
@@ -23,8 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // Like link(2), but over file systems too. A symbolic link would break when the cache lets the file go.
-absl::Status LinkOrCopy(const std::string& from, const std::string& to) {
-  if (LinkFile(from, to) == 0) return absl::OkStatus();
+absl::Status LinkOrCopy(VerifiedFiles& verified, int fd, const std::string& from, const std::string& to) {
+  if (verified.Over(fd, [&] { return LinkFile(from, to); }) == 0) return absl::OkStatus();
   if (errno != EXDEV && errno != EMLINK && errno != EPERM) return ErrnoError(errno, errno == ENOENT ? from : to);
   std::error_code error;
   fs::copy_file(from, to, error);
@@ -36,6 +37,13 @@ absl::Status MoveIn(const std::string& from, const std::string& to) {
   if (chmod(from.c_str(), 0444) != 0) return ErrnoError(errno, from);
   if (rename(from.c_str(), to.c_str()) != 0) return ErrnoError(errno, to);
   return absl::OkStatus();
+}
+
+// `path` holds what has just been hashed.
+void Remember(VerifiedFiles& verified, const std::string& path, const std::string& sha256) {
+  const int fd = open(path.c_str(), O_PATH | O_CLOEXEC);
+  if (const auto now = VerifiedFiles::Identify(fd); now.has_value()) verified.Remember(fd, *now, sha256);
+  if (fd >= 0) close(fd);
 }
 
 // Nothing here is made durable, so a file may have its name and not its bytes after the machine went down: what was
@@ -54,8 +62,9 @@ absl::Status ClearAfterReboot(const std::string& root) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<BlobCache>> BlobCache::OpenAt(const std::string& root, int64_t max_bytes,
-                                                             Download download) {
-  std::unique_ptr<BlobCache> cache(new BlobCache(root, max_bytes, std::move(download)));
+                                                             Download download,
+                                                             std::function<void(const BlobDamage&)> on_damage) {
+  std::unique_ptr<BlobCache> cache(new BlobCache(root, max_bytes, std::move(download), std::move(on_damage)));
   NS_RETURN_IF_ERROR(ClearAfterReboot(root));
   for (const char* directory : {"sha256", "tmp"}) NS_RETURN_IF_ERROR(MakeDirectories(JoinPath(root, directory)));
   NS_RETURN_IF_ERROR(cache->Scan());
@@ -92,23 +101,51 @@ absl::Status BlobCache::Scan() {
   return absl::OkStatus();
 }
 
-absl::Status BlobCache::LinkInto(const std::string& sha256, const std::string& path) {
+absl::Status BlobCache::LinkInto(const std::string& sha256, const std::string& path, const Between& between) {
   std::unique_lock<std::mutex> lock(mutex_);
   Entry* entry = &entries_[sha256];
   ++entry->users;
   absl::Status status;
-  // Twice, in case another process removes the file in between; it cannot go on like this.
+  // Twice more, in case another process removes the file in between, or it has lost its bytes; it cannot go on like this.
   for (int attempt = 0; attempt < 3; ++attempt) {
     status = MakePresent(lock, sha256, entry);
     if (!status.ok()) break;
     lock.unlock();
-    status = LinkOrCopy(PathOf(sha256), path);
+    status = LinkVerified(sha256, path, between);
     lock.lock();
-    if (status.ok() || PathExists(PathOf(sha256))) break;
+    if (absl::IsDataLoss(status)) {
+      unlink(PathOf(sha256).c_str());
+    } else if (status.ok() || PathExists(PathOf(sha256))) {
+      break;
+    }
     SetAbsent(entry);
   }
   Release(sha256, entry);
   return status;
+}
+
+absl::Status BlobCache::LinkVerified(const std::string& sha256, const std::string& path, const Between& between) {
+  const std::string source = PathOf(sha256);
+  const int fd = open(source.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return BlobError(errno, sha256);
+  absl::Status status = verified_.Verify(fd, sha256, between);
+  if (absl::IsDataLoss(status)) NoteDamage(sha256, status);
+  if (status.ok()) status = LinkOrCopy(verified_, fd, source, path);
+  close(fd);
+  return status;
+}
+
+void BlobCache::NoteDamage(const std::string& sha256, const absl::Status& damage) {
+  if (on_damage_) on_damage_({sha256, std::string(damage.message()), ""});
+}
+
+absl::Status BlobCache::Unlink(const std::string& path) {
+  const int fd = open(path.c_str(), O_PATH | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return errno == ENOENT ? absl::OkStatus() : ErrnoError(errno, path);
+  const int result = verified_.Over(fd, [&] { return unlink(path.c_str()); });
+  const int error = errno;
+  close(fd);
+  return result == 0 ? absl::OkStatus() : ErrnoError(error, path);
 }
 
 absl::Status BlobCache::MakePresent(std::unique_lock<std::mutex>& lock, const std::string& sha256, Entry* entry) {
@@ -153,6 +190,7 @@ absl::StatusOr<int64_t> BlobCache::Fetch(const std::string& sha256) {
   }
   NS_RETURN_IF_ERROR(file.CommitUnsynced());
   NS_RETURN_IF_ERROR(MoveIn(temporary, target));
+  Remember(verified_, target, sha256);
   return size;
 }
 
@@ -163,7 +201,10 @@ absl::StatusOr<std::unique_ptr<BlobReader>> BlobCache::Open(const std::string& s
     if (found == entries_.end() || !found->second.present) return BlobError(ENOENT, sha256);
     Touch(&found->second);
   }
-  return OpenBlobFile(PathOf(sha256), sha256);
+  return OpenChecked(PathOf(sha256), sha256, &verified_, [this, sha256](int, const absl::Status& damage) {
+    NoteDamage(sha256, damage);
+    Remove(sha256);
+  });
 }
 
 absl::Status BlobCache::Adopt(const std::string& sha256, const std::string& path) {
@@ -174,6 +215,7 @@ absl::Status BlobCache::Adopt(const std::string& sha256, const std::string& path
   Entry* entry = &entries_[sha256];
   ++entry->users;
   if (!entry->present && !entry->downloading && MoveIn(path, target).ok()) {
+    Remember(verified_, target, sha256);
     SetPresent(sha256, entry, static_cast<int64_t>(size));
   } else {  // here already, or on another file system, where it would have to be copied for nobody yet
     RemoveTree(path).IgnoreError();

@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "server/store/blob_store.h"
 #include "server/store/s3/http_pool.h"
+#include "server/store/verified_files.h"
 
 namespace nashswarm::server {
 
@@ -27,12 +28,14 @@ class BlobCache {
   using Download = std::function<absl::Status(const std::string& sha256, const ByteSink& sink)>;
 
   // `max_bytes` bounds what is kept when nobody waits for it; files linked elsewhere occupy the disk longer.
-  static absl::StatusOr<std::unique_ptr<BlobCache>> OpenAt(const std::string& root, int64_t max_bytes,
-                                                           Download download);
+  // `on_damage` hears of every file here that was found to hold other bytes, and was dropped.
+  static absl::StatusOr<std::unique_ptr<BlobCache>> OpenAt(const std::string& root, int64_t max_bytes, Download download,
+                                                           std::function<void(const BlobDamage&)> on_damage = {});
 
   // Shows the blob at `path`, downloading it when it is not here: once, however many ask. What arrives is checked
-  // against its digest (DATA_LOSS / DIGEST_MISMATCH).
-  absl::Status LinkInto(const std::string& sha256, const std::string& path);
+  // against its digest (DATA_LOSS / DIGEST_MISMATCH); what is here and is not what it was is downloaded again.
+  absl::Status LinkInto(const std::string& sha256, const std::string& path, const Between& between = {});
+  absl::Status Unlink(const std::string& path);  // of what LinkInto made
   // NOT_FOUND when it is not here.
   absl::StatusOr<std::unique_ptr<BlobReader>> Open(const std::string& sha256);
   // Takes the file `path` as this blob's content when that costs nothing; the file is gone afterwards in any case.
@@ -53,11 +56,16 @@ class BlobCache {
     std::list<std::string>::iterator use;
   };
 
-  BlobCache(std::string root, int64_t max_bytes, Download download)
-      : root_(std::move(root)), max_bytes_(max_bytes), download_(std::move(download)) {}
+  BlobCache(std::string root, int64_t max_bytes, Download download, std::function<void(const BlobDamage&)> on_damage)
+      : root_(std::move(root)),
+        max_bytes_(max_bytes),
+        download_(std::move(download)),
+        on_damage_(std::move(on_damage)) {}
   std::string PathOf(const std::string& sha256) const;
   absl::Status Scan();
   absl::StatusOr<int64_t> Fetch(const std::string& sha256);
+  absl::Status LinkVerified(const std::string& sha256, const std::string& path, const Between& between);
+  void NoteDamage(const std::string& sha256, const absl::Status& damage);
   // These need mutex_.
   absl::Status MakePresent(std::unique_lock<std::mutex>& lock, const std::string& sha256, Entry* entry);
   void SetPresent(const std::string& sha256, Entry* entry, int64_t size_bytes);
@@ -69,6 +77,8 @@ class BlobCache {
   const std::string root_;
   const int64_t max_bytes_;
   const Download download_;
+  const std::function<void(const BlobDamage&)> on_damage_;
+  VerifiedFiles verified_;
   std::mutex mutex_;
   std::condition_variable downloaded_;
   std::map<std::string, Entry> entries_;  // by raw digest; with users an entry is never erased

@@ -8,6 +8,7 @@
 #include "core/base/hash.h"
 #include "core/base/parallel.h"
 #include "core/base/status.h"
+#include "server/store/checked_reader.h"
 #include "server/store/s3/s3_reader.h"
 #include "server/store/s3/staged_writer.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 // Removing waits for the network, not for this machine.
 constexpr int kRemovals = 8;
+constexpr int64_t kBetweenBytes = 64 << 20;
 
 }  // namespace
 
@@ -29,7 +31,8 @@ absl::StatusOr<std::unique_ptr<S3BlobStore>> S3BlobStore::OpenAt(Options options
                       BlobCache::OpenAt(self->options_.cache_dir, self->options_.cache_bytes,
                                         [self](const std::string& sha256, const ByteSink& sink) {
                                           return self->Download(sha256, sink);
-                                        }));
+                                        },
+                                        [self](const BlobDamage& damage) { self->TellOfDamage(damage); }));
   return store;
 }
 
@@ -62,20 +65,81 @@ absl::Status S3BlobStore::Download(const std::string& sha256, const ByteSink& si
   return client_.GetObject(key, 0, size, sink);
 }
 
-absl::Status S3BlobStore::LinkInto(const std::string& sha256, const std::string& path) {
-  return cache_->LinkInto(sha256, path);
+absl::Status S3BlobStore::LinkInto(const std::string& sha256, const std::string& path, const Between& between) {
+  const absl::Status linked = cache_->LinkInto(sha256, path, between);
+  if (!absl::IsDataLoss(linked)) return linked;
+  // Damaged on its way, or in the store: a second look tells.
+  NS_RETURN_IF_ERROR(VerifyStored(sha256, std::nullopt, between));
+  return cache_->LinkInto(sha256, path, between);
+}
+
+absl::Status S3BlobStore::Verify(const BlobDigest& digest, const Between& between) {
+  NS_ASSIGN_OR_RETURN(const bool known, IsStored(digest));
+  return known ? absl::OkStatus() : VerifyStored(digest.sha256, digest.size_bytes, between);
+}
+
+absl::Status S3BlobStore::VerifyStored(const std::string& sha256, std::optional<int64_t> size, const Between& between) {
+  const std::string key = KeyOf(sha256);
+  NS_ASSIGN_OR_RETURN(const S3Client::State state, client_.StatObject(key));
+  absl::Status status;
+  if (size.has_value() && *size != state.size_bytes) {
+    status = DamagedError(sha256, absl::StrCat("it has ", state.size_bytes, " of ", *size, " bytes"));
+  } else {
+    Sha256 hash;
+    int64_t unasked = 0;
+    status = client_.GetObject(key, 0, state.size_bytes, [&](absl::Span<const char> bytes) {
+      hash.Update(bytes.data(), bytes.size());
+      unasked += static_cast<int64_t>(bytes.size());
+      if (!between || unasked < kBetweenBytes) return absl::OkStatus();
+      unasked = 0;
+      return between();
+    });
+    if (const std::string actual = hash.Finish(); status.ok() && actual != sha256) {
+      status = DamagedError(sha256, absl::StrCat("its content is sha256:", ToHex(actual)));
+    }
+  }
+  if (absl::IsDataLoss(status)) NS_RETURN_IF_ERROR(SetAside(sha256, state.size_bytes, status));
+  if (status.ok()) Remember(sha256, state);
+  return status;
+}
+
+absl::Status S3BlobStore::SetAside(const std::string& sha256, int64_t size, const absl::Status& damage) {
+  const std::string kept = absl::StrCat(client_.location().prefix, "damaged/", ToHex(sha256));
+  NS_RETURN_IF_ERROR(Copy(KeyOf(sha256), size, kept));
+  NS_RETURN_IF_ERROR(client_.DeleteObject(KeyOf(sha256)));
+  TellOfDamage({sha256, std::string(damage.message()), kept});
+  return absl::OkStatus();
+}
+
+bool S3BlobStore::Knows(const std::string& sha256, const S3Client::State& state) {
+  std::lock_guard<std::mutex> lock(verified_mutex_);
+  const auto found = verified_.find(sha256);
+  return found != verified_.end() && !state.etag.empty() && found->second.etag == state.etag &&
+         found->second.size_bytes == state.size_bytes;
+}
+
+void S3BlobStore::Remember(const std::string& sha256, const S3Client::State& state) {
+  std::lock_guard<std::mutex> lock(verified_mutex_);
+  verified_[sha256] = state;
 }
 
 absl::StatusOr<std::unique_ptr<BlobReader>> S3BlobStore::Open(const std::string& sha256) {
   if (auto cached = cache_->Open(sha256); cached.ok()) return cached;
   const std::string key = KeyOf(sha256);
-  NS_ASSIGN_OR_RETURN(const int64_t size, client_.HeadObject(key));
-  return std::make_unique<S3Reader>(&client_, key, size);
+  NS_ASSIGN_OR_RETURN(const S3Client::State state, client_.StatObject(key));
+  auto reader = std::make_unique<S3Reader>(&client_, key, state.size_bytes);
+  if (Knows(sha256, state)) return reader;
+  return std::make_unique<CheckedReader>(std::move(reader), sha256, [this, sha256, state](const absl::Status& end) {
+    if (end.ok()) return Remember(sha256, state);
+    SetAside(sha256, state.size_bytes, end).IgnoreError();  // whoever reads it again meets it again
+  });
 }
 
 absl::Status S3BlobStore::Remove(const std::string& sha256) {
   NS_RETURN_IF_ERROR(client_.DeleteObject(KeyOf(sha256)));
   cache_->Remove(sha256);
+  std::lock_guard<std::mutex> lock(verified_mutex_);
+  verified_.erase(sha256);
   return absl::OkStatus();
 }
 

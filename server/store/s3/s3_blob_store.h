@@ -1,6 +1,7 @@
 // BlobStore on S3, with a bounded local cache:
 //   <prefix>sha256/ab/abcd...                       finished blobs
 //   <prefix>staging/<group>/<name>/<offset>         pieces of upload parts (staged_pieces.h)
+//   <prefix>damaged/abcd...                         blobs that were set aside; nothing removes them
 //   <cache_dir>/                                    blobs that were needed as files here (blob_cache.h)
 //
 // What is checked, and when:
@@ -10,7 +11,9 @@
 //     only pieces too small for that are read, and each is compared with the digest it was sent with. The sizes of all
 //     pieces and of the result are compared. That `digest` is the concatenation's is then the word of the caller, who
 //     hashed what it gave to Append.
-//   - LinkInto compares the digest of everything it downloads. Open does not: it reads ranges.
+//   - LinkInto compares the digest of everything it downloads, and of what it finds in the cache.
+//   - Verify reads an object once, then goes by its ETag and size. So does whoever stores: an object under the blob's name that
+//     is not known to be right is replaced.
 // A blob appears whole or not at all: a PUT and the completion of a multipart upload are atomic.
 // Staging keys carry the epoch of their writer, so two writers of one key are not expected; CreateStaged looks for
 // objects under the key, since not every server honours If-None-Match.
@@ -22,7 +25,10 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,7 +53,9 @@ class S3BlobStore : public BlobStore {
 
   absl::StatusOr<bool> Has(const std::string& sha256) override;
   absl::Status PutFile(const std::string& path, const BlobDigest& digest) override;
-  absl::Status LinkInto(const std::string& sha256, const std::string& path) override;
+  absl::Status Verify(const BlobDigest& digest, const Between& between) override;
+  absl::Status LinkInto(const std::string& sha256, const std::string& path, const Between& between) override;
+  absl::Status Unlink(const std::string& path) override { return cache_->Unlink(path); }
   bool IsLocal() const override { return false; }
   absl::StatusOr<std::unique_ptr<BlobReader>> Open(const std::string& sha256) override;
   absl::Status Remove(const std::string& sha256) override;
@@ -68,9 +76,15 @@ class S3BlobStore : public BlobStore {
   // "<prefix>staging/<key>/"
   absl::StatusOr<std::string> StagedPrefixOf(const std::string& key) const;
   absl::Status Download(const std::string& sha256, const ByteSink& sink);
+  // Reads the object and compares its digest; a wrong one is set aside, as is one that is not of this size.
+  absl::Status VerifyStored(const std::string& sha256, std::optional<int64_t> size, const Between& between);
+  absl::Status SetAside(const std::string& sha256, int64_t size, const absl::Status& damage);
+  bool Knows(const std::string& sha256, const S3Client::State& state);
+  void Remember(const std::string& sha256, const S3Client::State& state);
+  absl::Status RememberStored(const BlobDigest& digest);  // what has just been put there
 
   // These are in s3_blob_store_commit.cc.
-  absl::StatusOr<bool> IsStored(const BlobDigest& digest);
+  absl::StatusOr<bool> IsStored(const BlobDigest& digest);  // and verified
   absl::Status SendFile(int file, const std::string& path, const BlobDigest& digest);
   absl::StatusOr<std::vector<Slice>> SlicesOfPart(const StagedPart& part);
   absl::Status ReadSlice(const Slice& slice, const ByteSink& sink);
@@ -79,11 +93,15 @@ class S3BlobStore : public BlobStore {
   absl::Status CommitLarge(absl::Span<const Slice> slices, const BlobDigest& digest);
   // Runs make_part(key, upload, i) for all i in [0, count), several at a time, and completes or aborts the upload.
   using MakePart = std::function<absl::StatusOr<S3Part>(const std::string& key, const std::string& upload, uint64_t i)>;
-  absl::Status PutInParts(const BlobDigest& digest, uint64_t count, const MakePart& make_part);
+  absl::Status PutInParts(const std::string& key, uint64_t count, const MakePart& make_part);
+  absl::Status PutBlobInParts(const BlobDigest& digest, uint64_t count, const MakePart& make_part);
+  absl::Status Copy(const std::string& from, int64_t size, const std::string& to);
 
   const Options options_;
   S3Client client_;
   std::unique_ptr<BlobCache> cache_;
+  std::mutex verified_mutex_;
+  std::map<std::string, S3Client::State> verified_;  // by raw digest
 };
 
 }  // namespace nashswarm::server

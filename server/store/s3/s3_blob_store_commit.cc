@@ -35,10 +35,25 @@ absl::Span<const char> SpanOf(const std::string& bytes) { return absl::MakeConst
 }  // namespace
 
 absl::StatusOr<bool> S3BlobStore::IsStored(const BlobDigest& digest) {
-  const auto size = client_.HeadObject(KeyOf(digest.sha256));
-  if (ReasonOf(size.status()) == "BLOB_NOT_FOUND") return false;
-  NS_RETURN_IF_ERROR(size.status());
-  return *size == digest.size_bytes;
+  const auto state = client_.StatObject(KeyOf(digest.sha256));
+  if (ReasonOf(state.status()) == "BLOB_NOT_FOUND") return false;
+  NS_RETURN_IF_ERROR(state.status());
+  return state->size_bytes == digest.size_bytes && Knows(digest.sha256, *state);
+}
+
+absl::Status S3BlobStore::RememberStored(const BlobDigest& digest) {
+  NS_ASSIGN_OR_RETURN(const S3Client::State state, client_.StatObject(KeyOf(digest.sha256)));
+  if (state.size_bytes == digest.size_bytes) Remember(digest.sha256, state);
+  return absl::OkStatus();
+}
+
+absl::Status S3BlobStore::Copy(const std::string& from, int64_t size, const std::string& to) {
+  if (size <= kMaxCopyBytes) return client_.CopyObject(to, from);
+  const auto count = static_cast<uint64_t>((size + kMaxCopyBytes - 1) / kMaxCopyBytes);
+  return PutInParts(to, count, [&](const std::string& key, const std::string& upload, uint64_t i) {
+    const int64_t begin = static_cast<int64_t>(i) * kMaxCopyBytes;
+    return client_.UploadPartCopy(key, upload, static_cast<int>(i) + 1, from, begin, std::min(kMaxCopyBytes, size - begin));
+  });
 }
 
 absl::Status S3BlobStore::PutFile(const std::string& path, const BlobDigest& digest) {
@@ -49,6 +64,7 @@ absl::Status S3BlobStore::PutFile(const std::string& path, const BlobDigest& dig
     const absl::Status sent = SendFile(file, path, digest);
     close(file);
     NS_RETURN_IF_ERROR(sent);
+    NS_RETURN_IF_ERROR(RememberStored(digest));
   }
   // The bytes are at hand: the next task that needs them here need not download them.
   return cache_->Adopt(digest.sha256, path);
@@ -62,7 +78,7 @@ absl::Status S3BlobStore::SendFile(int file, const std::string& path, const Blob
   }
   const int64_t part_bytes = std::max(options_.part_bytes, (digest.size_bytes + kMaxParts - 1) / kMaxParts);
   const int64_t count = (digest.size_bytes + part_bytes - 1) / part_bytes;
-  return PutInParts(digest, static_cast<uint64_t>(count), [&](const std::string& key, const std::string& upload,
+  return PutBlobInParts(digest, static_cast<uint64_t>(count), [&](const std::string& key, const std::string& upload,
                                                               uint64_t i) -> absl::StatusOr<S3Part> {
     const int64_t begin = static_cast<int64_t>(i) * part_bytes;
     const int64_t part_size = std::min(part_bytes, digest.size_bytes - begin);
@@ -79,8 +95,7 @@ absl::Status S3BlobStore::SendFile(int file, const std::string& path, const Blob
   });
 }
 
-absl::Status S3BlobStore::PutInParts(const BlobDigest& digest, uint64_t count, const MakePart& make_part) {
-  const std::string key = KeyOf(digest.sha256);
+absl::Status S3BlobStore::PutInParts(const std::string& key, uint64_t count, const MakePart& make_part) {
   NS_ASSIGN_OR_RETURN(const std::string upload, client_.CreateMultipartUpload(key));
   std::vector<S3Part> parts(count);
   absl::Status status = ParallelFor(kParallelParts, count, [&](uint64_t i) -> absl::Status {
@@ -90,8 +105,13 @@ absl::Status S3BlobStore::PutInParts(const BlobDigest& digest, uint64_t count, c
   if (status.ok()) status = client_.CompleteMultipartUpload(key, upload, parts);
   if (!status.ok()) {
     client_.AbortMultipartUpload(key, upload).IgnoreError();  // RemoveLeftovers will
-    return status;
   }
+  return status;
+}
+
+absl::Status S3BlobStore::PutBlobInParts(const BlobDigest& digest, uint64_t count, const MakePart& make_part) {
+  const std::string key = KeyOf(digest.sha256);
+  NS_RETURN_IF_ERROR(PutInParts(key, count, make_part));
   NS_ASSIGN_OR_RETURN(const int64_t size, client_.HeadObject(key));
   if (size == digest.size_bytes) return absl::OkStatus();
   NS_RETURN_IF_ERROR(client_.DeleteObject(key));
@@ -143,7 +163,8 @@ absl::Status S3BlobStore::CommitStaged(absl::Span<const StagedPart> parts, const
     size += part.size_bytes;
   }
   if (size != digest.size_bytes) return WrongSize(digest, size);
-  return size <= kReadWholeBytes ? CommitSmall(slices, digest) : CommitLarge(slices, digest);
+  NS_RETURN_IF_ERROR(size <= kReadWholeBytes ? CommitSmall(slices, digest) : CommitLarge(slices, digest));
+  return RememberStored(digest);
 }
 
 absl::Status S3BlobStore::CommitSmall(absl::Span<const Slice> slices, const BlobDigest& digest) {
@@ -160,7 +181,7 @@ absl::Status S3BlobStore::CommitLarge(absl::Span<const Slice> slices, const Blob
     return client_.CopyObject(KeyOf(digest.sha256), slices[0].key);
   }
   const std::vector<PlannedPart> plan = PlanParts(slices);
-  return PutInParts(digest, plan.size(), [&](const std::string& key, const std::string& upload,
+  return PutBlobInParts(digest, plan.size(), [&](const std::string& key, const std::string& upload,
                                              uint64_t i) -> absl::StatusOr<S3Part> {
     const int number = static_cast<int>(i) + 1;
     const Slice& first = plan[i].slices.front();

@@ -149,14 +149,21 @@ absl::Status S3Client::PutObject(const std::string& key, const S3Payload& payloa
 }
 
 absl::StatusOr<int64_t> S3Client::HeadObject(const std::string& key) {
+  NS_ASSIGN_OR_RETURN(const State state, StatObject(key));
+  return state.size_bytes;
+}
+
+absl::StatusOr<S3Client::State> S3Client::StatObject(const std::string& key) {
   NS_ASSIGN_OR_RETURN(const HttpResponse response, Run({"HEAD", key}));
   const auto length = response.headers.find("content-length");
-  int64_t size = 0;
-  if (length == response.headers.end() || !absl::SimpleAtoi(length->second, &size) || size < 0) {
+  State state;
+  if (length == response.headers.end() || !absl::SimpleAtoi(length->second, &state.size_bytes) ||
+      state.size_bytes < 0) {
     return MakeError(absl::StatusCode::kInternal, "S3_UNEXPECTED_ANSWER",
                      absl::StrCat("S3 HEAD ", key, ": the answer has no size"));
   }
-  return size;
+  if (const auto etag = response.headers.find("etag"); etag != response.headers.end()) state.etag = etag->second;
+  return state;
 }
 
 absl::Status S3Client::GetObject(const std::string& key, int64_t offset, int64_t size, const ByteSink& sink,

@@ -50,6 +50,12 @@ class S3Client {
   // The object remembers the payload's SHA-256 as its metadata `sha256`.
   absl::Status PutObject(const std::string& key, const S3Payload& payload);
   absl::StatusOr<int64_t> HeadObject(const std::string& key);  // its size in bytes
+  // The same, and what names this very content of the object: the server gives another one to whatever takes its place.
+  struct State {
+    int64_t size_bytes = 0;
+    std::string etag;  // "" when the server tells none
+  };
+  absl::StatusOr<State> StatObject(const std::string& key);
   // Streams exactly `size` bytes from `offset` through `sink`; a broken transfer goes on where it broke, so the sink
   // sees every byte once. An object that ends earlier is DATA_LOSS / BLOB_TRUNCATED.
   // `sha256_hex`, when given, gets what PutObject remembered, or "".

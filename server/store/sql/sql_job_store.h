@@ -27,6 +27,7 @@ class SqlJobStore : public JobStore {
                                 const std::string& hash_state, int64_t ttl_us) override;
   absl::Status CompleteUploadFile(const UploadWriter& writer, const std::string& sha256, int64_t ttl_us) override;
   absl::Status ResetUploadFile(const UploadWriter& writer) override;
+  absl::Status ReopenUploadFile(const std::string& upload_id, const std::string& path) override;
   absl::StatusOr<v1::Model> PublishModel(const std::string& tenant, const std::string& upload_id,
                                          const NewModel& model) override;
   absl::Status AbortUpload(const std::string& tenant, const std::string& id) override;
@@ -56,6 +57,8 @@ class SqlJobStore : public JobStore {
   absl::StatusOr<bool> MustStop(const TaskLease& lease) override;
   absl::StatusOr<TaskEnd> FinishTask(const TaskLease& lease, const TaskFinish& finish) override;
   absl::StatusOr<TaskEnd> FailTask(const TaskLease& lease, const TaskFailure& failure) override;
+  absl::StatusOr<TaskEnd> RemakeInputs(const TaskLease& lease, const std::vector<std::string>& sha256s,
+                                       const TaskFailure& failure) override;
   absl::StatusOr<TaskEnd> StopTask(const TaskLease& lease) override;
   absl::Status ReleaseTask(const TaskLease& lease) override;
   absl::StatusOr<std::optional<CachedResult>> FindTaskResult(const std::string& cache_key) override;

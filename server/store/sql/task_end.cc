@@ -1,4 +1,6 @@
 // SqlJobStore: how a task ends, and what that does to its job, in one transaction.
+#include <algorithm>
+
 #include "server/store/error_proto.h"
 #include "server/store/ids.h"
 #include "server/store/sql/fence.h"
@@ -102,6 +104,8 @@ absl::Status StoreOutputs(Connection& db, const TaskKey& key, const std::string&
                                 finish.result_json, key.job_id, static_cast<int>(key.stage), key.shard)
                          .status());
   if (finish.cache_key.empty()) return absl::OkStatus();
+  // One that is kept could not be used, or somebody else has made the same meanwhile.
+  NS_RETURN_IF_ERROR(db.Execute("DELETE FROM task_results WHERE cache_key = ?", Blob{finish.cache_key}).status());
   NS_ASSIGN_OR_RETURN(const int64_t inserted,
                       db.Execute("INSERT INTO task_results (cache_key, tenant, model_sha, result, used_us) VALUES "
                                  "(?, ?, ?, ?, now_us()) ON CONFLICT DO NOTHING",
@@ -158,6 +162,52 @@ absl::Status RefreshJobError(Connection& db, const std::string& job_id) {
       .status();
 }
 
+struct Maker {
+  TaskKey key;
+  bool succeeded = false;
+  bool tired = false;  // has been run often enough
+};
+
+// The tasks whose outputs `key` reads and that made any of these blobs. What was made since `key` was claimed is left out: it
+// is not what the task has seen.
+absl::StatusOr<std::vector<Maker>> MakersOf(Connection& db, const TaskKey& key, const std::vector<std::string>& sha256s,
+                                            int max_attempts) {
+  std::vector<Maker> makers;
+  for (const std::string& sha256 : sha256s) {
+    Query query = db.Select(
+        "SELECT DISTINCT m.stage, m.shard, m.state = 'succeeded', m.attempt FROM task_outputs o JOIN tasks m ON "
+        "m.job_id = o.job_id AND m.stage = o.stage AND m.shard = o.shard JOIN tasks t ON t.job_id = o.job_id AND "
+        "t.stage = ? AND t.shard = ? WHERE o.job_id = ? AND o.blob = ? AND "
+        "(m.state <> 'succeeded' OR m.updated_us <= t.claimed_us)",
+        static_cast<int>(key.stage), key.shard, key.job_id, Blob{sha256});
+    while (query.Next()) {
+      const TaskKey maker{key.job_id, static_cast<Stage>(query.Int(0)), static_cast<int>(query.Int(1))};
+      makers.push_back({maker, query.Int(2) != 0, query.Int(3) >= std::max(max_attempts, 2)});
+    }
+    NS_RETURN_IF_ERROR(query.status());
+  }
+  return makers;
+}
+
+// Whoever waits for inputs that are made again is woken by the end of any task of its job, or looks again after this long.
+// No back-off is as long as half of it.
+constexpr int64_t kWaitForInputsUs = int64_t{3600} * 1'000'000;
+
+absl::Status WaitForInputs(Connection& db, const TaskKey& key) {
+  return db
+      .Execute("UPDATE tasks SET not_before_us = now_us() + ? WHERE job_id = ? AND stage = ? AND shard = ?",
+               kWaitForInputsUs, key.job_id, static_cast<int>(key.stage), key.shard)
+      .status();
+}
+
+absl::Status WakeWaiting(Connection& db, const std::string& job_id) {
+  return db
+      .Execute("UPDATE tasks SET not_before_us = now_us() WHERE job_id = ? AND state = 'pending' AND "
+               "not_before_us > now_us() + ?",
+               job_id, kWaitForInputsUs / 2)
+      .status();
+}
+
 // One more loss; whether the task has had too many.
 absl::StatusOr<bool> CountLoss(Connection& db, const TaskKey& key, int max_losses) {
   NS_RETURN_IF_ERROR(db.Execute("UPDATE tasks SET losses = losses + 1 WHERE job_id = ? AND stage = ? AND shard = ?",
@@ -193,6 +243,7 @@ absl::StatusOr<TaskEnd> SqlJobStore::FinishTask(const TaskLease& lease, const Ta
     NS_RETURN_IF_ERROR(LeaveRunning(db, lease, "succeeded"));
     NS_ASSIGN_OR_RETURN(const JobRow job, LoadJobRow(db, key.job_id));
     NS_RETURN_IF_ERROR(StoreOutputs(db, key, job.tenant, finish));
+    NS_RETURN_IF_ERROR(WakeWaiting(db, key.job_id));
     if (finish.shards > 0) {
       NS_RETURN_IF_ERROR(db.Execute("UPDATE jobs SET shards = ?, stage_weights = ? WHERE id = ?", finish.shards,
                                     finish.stage_weights, key.job_id)
@@ -257,6 +308,35 @@ absl::StatusOr<TaskEnd> SqlJobStore::FailTask(const TaskLease& lease, const Task
     } else if (Live(job)) {
       NS_RETURN_IF_ERROR(FailJob(db, key.job_id, error));
     }
+    return Settled(db, key.job_id, job);
+  });
+}
+
+absl::StatusOr<TaskEnd> SqlJobStore::RemakeInputs(const TaskLease& lease, const std::vector<std::string>& sha256s,
+                                                  const TaskFailure& failure) {
+  return database_->Write([&](Connection& db) -> absl::StatusOr<TaskEnd> {
+    const TaskKey& key = lease.key;
+    NS_ASSIGN_OR_RETURN(const JobRow job, LoadJobRow(db, key.job_id));
+    const bool stopping = !Live(job) || job.cancel_requested;
+    NS_RETURN_IF_ERROR(LeaveRunning(db, lease, stopping ? "cancelled" : "pending"));
+    if (stopping) {
+      if (Live(job)) NS_RETURN_IF_ERROR(EndIfCancelled(db, key.job_id));
+      return Settled(db, key.job_id, job);
+    }
+    NS_RETURN_IF_ERROR(GiveAttemptBack(db, key));
+    NS_ASSIGN_OR_RETURN(const std::vector<Maker> makers, MakersOf(db, key, sha256s, job.max_attempts));
+    bool too_often = false;
+    for (const Maker& maker : makers) {
+      if (!maker.succeeded) continue;  // on its way already
+      too_often |= maker.tired;
+      NS_RETURN_IF_ERROR(db.Execute("UPDATE tasks SET state = ?, error = ?, not_before_us = now_us(), updated_us = now_us() "
+                                    "WHERE job_id = ? AND stage = ? AND shard = ?",
+                                    maker.tired ? "failed" : "pending", Blob{failure.error.SerializeAsString()},
+                                    key.job_id, static_cast<int>(maker.key.stage), maker.key.shard)
+                             .status());
+    }
+    if (!makers.empty()) NS_RETURN_IF_ERROR(WaitForInputs(db, key));
+    NS_RETURN_IF_ERROR(too_often ? FailJob(db, key.job_id, failure.error) : RefreshJobError(db, key.job_id));
     return Settled(db, key.job_id, job);
   });
 }

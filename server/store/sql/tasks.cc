@@ -21,7 +21,7 @@ absl::Status FencedError(const TaskLease& lease) {
 absl::Status InsertTask(Connection& db, const std::string& job_id, const NewTask& task) {
   return db
       .Execute("INSERT INTO tasks (job_id, stage, shard, need_memory, need_disk, not_before_us, updated_us) VALUES "
-               "(?, ?, ?, ?, ?, now_us(), now_us())",
+               "(?, ?, ?, ?, ?, now_us(), now_us()) ON CONFLICT (job_id, stage, shard) DO NOTHING",
                job_id, static_cast<int>(task.stage), task.shard, task.need_memory_bytes, task.need_disk_bytes)
       .status();
 }

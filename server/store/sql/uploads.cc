@@ -77,6 +77,36 @@ absl::Status ForgetParts(Connection& db, const UploadWriter& writer) {
   return db.Execute("DELETE FROM upload_parts WHERE upload_id = ? AND path = ?", writer.upload_id, writer.path).status();
 }
 
+absl::Status Reopen(Connection& db, const std::string& id, const std::string& path) {
+  NS_RETURN_IF_ERROR(
+      db.Execute("UPDATE upload_files SET committed = 0, sha256 = NULL, blob = NULL, hash_state = NULL, deduplicated = 0, "
+                 "writer_epoch = writer_epoch + 1 WHERE upload_id = ? AND path = ? AND sha256 IS NOT NULL AND "
+                 "EXISTS (SELECT 1 FROM uploads WHERE id = ? AND state = 1)",
+                 id, path, id)
+          .status());
+  return db.Execute("DELETE FROM upload_parts WHERE upload_id = ? AND path = ?", id, path).status();
+}
+
+// Of an upload that was made under the request's id before: whether it will do, now that the request's lost files are asked for.
+absl::StatusOr<bool> AskForLostFiles(Connection& db, const std::string& id, const NewUpload& request) {
+  int64_t state = 0;
+  {
+    Query query = db.Select("SELECT state FROM uploads WHERE id = ?", id);
+    if (!query.Next()) return query.status();
+    state = query.Int(0);
+  }
+  for (const NewUploadFile& file : request.files) {
+    if (!file.lost) continue;
+    if (state == v1::Upload::ACTIVE) {
+      NS_RETURN_IF_ERROR(Reopen(db, id, file.path));
+      continue;
+    }
+    NS_RETURN_IF_ERROR(db.Execute("UPDATE uploads SET request_id = NULL WHERE id = ?", id).status());
+    return false;
+  }
+  return true;
+}
+
 absl::Status RenewExpiry(Connection& db, const std::string& id, int64_t ttl_us) {
   return db.Execute("UPDATE uploads SET expires_us = now_us() + ? WHERE id = ? AND state = 1", ttl_us, id).status();
 }
@@ -88,7 +118,10 @@ absl::StatusOr<v1::Upload> SqlJobStore::CreateUpload(const NewUpload& request) {
     const std::string& tenant = request.tenant;
     NS_ASSIGN_OR_RETURN(const std::string known,
                         FindByRequestId(db, "uploads", tenant, request.request_id, request.request_digest));
-    if (!known.empty()) return LoadUpload(db, tenant, known);
+    if (!known.empty()) {
+      NS_ASSIGN_OR_RETURN(const bool usable, AskForLostFiles(db, known, request));
+      if (usable) return LoadUpload(db, tenant, known);
+    }
     int64_t bytes = 0, to_come = 0;
     for (const NewUploadFile& file : request.files) {
       bytes += file.size_bytes;
@@ -226,6 +259,10 @@ absl::Status SqlJobStore::ResetUploadFile(const UploadWriter& writer) {
                         db.Execute(kReset.c_str(), writer.upload_id, writer.path, writer.epoch));
     return updated == 0 ? WriterFenced(writer) : ForgetParts(db, writer);
   });
+}
+
+absl::Status SqlJobStore::ReopenUploadFile(const std::string& upload_id, const std::string& path) {
+  return database_->Write([&](Connection& db) { return Reopen(db, upload_id, path); });
 }
 
 absl::StatusOr<v1::Model> SqlJobStore::PublishModel(const std::string& tenant, const std::string& upload_id,

@@ -117,6 +117,20 @@ TEST_F(DownloadTest, WrongContentIsExit7AndLeavesNothing) {
   EXPECT_THAT(directory_.List(), ElementsAre());
 }
 
+// Asking again, three times with growing pauses, cannot bring it back.
+TEST_F(DownloadTest, WhatTheServerHasLostIsSaidAtOnceWithWhatToDo) {
+  for (const char* reason : {"BLOB_DAMAGED", "BLOB_MISSING"}) {
+    server_.state.read_offsets.clear();
+    server_.state.read_errors = {FakeError(grpc::StatusCode::DATA_LOSS, reason, "'manifest.json' is gone", "submit again")};
+    const absl::Status status = PullIt(directory_ / "out").status();
+    EXPECT_EQ(ExitCodeOf(status), kExitCorrupt);
+    EXPECT_EQ(HintOf(status), "submit again");
+    EXPECT_EQ(server_.state.read_offsets.size(), 1u);
+    EXPECT_THAT(directory_.List(), testing::IsEmpty());
+  }
+  EXPECT_TRUE(PullIt(directory_ / "out").ok());
+}
+
 TEST_F(DownloadTest, RefusesToOverwriteUnlessForced) {
   directory_.Write("out/model.gguf", "mine");
   const absl::Status status = PullIt(directory_ / "out").status();

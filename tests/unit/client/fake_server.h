@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,8 @@ struct FakeState {
   std::deque<int64_t> drop_write_after;   // a WriteFile ends with UNAVAILABLE once it has committed so many bytes
   std::deque<grpc::Status> write_errors;  // a WriteFile ends at once with this
   int corrupt_uploads = 0;                // so many finished files are DIGEST_MISMATCH
+  std::set<std::string> lost_files;       // these lose their bytes before their upload is complete
+  std::deque<grpc::Status> read_errors;   // a ReadFile ends at once with this
   std::deque<int64_t> drop_read_after;    // a ReadFile ends with UNAVAILABLE after so many bytes
   int corrupt_chunks = 0;                 // so many chunks arrive with a wrong checksum
   bool wrong_content = false;             // ReadFile sends other bytes, with right checksums
@@ -52,6 +55,7 @@ struct FakeState {
 
   // ---- what a test looks at ----
   std::map<std::string, v1::Upload> uploads;    // by name
+  std::map<std::string, v1::CreateUploadRequest> created_uploads;  // by name
   std::map<std::string, v1::Model::Kind> kinds;  // as asked for, by upload
   std::map<std::string, std::string> requests;  // request_id -> upload
   std::map<std::string, std::string> bytes;     // of uploaded files, by path
@@ -81,6 +85,7 @@ class FakeUploads final : public v1::UploadService::Service {
     if (name.empty()) {
       name = "uploads/u" + std::to_string(s_.uploads.size() + 1);
       v1::Upload& fresh = s_.uploads[name];
+      s_.created_uploads[name] = *request;
       fresh.set_name(name);
       fresh.set_state(v1::Upload::ACTIVE);
       s_.kinds[name] = request->kind();
@@ -152,6 +157,13 @@ class FakeUploads final : public v1::UploadService::Service {
                               v1::Model* model) override {
     const std::lock_guard lock(s_.mutex);
     v1::Upload& upload = s_.uploads[request->name()];
+    for (auto& file : *upload.mutable_files()) {
+      if (s_.lost_files.erase(file.entry().path()) == 0) continue;
+      file.set_complete(false);
+      file.set_committed_size(0);
+      s_.bytes[file.entry().path()].clear();
+      return FakeError(grpc::StatusCode::FAILED_PRECONDITION, "UPLOAD_INCOMPLETE", "it is gone");
+    }
     for (const auto& file : upload.files()) {
       if (!file.complete()) return FakeError(grpc::StatusCode::FAILED_PRECONDITION, "INCOMPLETE", "not whole");
       *model->add_files() = file.entry();
@@ -185,6 +197,7 @@ class FakeUploads final : public v1::UploadService::Service {
       file->set_committed_size(0);
       return FakeError(grpc::StatusCode::DATA_LOSS, "DIGEST_MISMATCH", "the digest does not match");
     }
+    *file->mutable_entry()->mutable_digest() = digest;
     file->set_complete(true);
     response->set_complete(true);
     response->set_committed_size(file->committed_size());
@@ -293,7 +306,16 @@ class FakeArtifacts final : public v1::ArtifactService::Service {
     constexpr size_t kPiece = 700;
     const std::lock_guard lock(s_.mutex);
     s_.read_offsets.push_back(request->read_offset());
-    std::string content = s_.artifact_bytes[request->path()];
+    if (!s_.read_errors.empty()) {
+      const grpc::Status error = s_.read_errors.front();
+      s_.read_errors.pop_front();
+      return error;
+    }
+    const bool of_model = request->name().rfind("models/", 0) == 0;
+    std::string content = of_model ? s_.bytes[request->path()] : s_.artifact_bytes[request->path()];
+    if (request->read_limit() > 0) {
+      content = content.substr(0, static_cast<size_t>(request->read_offset() + request->read_limit()));
+    }
     if (s_.wrong_content) content.assign(content.size(), 'x');
     int64_t drop_after = -1;
     if (!s_.drop_read_after.empty()) {

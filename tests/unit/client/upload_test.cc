@@ -11,13 +11,15 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-class UploadTest : public testing::Test {
+// The parameter: from what size on files are hashed while they are sent.
+class UploadTest : public testing::TestWithParam<int64_t> {
  protected:
   UploadTest() {
     directory_.Write("config.json", "{}");
     directory_.Write("model.safetensors", weights_);
   }
-  absl::StatusOr<PushResult> PushIt() { return Push(client_.session, {.directory = directory_.path()}); }
+  PushRequest Request() const { return {.directory = directory_.path(), .hash_later_from = GetParam()}; }
+  absl::StatusOr<PushResult> PushIt() { return Push(client_.session, Request()); }
 
   const std::string weights_ = SomeBytes(10'500);
   FakeServer server_;
@@ -25,7 +27,7 @@ class UploadTest : public testing::Test {
   TemporaryDirectory directory_;
 };
 
-TEST_F(UploadTest, SendsEveryFileInChunksTheServerAllows) {
+TEST_P(UploadTest, SendsEveryFileInChunksTheServerAllows) {
   const auto result = PushIt();
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->model.name(), "models/m");
@@ -34,7 +36,7 @@ TEST_F(UploadTest, SendsEveryFileInChunksTheServerAllows) {
   EXPECT_EQ(server_.state.bytes["config.json"], "{}");
 }
 
-TEST_F(UploadTest, ResumesFromTheLastDurableByteAfterLostConnections) {
+TEST_P(UploadTest, ResumesFromTheLastDurableByteAfterLostConnections) {
   server_.state.drop_write_after = {1 << 20, 3000, 2000};  // config.json gets through
   const auto result = PushIt();
   ASSERT_TRUE(result.ok()) << result.status();
@@ -43,13 +45,13 @@ TEST_F(UploadTest, ResumesFromTheLastDurableByteAfterLostConnections) {
   EXPECT_EQ(server_.state.bytes_received, 10'502) << "a byte was sent twice";
 }
 
-TEST_F(UploadTest, ASecondRunAfterACrashGoesOnInTheSameUpload) {
+TEST_P(UploadTest, ASecondRunAfterACrashGoesOnInTheSameUpload) {
   server_.state.drop_write_after = {1 << 20, 4000};
   {
     // The first run has no patience.
     ClientUnderTest first(server_.address);
     first.session.transfer.give_up_after = std::chrono::milliseconds(0);
-    EXPECT_EQ(ExitCodeOf(Push(first.session, {.directory = directory_.path()}).status()), kExitUnreachable);
+    EXPECT_EQ(ExitCodeOf(Push(first.session, Request()).status()), kExitUnreachable);
   }
   const auto result = PushIt();
   ASSERT_TRUE(result.ok()) << result.status();
@@ -58,7 +60,7 @@ TEST_F(UploadTest, ASecondRunAfterACrashGoesOnInTheSameUpload) {
   EXPECT_EQ(server_.state.bytes_received, 10'502);
 }
 
-TEST_F(UploadTest, ASecondRunAfterSuccessSendsNothing) {
+TEST_P(UploadTest, ASecondRunAfterSuccessSendsNothing) {
   ASSERT_TRUE(PushIt().ok());
   const auto again = PushIt();
   ASSERT_TRUE(again.ok()) << again.status();
@@ -68,16 +70,58 @@ TEST_F(UploadTest, ASecondRunAfterSuccessSendsNothing) {
   EXPECT_EQ(server_.state.bytes_received, 10'502);
 }
 
-TEST_F(UploadTest, ADeletedModelIsPublishedAgain) {
+TEST_P(UploadTest, ADeletedModelIsPublishedAgain) {
   ASSERT_TRUE(PushIt().ok());
   server_.state.models.clear();
   const auto again = PushIt();
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(server_.state.models.size(), 1u);
-  EXPECT_EQ(again->bytes_sent, 0) << "the server had the bytes";
+  if (GetParam() > 10'500) { EXPECT_EQ(again->bytes_sent, 0) << "the server had the bytes"; }
 }
 
-TEST_F(UploadTest, LooksAgainWhereTheFileStandsWhenItsOffsetIsRefused) {
+// What the server cannot have, since none of its files has that size, was read twice: to ask for it, and to send it.
+TEST_P(UploadTest, AFileIsHashedBeforeItIsSentOnlyWhenTheServerMayHaveIt) {
+  ASSERT_TRUE(PushIt().ok());
+  const auto asked_with_digest = [this](const std::string& upload, int file) {
+    return !server_.state.created_uploads[upload].files(file).digest().sha256().empty();
+  };
+  const bool later = GetParam() <= 10'500;
+  EXPECT_EQ(asked_with_digest("uploads/u1", 1), !later);
+  ASSERT_TRUE(PushIt().ok());
+  if (later) { EXPECT_TRUE(asked_with_digest("uploads/u2", 1)) << "it has one of that size by now"; }
+  // The same size and another last byte: it cannot be the one that the server has.
+  std::string other = weights_;
+  other.back() ^= 1;
+  directory_.Write("model.safetensors", other);
+  ASSERT_TRUE(PushIt().ok());
+  EXPECT_EQ(asked_with_digest("uploads/u" + std::to_string(server_.state.uploads.size()), 1), !later);
+  EXPECT_EQ(server_.state.bytes["model.safetensors"], other);
+}
+
+TEST_P(UploadTest, WhatTheServerLosesBeforeTheEndIsSentAgain) {
+  server_.state.lost_files = {"model.safetensors"};
+  const auto result = PushIt();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(server_.state.bytes["model.safetensors"], weights_);
+  EXPECT_EQ(result->bytes_sent, 10'502 + 10'500);
+}
+
+// The rest of a file must not be hashed on top of other bytes than the server has.
+TEST_P(UploadTest, AFileThatChangesBetweenTwoRunsIsSentAnew) {
+  server_.state.drop_write_after = {1 << 20, 4000};
+  {
+    ClientUnderTest first(server_.address);
+    first.session.transfer.give_up_after = std::chrono::milliseconds(0);
+    EXPECT_EQ(ExitCodeOf(Push(first.session, Request()).status()), kExitUnreachable);
+  }
+  std::string changed = weights_;
+  changed[0] ^= 1;
+  directory_.Write("model.safetensors", changed);
+  ASSERT_TRUE(PushIt().ok());
+  EXPECT_EQ(server_.state.bytes["model.safetensors"], changed);
+}
+
+TEST_P(UploadTest, LooksAgainWhereTheFileStandsWhenItsOffsetIsRefused) {
   server_.state.write_errors = {FakeError(grpc::StatusCode::ABORTED, "OFFSET_MISMATCH", "wrong offset"),
                                 FakeError(grpc::StatusCode::ABORTED, "WRITER_FENCED", "another writer")};
   const auto result = PushIt();
@@ -85,7 +129,7 @@ TEST_F(UploadTest, LooksAgainWhereTheFileStandsWhenItsOffsetIsRefused) {
   EXPECT_EQ(server_.state.bytes["model.safetensors"], weights_);
 }
 
-TEST_F(UploadTest, WaitsForAPlaceOnABusyServer) {
+TEST_P(UploadTest, WaitsForAPlaceOnABusyServer) {
   const auto busy = FakeError(grpc::StatusCode::RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", "busy", "try again");
   server_.state.write_errors = {busy, busy};
   EXPECT_TRUE(PushIt().ok());
@@ -96,12 +140,12 @@ TEST_F(UploadTest, WaitsForAPlaceOnABusyServer) {
 }
 
 // The network stood still, and the server gave the stream's place to somebody else.
-TEST_F(UploadTest, GoesOnAfterTheServerFoundItTooSlow) {
+TEST_P(UploadTest, GoesOnAfterTheServerFoundItTooSlow) {
   server_.state.write_errors = {{grpc::StatusCode::DEADLINE_EXCEEDED, "UPLOAD_TOO_SLOW: the upload sent too little"}};
   EXPECT_TRUE(PushIt().ok());
 }
 
-TEST_F(UploadTest, DamageOnTheWayIsRepairedDamageForEverIsReported) {
+TEST_P(UploadTest, DamageOnTheWayIsRepairedDamageForEverIsReported) {
   server_.state.corrupt_uploads = 1;
   ASSERT_TRUE(PushIt().ok());
 
@@ -113,7 +157,7 @@ TEST_F(UploadTest, DamageOnTheWayIsRepairedDamageForEverIsReported) {
   EXPECT_EQ(ReasonOf(status), "DIGEST_MISMATCH");
 }
 
-TEST_F(UploadTest, AnErrorWithAReasonIsNotRepeated) {
+TEST_P(UploadTest, AnErrorWithAReasonIsNotRepeated) {
   server_.state.next_error =
       FakeError(grpc::StatusCode::RESOURCE_EXHAUSTED, "UPLOAD_TOO_LARGE", "too large", "split it");
   const absl::Status status = PushIt().status();
@@ -121,18 +165,21 @@ TEST_F(UploadTest, AnErrorWithAReasonIsNotRepeated) {
   EXPECT_EQ(HintOf(status), "split it");
 }
 
-TEST_F(UploadTest, CtrlCEndsItAtOnce) {
+TEST_P(UploadTest, CtrlCEndsItAtOnce) {
   client_.interrupt.Trip();
   EXPECT_EQ(ExitCodeOf(PushIt().status()), kExitInterrupted);
 }
 
-TEST_F(UploadTest, GivesUpWithTheAddressWhenNobodyAnswers) {
+TEST_P(UploadTest, GivesUpWithTheAddressWhenNobodyAnswers) {
   ClientUnderTest nobody("127.0.0.1:1");
-  const absl::Status status = Push(nobody.session, {.directory = directory_.path()}).status();
+  const absl::Status status = Push(nobody.session, Request()).status();
   EXPECT_EQ(ExitCodeOf(status), kExitUnreachable);
   EXPECT_EQ(ReasonOf(status), "SERVER_UNREACHABLE");
   EXPECT_THAT(std::string(status.message()), HasSubstr("127.0.0.1:1"));
 }
+
+INSTANTIATE_TEST_SUITE_P(HashedBefore, UploadTest, testing::Values(int64_t{1} << 30));
+INSTANTIATE_TEST_SUITE_P(HashedWhileSent, UploadTest, testing::Values(1));
 
 TEST(RequestId, FollowsContentAndOwner) {
   std::vector<v1::FileEntry> files(1);

@@ -1,6 +1,8 @@
 #include "server/store/s3/blob_cache.h"
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "core/base/file.h"
@@ -25,7 +27,7 @@ class BlobCacheTest : public ::testing::Test {
         return sink(absl::MakeConstSpan(sent.data(), sent.size()));
       }
       return MakeError(absl::StatusCode::kNotFound, "BLOB_NOT_FOUND", "no such blob");
-    }));
+    }, [this](const BlobDamage& damage) { damages_.push_back(damage.sha256); }));
   }
   std::string Path(const std::string& name) { return directory_.path() + "/" + name; }
   std::string Link(BlobCache& cache, const std::string& content) {
@@ -39,6 +41,7 @@ class BlobCacheTest : public ::testing::Test {
   std::vector<std::string> contents_ = {"aaaa", "bbbb", "cccc"};
   std::atomic<int> downloads_ = 0, next_ = 0;
   bool broken_ = false;
+  std::vector<std::string> damages_;
   std::function<void()> during_download_;
 };
 
@@ -53,6 +56,24 @@ TEST_F(BlobCacheTest, DownloadsOnceAndChecks) {
   broken_ = false;
   EXPECT_EQ(Link(*cache, "bbbb"), "bbbb") << "a failure is not remembered";
   EXPECT_THAT(Must(ListFiles(Path("cache/tmp"))), ::testing::IsEmpty());
+}
+
+TEST_F(BlobCacheTest, WhatLostItsBytesHereIsDownloadedAgain) {
+  auto cache = Open(100);
+  EXPECT_EQ(Link(*cache, "aaaa"), "aaaa");
+  for (int i = 1; i <= 2; ++i) {
+    const std::string file = Path("cache/sha256/") + Must(ListFiles(Path("cache/sha256"))).at(0);
+    std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+    std::ofstream(file, std::ios::trunc) << "aaaA";
+    if (i == 2) {
+      auto reader = Must(cache->Open(Sha256Of("aaaa")));
+      char bytes[4];
+      EXPECT_EQ(ReasonOf(reader->ReadAt(0, 4, bytes)), "BLOB_DAMAGED");
+    }
+    EXPECT_EQ(Link(*cache, "aaaa"), "aaaa");
+    EXPECT_EQ(downloads_, i + 1);
+    EXPECT_THAT(damages_, ::testing::SizeIs(i));
+  }
 }
 
 TEST_F(BlobCacheTest, TheLeastRecentlyUsedGoesAndLinksStay) {

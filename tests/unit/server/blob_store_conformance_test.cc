@@ -1,6 +1,7 @@
 // What every BlobStore promises (server/store/blob_store.h). Each implementation is one more factory below.
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <thread>
 
@@ -21,6 +22,8 @@ struct BlobStoreUnderTest {
   std::unique_ptr<BlobStore> store;
   std::string why_not;  // there is none
   bool readers_outlive_removal = true;
+  // Puts other bytes under the digest, behind the store's back.
+  std::function<void(const std::string& sha256, const std::string& content)> damage;
 };
 using BlobStoreFactory = std::function<BlobStoreUnderTest()>;
 
@@ -31,6 +34,10 @@ class BlobStoreConformanceTest : public ::testing::TestWithParam<std::pair<const
   void SetUp() override {
     if (!under_test_.why_not.empty()) GTEST_SKIP() << under_test_.why_not;
     ASSERT_NE(under_test_.store, nullptr);
+    store().OnDamage([this](const BlobDamage& damage) { damages_.push_back(damage); });
+  }
+  std::string LinkReason(const std::string& sha256) {
+    return ReasonOf(store().LinkInto(sha256, absl::StrCat(scratch_.path(), "/link", next_++), {}));
   }
   BlobStore& store() { return *under_test_.store; }
 
@@ -56,6 +63,7 @@ class BlobStoreConformanceTest : public ::testing::TestWithParam<std::pair<const
   BlobStoreUnderTest under_test_;
   TemporaryDirectory scratch_;
   int next_ = 0;
+  std::vector<BlobDamage> damages_;
 };
 
 TEST_P(BlobStoreConformanceTest, PutThenReadLinkRemove) {
@@ -68,8 +76,11 @@ TEST_P(BlobStoreConformanceTest, PutThenReadLinkRemove) {
   EXPECT_EQ(Read(digest.sha256), "hello");
   ASSERT_TRUE(store().PutFile(File("hello"), digest).ok()) << "again is fine";
   const std::string link = scratch_.path() + "/linked";
-  ASSERT_TRUE(store().LinkInto(digest.sha256, link).ok());
+  ASSERT_TRUE(store().LinkInto(digest.sha256, link, {}).ok());
   EXPECT_EQ(Must(ReadFile(link)), "hello");
+  ASSERT_TRUE(store().Unlink(link).ok());
+  ASSERT_TRUE(store().Unlink(link).ok()) << "absent is fine";
+  EXPECT_FALSE(PathExists(link));
 
   auto reader = Must(store().Open(digest.sha256));
   ASSERT_TRUE(store().Remove(digest.sha256).ok());
@@ -86,7 +97,7 @@ TEST_P(BlobStoreConformanceTest, PutThenReadLinkRemove) {
     EXPECT_EQ(ReasonOf(late), "BLOB_NOT_FOUND");
   }
   EXPECT_EQ(ReasonOf(store().Open(digest.sha256).status()), "BLOB_NOT_FOUND");
-  EXPECT_EQ(ReasonOf(store().LinkInto(digest.sha256, link + "2")), "BLOB_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(store().LinkInto(digest.sha256, link + "2", {})), "BLOB_NOT_FOUND");
 }
 
 TEST_P(BlobStoreConformanceTest, StagedPartsBecomeOneBlob) {
@@ -160,12 +171,73 @@ TEST_P(BlobStoreConformanceTest, LinksWhileTheSameBytesArePutAgain) {
   });
   for (int i = 0; i < 3000 && !HasFailure(); ++i) {
     const std::string link = scratch_.path() + "/linked";
-    const absl::Status linked = store().LinkInto(digest.sha256, link);
+    const absl::Status linked = store().LinkInto(digest.sha256, link, {});
     EXPECT_TRUE(linked.ok()) << linked;
     std::filesystem::remove(link);
   }
   done = true;
   other.join();
+}
+
+// A flipped byte gave a task that succeeded with a wrong result.
+TEST_P(BlobStoreConformanceTest, WhatIsUsedIsVerifiedAndWhatIsDamagedIsSetAside) {
+  const BlobDigest digest = DigestOf("hello");
+  ASSERT_TRUE(store().PutFile(File("hello"), digest).ok());
+  EXPECT_TRUE(store().Verify(digest, {}).ok());
+  EXPECT_EQ(LinkReason(digest.sha256), "");
+  for (const char* damage : {"hellO", "hell", "hello, more", ""}) {
+    SCOPED_TRACE(damage);
+    damages_.clear();
+    under_test_.damage(digest.sha256, damage);
+    EXPECT_EQ(LinkReason(digest.sha256), "BLOB_DAMAGED");
+    ASSERT_EQ(damages_.size(), 1u);
+    EXPECT_EQ(damages_[0].sha256, digest.sha256);
+    EXPECT_THAT(damages_[0].kept_at, ::testing::HasSubstr("damaged/" + ToHex(digest.sha256)));
+    EXPECT_FALSE(Must(store().Has(digest.sha256))) << "so that it is asked for again";
+    EXPECT_EQ(LinkReason(digest.sha256), "BLOB_NOT_FOUND");
+    ASSERT_TRUE(store().PutFile(File("hello"), digest).ok());
+    EXPECT_EQ(LinkReason(digest.sha256), "");
+    EXPECT_EQ(Read(digest.sha256), "hello");
+  }
+}
+
+TEST_P(BlobStoreConformanceTest, VerifyLooksAtSizeAndContent) {
+  const BlobDigest digest = DigestOf("hello");
+  EXPECT_EQ(ReasonOf(store().Verify(digest, {})), "BLOB_NOT_FOUND");
+  for (const char* damage : {"hellO", "hell"}) {
+    ASSERT_TRUE(store().PutFile(File("hello"), digest).ok());
+    EXPECT_TRUE(store().Verify(digest, {}).ok());
+    under_test_.damage(digest.sha256, damage);
+    EXPECT_EQ(ReasonOf(store().Verify(digest, {})), "BLOB_DAMAGED");
+    EXPECT_EQ(ReasonOf(store().Verify(digest, {})), "BLOB_NOT_FOUND");
+  }
+}
+
+TEST_P(BlobStoreConformanceTest, WhoeverReadsAllOfADamagedBlobIsTold) {
+  const BlobDigest digest = DigestOf("hello");
+  ASSERT_TRUE(store().PutFile(File("hello"), digest).ok());
+  under_test_.damage(digest.sha256, "hellO");
+  auto reader = Must(store().Open(digest.sha256));
+  char bytes[5];
+  ASSERT_TRUE(reader->ReadAt(0, 3, bytes).ok());
+  EXPECT_EQ(ReasonOf(reader->ReadAt(3, 2, bytes)), "BLOB_DAMAGED");
+  EXPECT_EQ(damages_.size(), 1u);
+  EXPECT_FALSE(Must(store().Has(digest.sha256)));
+}
+
+// Sending a file again was answered with the damaged copy of it.
+TEST_P(BlobStoreConformanceTest, StoringAgainPutsADamagedBlobRight) {
+  const BlobDigest digest = DigestOf("hello");
+  const StagedPart part = Stage("u1/a-1", "hello");
+  ASSERT_TRUE(store().CommitStaged({part}, digest).ok());
+  for (const char* damage : {"hellO", "hell"}) {
+    under_test_.damage(digest.sha256, damage);
+    ASSERT_TRUE(store().CommitStaged({Stage(absl::StrCat("u1/b-", next_++), "hello")}, digest).ok());
+    EXPECT_EQ(Read(digest.sha256), "hello");
+    under_test_.damage(digest.sha256, damage);
+    ASSERT_TRUE(store().PutFile(File("hello"), digest).ok());
+    EXPECT_EQ(Read(digest.sha256), "hello");
+  }
 }
 
 // Several processes share one directory: starting one took the files away that another was writing.
@@ -186,6 +258,16 @@ BlobStoreUnderTest MakeDirectory() {
   BlobStoreUnderTest made;
   made.directory = std::make_unique<TemporaryDirectory>(*TemporaryDirectory::Create());
   made.store = Must(DirectoryBlobStore::OpenAt(made.directory->path() + "/blobs"));
+  made.damage = [root = made.directory->path()](const std::string& sha256, const std::string& content) {
+    const std::string hex = ToHex(sha256);
+    const std::string path = absl::StrCat(root, "/blobs/sha256/", hex.substr(0, 2), "/", hex);
+    // Into the same file: under that name alone, other bytes were another file.
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+    std::filesystem::resize_file(path, 0);
+    std::ofstream(path, std::ios::in | std::ios::out) << content;
+    // As if time had passed since it was written.
+    std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) - std::chrono::seconds(1));
+  };
   return made;
 }
 
@@ -195,6 +277,14 @@ BlobStoreUnderTest MakeS3() {
   if (!made.why_not.empty()) return made;
   made.directory = std::make_unique<TemporaryDirectory>(*TemporaryDirectory::Create());
   made.store = Must(S3BlobStore::OpenAt(S3TestStore(made.directory->path() + "/cache")));
+  made.damage = [store = static_cast<S3BlobStore*>(made.store.get())](const std::string& sha256,
+                                                                      const std::string& content) {
+    const std::string hex = ToHex(sha256);
+    const std::string key = absl::StrCat(store->client().location().prefix, "sha256/", hex.substr(0, 2), "/", hex);
+    ASSERT_TRUE(
+        store->client().PutObject(key, S3Payload::Of(absl::MakeConstSpan(content.data(), content.size()))).ok());
+    store->cache().Remove(sha256);
+  };
   made.readers_outlive_removal = false;
   return made;
 }

@@ -253,7 +253,7 @@ TEST_F(S3ServerTest, ManyThreadsShareOneDownload) {
   for (int i = 0; i < 6; ++i) {
     threads.emplace_back([&, i] {
       const std::string path = absl::StrCat(scratch_.path(), "/link", i);
-      good += store_->LinkInto(Sha256Of(content), path).ok() && Must(ReadFile(path)) == content;
+      good += store_->LinkInto(Sha256Of(content), path, {}).ok() && Must(ReadFile(path)) == content;
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -264,7 +264,7 @@ TEST_F(S3ServerTest, ManyThreadsShareOneDownload) {
 TEST_F(S3ServerTest, AFileNextToTheStoreIsNotFetchedAgain) {
   ASSERT_TRUE(store_->PutFile(File("own"), DigestOf("own")).ok());
   ASSERT_TRUE(client().DeleteObject(Must(client().ListAll(prefix())).objects.at(0).key).ok());
-  EXPECT_TRUE(store_->LinkInto(Sha256Of("own"), scratch_.path() + "/link").ok());
+  EXPECT_TRUE(store_->LinkInto(Sha256Of("own"), scratch_.path() + "/link", {}).ok());
 }
 
 TEST_F(S3ServerTest, AbandonedUploadsAreFreedWhenTheyAreOld) {

@@ -57,7 +57,9 @@ class FakeBlobStore : public BlobStore {
   }
   absl::StatusOr<bool> Has(const std::string&) override { return false; }
   absl::Status PutFile(const std::string&, const BlobDigest&) override { return Unused(); }
-  absl::Status LinkInto(const std::string&, const std::string&) override { return Unused(); }
+  absl::Status Verify(const BlobDigest&, const Between&) override { return Unused(); }
+  absl::Status LinkInto(const std::string&, const std::string&, const Between&) override { return Unused(); }
+  absl::Status Unlink(const std::string&) override { return Unused(); }
   bool IsLocal() const override { return true; }
   absl::StatusOr<std::unique_ptr<BlobReader>> Open(const std::string&) override { return Unused(); }
   absl::Status Remove(const std::string&) override { return Unused(); }
