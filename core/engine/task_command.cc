@@ -6,13 +6,17 @@
 #include <csignal>
 #include <iostream>
 #include <mutex>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/str_replace.h"
 #include "core/base/file.h"
 #include "core/base/parallel.h"
 #include "core/base/resources.h"
 #include "core/base/status.h"
 #include "core/blas/blas.h"
 #include "core/engine/commands.h"
+#include "core/engine/exit_code.h"
 #include "core/pipeline/stages.h"
 
 namespace nashswarm::engine {
@@ -55,6 +59,22 @@ bool HasMemoryForBlas(const std::string& stage, int threads) {
   return blas::ReserveBuffers(ResolveThreads(threads));
 }
 
+// An error goes to somebody who knows the files by other names: the model's are named as they are within it, the texts and the
+// importance matrix by their purpose. `nashswarm` puts the user's own names in their places.
+absl::Status InTermsOfTheJob(const absl::Status& error, const std::string& dir, const pipeline::Task& task) {
+  std::vector<std::pair<std::string, std::string>> names;  // longer paths first: one begins with another
+  if (!task.calibration_path.empty()) names.emplace_back(task.calibration_path, "calibration");
+  if (!task.evaluation_path.empty()) names.emplace_back(task.evaluation_path, "evaluation");
+  if (!task.model_dir.empty()) names.insert(names.end(), {{task.model_dir + "/", ""}, {task.model_dir, "the model"}});
+  names.emplace_back(dir + "/", "");
+  std::string message(error.message()), hint = HintOf(error);
+  for (const auto& [path, name] : names) {
+    message = absl::StrReplaceAll(message, {{path, name}});
+    hint = absl::StrReplaceAll(hint, {{path, name}});
+  }
+  return MakeError(error.code(), ReasonOf(error), message, hint);
+}
+
 absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer) {
   NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(dir, "task.json"), kMaxTaskBytes));
   NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, "task.json"));
@@ -76,7 +96,8 @@ absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer) {
     NS_ASSIGN_OR_RETURN(task.spec, pipeline::ParseSpec(json.contains("spec") ? json["spec"] : Json()));
   }
   if (!HasMemoryForBlas(stage, task.threads)) return OutOfMemoryError();
-  return pipeline::RunStage(stage, task);
+  absl::StatusOr<Json> result = pipeline::RunStage(stage, task);
+  return result.ok() ? result : InTermsOfTheJob(result.status(), dir, task);
 }
 
 }  // namespace
@@ -114,17 +135,7 @@ int ReportError(const absl::Status& status, bool json) {
   }
   std::cerr << "error: " << status.message() << "\n";
   if (!hint.empty()) std::cerr << "hint: " << hint << "\n";
-  switch (status.code()) {
-    case absl::StatusCode::kNotFound:
-      return 3;
-    case absl::StatusCode::kResourceExhausted:
-      return 6;
-    case absl::StatusCode::kDataLoss:
-    case absl::StatusCode::kInvalidArgument:
-      return 7;
-    default:
-      return 1;
-  }
+  return ExitCodeOf(status);
 }
 
 }  // namespace nashswarm::engine
