@@ -8,6 +8,7 @@
 #include "client/cli/errors.h"
 #include "client/cli/output.h"
 #include "client/cli/sizes.h"
+#include "core/commandline/help.h"
 
 namespace nashswarm::cli {
 namespace {
@@ -64,43 +65,40 @@ bool AnyQuality(const json& rows) {
                      [](const json& row) { return row.is_object() && row.contains("quality"); });
 }
 
-void AddQualityCells(const json& row, std::vector<std::string>* cells) {
+std::string NameOfRow(const json& row) { return (IsTrue(row, "is_artifact") ? "* " : "  ") + Text(row, "name"); }
+
+std::vector<std::string> QualityCells(const json& row) {
   const json quality = row.value("quality", json::object());
   std::string divergence = Cell(quality, "mean_kl", Significant(3));
   if (const auto error = Number(quality, "mean_kl_stderr"); error && *error > 0) {
     divergence += " ± " + FormatSignificant(*error, 2);
   }
-  cells->push_back(Cell(quality, "perplexity", Significant(4)));
-  cells->push_back(Cell(quality, "perplexity_change", FormatChange));
-  cells->push_back(divergence);
-  cells->push_back(Cell(quality, "p99_kl", Significant(3)));
-  cells->push_back(Cell(quality, "same_top1", FormatPercent));
+  return {NameOfRow(row),
+          Cell(quality, "perplexity", Significant(4)),
+          Cell(quality, "perplexity_change", FormatChange),
+          divergence,
+          Cell(quality, "p99_kl", Significant(3)),
+          Cell(quality, "same_top1", FormatPercent)};
 }
 
+// Sizes, and below them what was measured: side by side they are too wide for a terminal.
 std::string Headline(const json& report, bool color) {
   const json& rows = List(report, "headline");
   if (rows.empty()) return "";
   const auto right = Table::Align::kRight;
-  std::vector<Table::Column> columns = {
-      {""}, {"SIZE", right}, {"BITS/WEIGHT", right}, {"OF FP32 SAVED", right}, {"OF SOURCE SAVED", right}};
-  const bool measured = AnyQuality(rows);
-  if (measured) {
-    for (const char* name : {"PERPLEXITY", "CHANGE", "MEAN KL", "P99 KL", "SAME TOP-1"}) {
-      columns.push_back({name, right});
-    }
-  }
-  Table table(columns);
+  Table sizes({{""}, {"SIZE", right}, {"BITS/WEIGHT", right}, {"OF FP32 SAVED", right}, {"OF SOURCE SAVED", right}});
+  Table qualities({{""}, {"PERPLEXITY", right}, {"CHANGE", right}, {"MEAN KL", right}, {"P99 KL", right}, {"SAME TOP-1", right}});
   for (const json& row : rows) {
     if (!row.is_object()) continue;
-    std::vector<std::string> cells = {(IsTrue(row, "is_artifact") ? "* " : "  ") + Text(row, "name"),
-                                      Cell(row, "bytes", FormatBytes), Cell(row, "bits_per_weight", Fixed(4)),
-                                      Cell(row, "ratio_fp32", FormatPercent), Cell(row, "ratio_source", FormatPercent)};
-    if (measured) AddQualityCells(row, &cells);
-    table.AddRow(std::move(cells));
+    sizes.AddRow({NameOfRow(row), Cell(row, "bytes", FormatBytes), Cell(row, "bits_per_weight", Fixed(4)),
+                  Cell(row, "ratio_fp32", FormatPercent), Cell(row, "ratio_source", FormatPercent)});
+    qualities.AddRow(QualityCells(row));
   }
-  std::string text = "\n" + table.Render(color);
+  const bool measured = AnyQuality(rows);
+  std::string text = "\n" + sizes.Render(color);
+  if (measured) text += "\n" + qualities.Render(color);
   text += measured ? "* this artifact; KL divergence from the checkpoint, nats a token\n"
-                   : "* this artifact; quality was not measured: give --evaluate FILE or --calibrate self\n";
+                   : "* this artifact; quality was not measured: give --evaluate FILE\n";
   return text;
 }
 
@@ -155,13 +153,16 @@ std::string Texts(const json& report, bool color) {
   const json& texts = List(report, "texts");
   if (texts.empty()) return "";
   const auto right = Table::Align::kRight;
-  Table table({{"FOR"}, {"SOURCE"}, {"TOKENS", right}, {"CONTEXT", right}, {"SHA-256"}, {"NOTE"}});
+  Table table({{"FOR"}, {"SOURCE"}, {"TOKENS", right}, {"CONTEXT", right}, {"SHA-256"}});
+  std::string notes;
   for (const json& text : texts) {
     const std::string digest = Text(text, "sha256");
     table.AddRow({Text(text, "purpose"), Text(text, "source"), Cell(text, "tokens", Whole),
-                  Cell(text, "context", Whole), digest.empty() ? kMissing : digest.substr(0, 12), Text(text, "note")});
+                  Cell(text, "context", Whole), digest.empty() ? kMissing : digest.substr(0, 12)});
+    const std::string note = Text(text, "note");
+    if (!note.empty() && notes.find(note) == std::string::npos) notes += commandline::Wrap(note, commandline::kWidth) + "\n";
   }
-  return Title("Texts", color) + table.Render(color);
+  return Title("Texts", color) + table.Render(color) + notes;
 }
 
 std::string Costs(const json& report, bool color) {

@@ -13,6 +13,7 @@
 #include "client/cli/data_files.h"
 #include "client/cli/digest.h"
 #include "client/cli/files.h"
+#include "client/cli/user_files.h"
 
 namespace nashswarm::cli {
 namespace {
@@ -105,8 +106,9 @@ absl::StatusOr<PushResult> Pusher::Run() {
 
   v1::CompleteUploadRequest complete;
   complete.set_name(upload.name());
-  NS_RETURN_IF_ERROR(CallUnary(session_, session_.server.uploads(), &v1::UploadService::Stub::CompleteUpload, complete,
-                               &result.model, session_.transfer, kCompleteDeadline));
+  const absl::Status completed = CallUnary(session_, session_.server.uploads(), &v1::UploadService::Stub::CompleteUpload,
+                                           complete, &result.model, session_.transfer, kCompleteDeadline);
+  NS_RETURN_IF_ERROR(InUserTerms(completed, {.directory = request_.directory}));
   return result;
 }
 
