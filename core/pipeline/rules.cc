@@ -76,7 +76,8 @@ std::string WithoutNumbers(std::string_view name) {
 }
 
 // Names like the pattern, those that have most of it in one piece first; of layers that are alike the first.
-std::vector<std::string> NearNames(const std::string& pattern, const model::Model& model) {
+std::vector<std::string> NearNames(std::string pattern, const model::Model& model) {
+  std::erase(pattern, '\\');  // "attn\\.weight" means the name without
   std::vector<std::pair<size_t, std::string>> found;
   std::set<std::string> seen;
   for (const model::MappedTensor& tensor : model.tensors) {
