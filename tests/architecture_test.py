@@ -8,6 +8,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ALLOWED = {
     "core/base": [],
     "core/blas": [],
+    "core/commandline": [],
     "core/quant": ["core/base"],
     "core/coding": ["core/base"],
     "core/feedback": ["core/base", "core/blas", "core/quant"],
@@ -29,12 +30,12 @@ ALLOWED = {
                    "core/artifact", "core/report"],
     "core/pipeline": ["core/base", "core/quant", "core/coding", "core/expert_cache", "core/nsq", "core/checkpoint", "core/model",
                       "core/tokenizer", "core/forward", "core/evaluate", "core/calibrate", "core/game", "core/artifact", "core/report"],
-    "core/engine": ["core/base", "core/blas", "core/quant", "core/nsq", "core/checkpoint", "core/model", "core/tokenizer",
+    "core/engine": ["core/base", "core/blas", "core/commandline", "core/quant", "core/nsq", "core/checkpoint", "core/model", "core/tokenizer",
                     "core/forward", "core/evaluate", "core/calibrate", "core/game", "core/artifact", "core/report", "core/route",
                     "core/pipeline", "core/game/routing", "core/expert_cache"],
     "core/capi": ["core/base", "core/checkpoint", "core/artifact"],
     "server": ["core/base", "core/quant", "nashswarm/v1"],
-    "client": ["nashswarm/v1"],
+    "client": ["nashswarm/v1", "core/commandline"],
 }
 # Libraries the engine must not know.
 FOREIGN = re.compile(r'#include *[<"](grpc|google/protobuf|sqlite3|libpq|curl|prometheus|nashswarm/v1|[^>"]*\.pb\.h)')

@@ -7,16 +7,18 @@
 #include "client/cli/commands/commands.h"
 #include "client/cli/errors.h"
 #include "client/cli/programs.h"
+#include "core/commandline/help.h"
+#include "core/commandline/unknown.h"
 
 namespace nashswarm::cli {
 namespace {
 
 constexpr char kExamples[] =
     "Examples:\n"
-    "  nashswarm compress ./gpt2 -o out --bpw 4.5          on this machine, no set-up\n"
-    "  nashswarm compress ./gpt2 -o gpt2.gguf --size 50MB  one file of at most 50 MB\n"
-    "  nashswarm compress ./gpt2 -o out --max-ppl-increase 2% --calibrate self   as small as the quality allows\n"
-    "  nashswarm push ./gpt2 --server host:port            then submit, jobs watch, pull\n"
+    "  nashswarm compress ./gpt2 -o out --bpw 4.5 --calibrate train.txt   on this machine, no set-up\n"
+    "  nashswarm compress ./gpt2 -o gpt2.gguf --size 50MB --calibrate self   one file of at most 50 MB\n"
+    "  nashswarm compress ./gpt2 -o out --max-ppl-increase 2% --calibrate train.txt   as small as it may be\n"
+    "  nashswarm push ./gpt2 --server host:port   then submit, jobs watch, pull\n"
     "\n"
     "Settings: flags, then NASHSWARM_SERVER, NASHSWARM_JSON, NASHSWARM_QUIET, NASHSWARM_NO_PROGRESS,\n"
     "NASHSWARM_CONFIG, NASHSWARM_TLS, NASHSWARM_CA, NASHSWARM_CERT, NASHSWARM_KEY and NASHSWARM_TOKEN_FILE,\n"
@@ -48,8 +50,8 @@ constexpr EnvironmentFlag kEnvironment[] = {{"NASHSWARM_SERVER", "--server", fal
                                             {"NASHSWARM_KEY", "--key", false},
                                             {"NASHSWARM_TOKEN_FILE", "--token-file", false}};
 
-// CLI11's help, with neater options: no names of validators, and positionals named once.
-class HelpFormatter : public CLI::Formatter {
+// Help with neater options: no names of validators, and positionals named once.
+class HelpFormatter : public commandline::HelpFormatter {
  public:
   std::string make_option_opts(const CLI::Option* option) const override {
     const std::string type = option->get_type_name();
@@ -112,9 +114,7 @@ void App::Build() {
   root_.require_subcommand(1);
   root_.set_version_flag("--version", "nashswarm " NASHSWARM_VERSION);
   root_.footer(kExamples);
-  const auto formatter = std::make_shared<HelpFormatter>();
-  formatter->column_width(34);
-  root_.formatter(formatter);
+  root_.formatter(std::make_shared<HelpFormatter>());
   AddSharedOptions();
   AddCompress(*this);
   AddPush(*this);
@@ -188,11 +188,15 @@ int App::Run(const std::vector<std::string>& arguments) {
   try {
     root_.parse(reversed);
   } catch (const CLI::Success& success) {  // --help, --version
+    if (dynamic_cast<const CLI::CallForHelp*>(&success) != nullptr) ShowEnginesHelp();
     return root_.exit(success, around_.out, around_.err);
   } catch (const CLI::ParseError& error) {
     for (const std::string& argument : arguments) {
       flags_.json |= argument == "--json";
       if (argument == "--token" || argument.rfind("--token=", 0) == 0) return Report(TokenOnCommandLine());
+    }
+    if (const auto unknown = commandline::FindUnknown(root_, arguments); unknown.has_value()) {
+      return Report(UsageError(unknown->message, unknown->hint));
     }
     std::string command = "nashswarm";
     for (const CLI::App* app = &root_; !app->get_subcommands().empty();) {
@@ -204,6 +208,13 @@ int App::Run(const std::vector<std::string>& arguments) {
   const absl::Status status = action_ ? action_() : absl::OkStatus();
   progress_.reset();
   return Report(status);
+}
+
+// A command that is handed over explains itself. Where there is no engine, what is known of it here has to do.
+void App::ShowEnginesHelp() {
+  const std::vector<CLI::App*> asked = root_.get_subcommands();
+  if (!around_.may_become_engine || asked.empty() || !asked.front()->get_prefix_command()) return;
+  (void)ExecEngine(asked.front()->get_name(), {"--help"});
 }
 
 int App::Report(const absl::Status& status) {
@@ -262,6 +273,8 @@ void App::PrintEvent(const nlohmann::json& value) {
 void App::Say(const std::string& text) {
   if (!flags_.quiet) around_.err << text << std::endl;
 }
+
+std::string IdOf(const std::string& name) { return name.substr(name.find('/') + 1); }
 
 std::string QualifiedName(const std::string& collection, const std::string& id) {
   return id.rfind(collection + "/", 0) == 0 ? id : collection + "/" + id;

@@ -32,6 +32,7 @@ struct Surroundings {
   bool out_is_terminal = false;
   bool err_is_terminal = false;
   int width = 80;
+  bool may_become_engine = false;  // for its --help; a test must stay itself
   std::function<const char*(const char*)> getenv;
 };
 
@@ -71,6 +72,7 @@ class App {
   void AddSharedOptions();
   std::vector<std::string> WithEnvironment(const std::vector<std::string>& arguments) const;
   std::string DefaultConfig() const;
+  void ShowEnginesHelp();
   int Report(const absl::Status& status);
 
   const Surroundings around_;
@@ -86,6 +88,8 @@ class App {
 
 // "abc" and "jobs/abc" are both "jobs/abc".
 std::string QualifiedName(const std::string& collection, const std::string& id);
+// "jobs/abc" is "abc": what a list shows, and every command takes.
+std::string IdOf(const std::string& name);
 
 }  // namespace nashswarm::cli
 

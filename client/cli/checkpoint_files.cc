@@ -8,6 +8,7 @@
 
 #include "client/cli/errors.h"
 #include "client/cli/files.h"
+#include "client/cli/hub/hub_settings.h"
 #include "client/cli/no_source.h"
 
 namespace nashswarm::cli {
@@ -145,8 +146,10 @@ FileKind ClassifyFile(const std::string& name) {
 
 absl::StatusOr<std::vector<LocalFile>> SelectFiles(const std::string& directory) {
   if (!FileExists(directory)) {
+    const std::string meant = HubNameMeantBy(directory);
     return MakeError(absl::StatusCode::kNotFound, "FILE_NOT_FOUND", directory + " does not exist",
-                     "give the directory of a Hugging Face checkpoint");
+                     meant.empty() ? "give the directory of a Hugging Face checkpoint"
+                                   : "give the directory of a Hugging Face checkpoint; a model of the hub is written " + meant);
   }
   if (!IsDirectory(directory)) {
     NS_RETURN_IF_ERROR(RefuseGgufFile(directory));

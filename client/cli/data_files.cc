@@ -32,7 +32,7 @@ std::vector<DataField> FileFields(DataNames names, v1::CompressionSpec* spec) {
 absl::StatusOr<LocalFile> SelectDataFile(const std::string& path) {
   if (!FileExists(path)) {
     return MakeError(absl::StatusCode::kNotFound, "FILE_NOT_FOUND", path + " does not exist",
-                     "give a UTF-8 text, or an importance matrix in GGUF");
+                     "give a UTF-8 text, or an importance matrix of llama.cpp");
   }
   if (IsDirectory(path)) {
     return UsageError(path + " is a directory", "give one file: a UTF-8 text or an importance matrix");

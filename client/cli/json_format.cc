@@ -1,5 +1,6 @@
 #include "client/cli/json_format.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <ctime>
@@ -199,6 +200,14 @@ std::string KindName(v1::Model::Kind kind) { return kind == v1::Model::DATA ? "d
 std::string StateName(v1::Job::State state) { return v1::Job::State_Name(state); }
 
 std::string StageName(v1::Job::Stage stage) { return v1::Job::Stage_Name(stage); }
+
+std::string FormatAge(const google::protobuf::Timestamp& time, std::time_t now) {
+  const int64_t seconds = std::max<int64_t>(now - time.seconds(), 0);
+  if (seconds < 60) return std::to_string(seconds) + " s";
+  if (seconds < 3600) return std::to_string(seconds / 60) + " min";
+  if (seconds < 48 * 3600) return std::to_string(seconds / 3600) + " h";
+  return std::to_string(seconds / (24 * 3600)) + " d";
+}
 
 std::string FormatTime(const google::protobuf::Timestamp& time) {
   const std::time_t seconds = time.seconds();

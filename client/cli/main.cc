@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
       .out_is_terminal = isatty(STDOUT_FILENO) == 1,
       .err_is_terminal = isatty(STDERR_FILENO) == 1,
       .width = nashswarm::cli::TerminalWidth(STDERR_FILENO),
+      .may_become_engine = true,
       .getenv = [](const char* name) { return static_cast<const char*>(std::getenv(name)); }};
   return nashswarm::cli::App(surroundings, interrupt).Run({argv + 1, argv + argc});
 }

@@ -10,13 +10,15 @@
 
 namespace nashswarm::cli {
 
-// Columns padded to their widest cell. Cells are plain text; control characters are replaced.
+// Columns padded to their widest cell, in 80 columns (core/commandline/table.h). Cells are plain text; control characters are
+// replaced.
 class Table {
  public:
   enum class Align { kLeft, kRight };
   struct Column {
     std::string title;
     Align align = Align::kLeft;
+    bool whole = false;  // never broken: names that people copy
   };
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 

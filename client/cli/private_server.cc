@@ -121,8 +121,9 @@ absl::Status PrivateServer::MakeDirectoriesForRun() {
 
 absl::Status PrivateServer::Spawn() {
   const std::string data = options_.keep_data.empty() ? work_directory_ + "/data" : options_.keep_data;
-  const std::vector<std::string> arguments = {options_.program, "--listen", address(),     "--data",  data,
-                                              "--metrics",      "none",     "--info-file", InfoPath()};
+  std::vector<std::string> arguments = {options_.program, "--listen", address(),     "--data",  data,
+                                        "--metrics",      "none",     "--info-file", InfoPath()};
+  arguments.insert(arguments.end(), options_.flags.begin(), options_.flags.end());
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,6 +20,7 @@ struct PrivateServerOptions {
   std::string program;    // path of nashswarmd
   std::string near;       // the temporary directory is made beside this path, on its file system
   std::string keep_data;  // "": a temporary data directory; else this one, which stays
+  std::vector<std::string> flags;  // further ones of nashswarmd
   std::chrono::milliseconds start_limit{30'000};
   std::chrono::milliseconds stop_limit{5'000};  // between SIGTERM and SIGKILL
 };

@@ -17,6 +17,8 @@
 namespace nashswarm::cli {
 namespace {
 
+constexpr char kOwnName[] = "nashswarm";
+
 bool IsExecutable(const std::string& path) {
   struct stat info;
   return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && access(path.c_str(), X_OK) == 0;
@@ -56,7 +58,8 @@ void RestoreSignals() {
 }
 
 absl::Status Exec(const std::string& program, const std::vector<std::string>& arguments) {
-  std::vector<char*> argv = {const_cast<char*>(program.c_str())};
+  // Programs call themselves by this in their help: as the user has called us.
+  std::vector<char*> argv = {const_cast<char*>(kOwnName)};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   RestoreSignals();

@@ -142,6 +142,7 @@ std::string HeadlineTable(const json& rows, const HeadlineColumns& wanted, bool 
   return table.Render(color);
 }
 
+// Sizes, and below them what was measured: side by side they are too wide for a terminal.
 std::string Headline(const json& report, bool color) {
   const json& rows = List(report, "headline");
   if (rows.empty()) return "";

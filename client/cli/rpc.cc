@@ -1,5 +1,7 @@
 #include "client/cli/rpc.h"
 
+#include <grpc/grpc.h>
+
 #include <algorithm>
 #include <cstdlib>
 
@@ -11,8 +13,16 @@ namespace {
 // A page of 1000 jobs with long reports passes gRPC's default of 4 MB.
 constexpr int kMaxMessageBytes = 64 << 20;
 
+// Never undone: when the last channel goes, gRPC waits for its own threads, one of which may look at a socket for ten seconds more
+// (its backup poller, after a large upload). The end of the process ends them as well.
+void KeepGrpc() {
+  static const bool kept = (grpc_init(), true);
+  (void)kept;
+}
+
 std::shared_ptr<grpc::Channel> OpenChannel(const std::string& target, bool tls,
                                            const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+  KeepGrpc();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   // gRPC's own pause between connection attempts: shorter than ours, so that ours is the one that counts.

@@ -17,6 +17,7 @@
 #include "client/cli/data_files.h"
 #include "client/cli/digest.h"
 #include "client/cli/files.h"
+#include "client/cli/user_files.h"
 
 namespace nashswarm::cli {
 namespace {
@@ -140,7 +141,9 @@ absl::StatusOr<PushResult> Pusher::Run() {
     result.bytes_sent = sent_bytes_;
     if (status.ok()) return result;
     // Its disk has lost something since: it says what when it is asked.
-    if (ReasonOf(status) != "UPLOAD_INCOMPLETE" || lost == kMaxDamaged) return status;
+    if (ReasonOf(status) != "UPLOAD_INCOMPLETE" || lost == kMaxDamaged) {
+      return InUserTerms(status, {.directory = request_.directory});
+    }
     NS_ASSIGN_OR_RETURN(upload, StateOf(upload.name()));
   }
 }

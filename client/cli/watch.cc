@@ -128,7 +128,7 @@ absl::StatusOr<v1::Job> WatchJob(const Session& session, const std::string& job,
   return Watcher(session, job, on_event).Run();
 }
 
-absl::Status OutcomeOf(const v1::Job& job, const std::string& server) {
+absl::Status OutcomeOf(const v1::Job& job, const std::string& server, const UserFiles& files) {
   switch (job.state()) {
     case v1::Job::SUCCEEDED:
       return absl::OkStatus();
@@ -136,12 +136,13 @@ absl::Status OutcomeOf(const v1::Job& job, const std::string& server) {
       return MakeError(absl::StatusCode::kCancelled, "JOB_CANCELLED", job.name() + " was cancelled",
                        "start it again with: nashswarm jobs retry " + job.name() + " --server " + server);
     case v1::Job::FAILED: {
-      const absl::Status error = FromProto(job.error());
+      const absl::Status error = InUserTerms(FromProto(job.error()), files);
       // A worker that could not reach something is not a server that we cannot reach.
       const bool ours = error.code() == absl::StatusCode::kUnavailable || error.ok() ||
                         error.code() == absl::StatusCode::kDeadlineExceeded;
       const auto code = ours ? absl::StatusCode::kInternal : error.code();
       const std::string hint = HintOf(error);
+      if (server.empty()) return MakeError(code, ReasonOf(error), std::string(error.message()), hint);
       return MakeError(
           code, ReasonOf(error), job.name() + " failed: " + std::string(error.message()),
           hint.empty() ? "see it whole with: nashswarm jobs get " + job.name() + " --server " + server : hint);

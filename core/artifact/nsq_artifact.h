@@ -111,6 +111,9 @@ absl::Status Verify(const OpenNsq& artifact, int threads, const std::function<vo
 // (INVALID_ARGUMENT / BUFFER_SIZE) and is aligned to an element. Errors as Unpack; what `out` holds then is of no use.
 absl::Status DecodeTensor(const OpenNsq& artifact, const NsqTensor& tensor, checkpoint::DType dtype, int threads, absl::Span<uint8_t> out);
 
+// What the checkpoint's weights were, as its config.json says it (`dtype`, or `torch_dtype` in older ones); F32 when it does not say.
+checkpoint::DType CheckpointDtype(const OpenNsq& artifact);
+
 // Decodes the artifact into the directory `out`: model.safetensors in `dtype` (F32, F16, BF16) under the checkpoint's names and
 // shapes, config.json as it was, and the companions; an order of experts goes into the metadata of model.safetensors. The same
 // bytes at any number of threads and on any machine. `out` may lie inside the artifact. Memory: one tensor. Whole or not at all,

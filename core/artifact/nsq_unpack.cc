@@ -213,6 +213,19 @@ bool IsNsq(const std::string& path) {
   return method != quantization->end() && method->is_string() && *method == kNsqMethod;
 }
 
+DType CheckpointDtype(const OpenNsq& artifact) {
+  const absl::StatusOr<OrderedJson> config = ReadConfig(artifact.directory);
+  if (!config.ok()) return DType::kF32;
+  for (const char* key : {"dtype", "torch_dtype"}) {
+    const auto value = config->find(key);
+    if (value == config->end() || !value->is_string()) continue;
+    std::string name = value->get<std::string>();
+    if (name.starts_with("torch.")) name.erase(0, 6);
+    return name == "float16" ? DType::kF16 : name == "bfloat16" ? DType::kBF16 : DType::kF32;
+  }
+  return DType::kF32;
+}
+
 absl::Status Unpack(const OpenNsq& artifact, DType dtype, const std::string& out, int threads,
                     const std::function<void(uint64_t, uint64_t)>& progress) {
   std::vector<checkpoint::TensorShape> shapes;

@@ -13,6 +13,7 @@
 #include "core/calibrate/texts.h"
 #include "core/forward/fisher.h"
 #include "core/forward/generate.h"
+#include "core/tokenizer/text_file.h"
 
 namespace nashswarm::calibrate {
 namespace {
@@ -38,15 +39,6 @@ struct Material {
   std::vector<TextUsed> texts;
 };
 
-absl::StatusOr<std::string> ReadText(const std::string& path) {
-  NS_ASSIGN_OR_RETURN(std::string text, ReadFile(path));
-  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "TEXT_EMPTY", absl::StrCat(BaseName(path), ": the text is empty"),
-                     "give a text file with some pages of text");
-  }
-  return text;
-}
-
 // As many windows of the text's beginning as `limit` tokens allow.
 absl::StatusOr<std::vector<Window>> Cut(const Subject& subject, const std::string& text, const std::string& what,
                                         uint64_t model_context, uint64_t context, uint64_t limit) {
@@ -56,13 +48,22 @@ absl::StatusOr<std::vector<Window>> Cut(const Subject& subject, const std::strin
   // Tokenizing a large text whole, to use its beginning alone, would be most of the work.
   constexpr uint64_t kBytesPerToken = 16;
   std::string_view part = text;
-  if (part.size() > options.max_tokens * kBytesPerToken) {
+  if (part.size() / kBytesPerToken > options.max_tokens) {  // not multiplied: any number may be asked for
     size_t end = options.max_tokens * kBytesPerToken;
     while (end < part.size() && (static_cast<uint8_t>(part[end]) & 0xC0) == 0x80) ++end;
     part = part.substr(0, end);
   }
   return evaluate::CutText(part, what, *subject.tokenizer, model_context, options);
 }
+
+// What is added to a note when a text has fewer tokens than were asked for. A part of a window at the end is not used.
+std::string ShortOf(uint64_t asked, const std::vector<Window>& windows) {
+  const uint64_t used = evaluate::TokensOf(windows);
+  if (asked == 0 || windows.empty() || asked < used + windows[0].tokens.size()) return "";
+  return absl::StrCat("the text has fewer tokens than the ", asked, " asked for: all ", used, " that fill windows are used");
+}
+
+std::string Join(const std::string& a, const std::string& b) { return a.empty() || b.empty() ? a + b : absl::StrCat(a, "; ", b); }
 
 TextUsed Describe(const std::string& purpose, const std::string& source, const std::string& text,
                   const std::vector<Window>& windows, const std::string& note) {
@@ -85,17 +86,20 @@ absl::Status AddEvaluation(const Subject& subject, const Request& request, const
                            const std::string& note, uint64_t model_context, Material* material) {
   NS_ASSIGN_OR_RETURN(const uint64_t context, evaluate::ResolveContext(request.evaluation_context, model_context));
   const uint64_t limit = request.evaluation_tokens == 0 ? kDefaultEvaluationTokens : request.evaluation_tokens;
-  NS_ASSIGN_OR_RETURN(material->evaluation, Cut(subject, text, "the evaluation text", model_context, context, limit));
-  material->texts.push_back(Describe("evaluation", source, text, material->evaluation, note));
+  const std::string name = request.evaluation_path.empty() ? absl::StrCat(request.calibration_path, ": its held-out last fifth")
+                                                           : request.evaluation_path;
+  NS_ASSIGN_OR_RETURN(material->evaluation, Cut(subject, text, name, model_context, context, limit));
+  material->texts.push_back(Describe("evaluation", source, text, material->evaluation,
+                                     Join(note, ShortOf(request.evaluation_tokens, material->evaluation))));
   return absl::OkStatus();
 }
 
 absl::Status AddText(const Subject& subject, const Request& request, uint64_t model_context, Material* material) {
-  NS_ASSIGN_OR_RETURN(const std::string calibration, ReadText(request.calibration_path));
+  NS_ASSIGN_OR_RETURN(const std::string calibration, tokenizer::ReadTextFile(request.calibration_path));
   Texts texts;
   const bool own_evaluation = !request.evaluation_path.empty();
   if (own_evaluation) {
-    NS_ASSIGN_OR_RETURN(const std::string evaluation, ReadText(request.evaluation_path));
+    NS_ASSIGN_OR_RETURN(const std::string evaluation, tokenizer::ReadTextFile(request.evaluation_path));
     texts = Part(calibration, evaluation);
   } else {
     texts = Split(calibration);
@@ -103,9 +107,11 @@ absl::Status AddText(const Subject& subject, const Request& request, uint64_t mo
   const uint64_t context = std::min(kCalibrationContext, model_context),
                  limit = request.tokens == 0 ? kDefaultTextTokens : request.tokens;
   NS_ASSIGN_OR_RETURN(material->calibration,
-                      Cut(subject, texts.calibration, "the calibration text", model_context, context, limit));
+                      Cut(subject, texts.calibration, request.calibration_path, model_context, context, limit));
+  const std::string all_used = ShortOf(request.tokens, material->calibration);
   HoldSearchWindows(material);
-  material->texts.push_back(Describe("calibration", "a text", texts.calibration, material->calibration, texts.note));
+  material->texts.push_back(
+      Describe("calibration", "a text", texts.calibration, material->calibration, Join(texts.note, all_used)));
   return AddEvaluation(subject, request, texts.evaluation, own_evaluation ? "a text" : "held-out part of the calibration text",
                        texts.note, model_context, material);
 }
@@ -201,7 +207,7 @@ absl::StatusOr<Calibration> Calibrate(const Subject& subject, const Request& req
       break;
   }
   if (request.source != Request::Source::kText && !request.evaluation_path.empty()) {
-    NS_ASSIGN_OR_RETURN(const std::string text, ReadText(request.evaluation_path));
+    NS_ASSIGN_OR_RETURN(const std::string text, tokenizer::ReadTextFile(request.evaluation_path));
     NS_RETURN_IF_ERROR(AddEvaluation(subject, request, text, "a text", "", model_context, &material));
   }
   calibration.texts = material.texts;

@@ -1,12 +1,11 @@
 #include "core/calibrate/imatrix.h"
 
-#include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/calibrate/imatrix_file.h"
 #include "core/checkpoint/gguf.h"
 #include "core/forward/transformer.h"
 
@@ -18,47 +17,30 @@ using checkpoint::GgufValue;
 
 constexpr char kSums[] = ".in_sum2", kCounts[] = ".counts";
 
-absl::Status Invalid(const std::string& path, const std::string& why) {
-  return MakeError(absl::StatusCode::kInvalidArgument, "IMATRIX_INVALID", absl::StrCat(BaseName(path), ": ", why),
-                   "make one with: nashswarm calibrate DIR --text FILE -o imatrix.gguf, or llama-imatrix --output-format gguf");
+// Row `index` of `from`, whose rows are `given` wide; zero up to `stored`, since units that pad a width are fed nothing.
+std::vector<float> Row(const std::vector<float>& from, uint64_t index, uint64_t given, uint64_t stored) {
+  const auto first = from.begin() + static_cast<ptrdiff_t>(index * given);
+  std::vector<float> row(first, first + static_cast<ptrdiff_t>(given));
+  row.resize(stored, 0.0f);
+  return row;
 }
 
-const GgufTensor* FindTensor(const checkpoint::GgufFile& gguf, const std::string& name) {
-  for (const GgufTensor& tensor : gguf.tensors) {
-    if (tensor.name == name) return &tensor;
+// Experts are stacked: a row of sums and a count for each of the `stacked` (the older form has one count for all), and an expert
+// that was not used has none. Other tensors have one. Rows are as wide as the tensor is stored, or as it is in the checkpoint,
+// without padding.
+absl::StatusOr<InputMoment> MomentOf(const ImatrixEntry& entry, const std::string& name, const model::MappedTensor& tensor,
+                                     uint64_t stacked, const std::string& path) {
+  const uint64_t expert = tensor.expert < 0 ? 0 : static_cast<uint64_t>(tensor.expert);
+  const uint64_t values = entry.sums.size(), counts = entry.counts.size();
+  const uint64_t width = values == stacked * tensor.row_weights ? tensor.row_weights : tensor.source_row_weights;
+  if (values != stacked * width || (counts != stacked && counts != 1)) {
+    return ImatrixInvalid(path, absl::StrCat("'", name, "' has ", values, " values and ", counts, " counts, the tensor's rows have ",
+                                             tensor.source_row_weights));
   }
-  return nullptr;
-}
-
-absl::StatusOr<std::vector<float>> ReadFloats(const MappedFile& file, const checkpoint::GgufFile& gguf,
-                                              const GgufTensor& tensor) {
-  if (tensor.format != quant::Format::kF32) return Invalid(file.path(), absl::StrCat("'", tensor.name, "' is not F32"));
-  std::vector<float> values(tensor.bytes / sizeof(float));
-  std::memcpy(values.data(), file.bytes().data() + gguf.data_begin + tensor.offset, values.size() * sizeof(float));
-  for (const float value : values) {
-    if (!std::isfinite(value) || value < 0) {
-      return Invalid(file.path(), absl::StrCat("'", tensor.name, "' has a negative or non-finite value"));
-    }
-  }
-  return values;
-}
-
-// Experts are stacked: a row of sums and a count for each, and an expert that was not used has none. Other tensors have one.
-absl::StatusOr<InputMoment> ReadMoment(const MappedFile& file, const checkpoint::GgufFile& gguf, const GgufTensor& sums,
-                                       const std::string& name, const model::MappedTensor& tensor) {
-  const uint64_t width = tensor.row_weights, expert = tensor.expert < 0 ? 0 : static_cast<uint64_t>(tensor.expert);
-  NS_ASSIGN_OR_RETURN(const std::vector<float> values, ReadFloats(file, gguf, sums));
-  const GgufTensor* counts = FindTensor(gguf, name + kCounts);
-  if (counts == nullptr) return Invalid(file.path(), absl::StrCat("'", name, kCounts, "' is missing"));
-  NS_ASSIGN_OR_RETURN(const std::vector<float> count, ReadFloats(file, gguf, *counts));
-  if (values.size() != width * count.size() || expert >= count.size() || (tensor.expert < 0 && count.size() != 1)) {
-    return Invalid(file.path(), absl::StrCat("'", sums.name, "' has ", values.size(), " values and ", count.size(),
-                                             " counts, the tensor's rows have ", width));
-  }
-  if (tensor.expert < 0 && count[0] <= 0) return Invalid(file.path(), absl::StrCat("'", counts->name, "' is no positive count"));
-  const auto first = values.begin() + static_cast<ptrdiff_t>(expert * width);
-  InputMoment moment{width, false, {first, first + static_cast<ptrdiff_t>(width)}};
-  for (float& value : moment.values) value = count[expert] > 0 ? value / count[expert] : 1;
+  const float count = entry.counts[counts == 1 ? 0 : expert];
+  if (tensor.expert < 0 && count <= 0) return ImatrixInvalid(path, absl::StrCat("the count of '", name, "' is not positive"));
+  InputMoment moment{tensor.row_weights, false, Row(entry.sums, expert, width, tensor.row_weights)};
+  for (uint64_t i = 0; i < width; ++i) moment.values[i] = count > 0 ? moment.values[i] / count : 1;
   return moment;
 }
 
@@ -67,27 +49,23 @@ absl::StatusOr<InputMoment> ReadMoment(const MappedFile& file, const checkpoint:
 absl::StatusOr<std::map<std::string, InputMoment>> ReadImatrix(const std::string& path, const model::Model& model,
                                                                bool tied_head) {
   NS_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(path));
-  const absl::StatusOr<checkpoint::GgufFile> gguf = checkpoint::ParseGguf(file->bytes(), BaseName(path));
-  if (!gguf.ok()) return Invalid(path, std::string(gguf.status().message()));
+  NS_ASSIGN_OR_RETURN(const auto entries, ParseImatrix(file->bytes(), path));
+  std::map<std::string, uint64_t> stacks;  // members by name
+  for (const model::MappedTensor& tensor : model.tensors) ++stacks[model::StackOf(tensor)];
   std::map<std::string, InputMoment> moments;
   for (const model::MappedTensor& tensor : model.tensors) {
     const std::string input = forward::InputOf(tensor.name, tied_head);
     if (input.empty() || !tensor.is_player() || moments.contains(input)) continue;
-    std::string name = model::StackOf(tensor);
-    const GgufTensor* sums = FindTensor(*gguf, name + kSums);
-    if (sums == nullptr && tensor.role == model::Role::kTokenEmbedding) {  // a tied head goes by either name
-      name = "output.weight";
-      sums = FindTensor(*gguf, name + kSums);
-    }
-    if (sums == nullptr) continue;
-    NS_ASSIGN_OR_RETURN(moments[input], ReadMoment(*file, *gguf, *sums, name, tensor));
+    auto entry = entries.find(model::StackOf(tensor));
+    // A tied head goes by either name.
+    if (entry == entries.end() && tensor.role == model::Role::kTokenEmbedding) entry = entries.find("output.weight");
+    if (entry == entries.end()) continue;
+    NS_ASSIGN_OR_RETURN(moments[input], MomentOf(entry->second, entry->first, tensor, stacks[model::StackOf(tensor)], path));
   }
-  if (moments.empty()) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "IMATRIX_FOREIGN",
-                     absl::StrCat(BaseName(path), ": has no tensor of this model"),
-                     "an importance matrix must be made from the same model; in GGUF form, not the older .dat");
-  }
-  return moments;
+  if (!moments.empty()) return moments;
+  return MakeError(absl::StatusCode::kInvalidArgument, "IMATRIX_FOREIGN",
+                   absl::StrCat(path, ": has no tensor of this model"),
+                   "an importance matrix must be made from the same model");
 }
 
 absl::Status WriteImatrix(const std::string& path, const model::Model& model, bool tied_head, const Moments& moments,

@@ -19,6 +19,7 @@
 #include "core/forward/transformer.h"
 #include "core/pipeline/baseline_file.h"
 #include "core/pipeline/local_run.h"
+#include "core/tokenizer/text_file.h"
 
 namespace nashswarm::engine {
 namespace {
@@ -103,9 +104,9 @@ class Bench {
   }
 
   std::string ToText() const {
-    std::string out = absl::StrFormat("%s: %d parameters; perplexity %.3f on %d tokens of %s\n", flags_.model, whole_->prepared().parameters,
-                                      Checkpoint().perplexity, Checkpoint().tokens, flags_.text);
-    if (!note().empty()) absl::StrAppend(&out, note(), "\n");
+    std::string out = Paragraph(absl::StrFormat("%s: %d parameters; perplexity %.3f on %d tokens of %s", flags_.model,
+                                                whole_->prepared().parameters, Checkpoint().perplexity, Checkpoint().tokens, flags_.text));
+    if (!note().empty()) out += Paragraph(note());
     absl::StrAppend(&out, "sizes are of files on disk, losses of what they decode to\n\n");
     Table table({"method", "", ">bytes", ">bits per weight", ">mean KL", ">perplexity", ">same top token", ">seconds"});
     for (const Row& row : rows_) {
@@ -122,7 +123,7 @@ class Bench {
     for (const Row& row : rows_) {
       if (!row.score) absl::StrAppend(&out, "SKIPPED ", row.kind, " ", row.name, ": ", row.skipped, "\n");
     }
-    for (const std::string& note : notes_) absl::StrAppend(&out, "note: ", note, "\n");
+    for (const std::string& note : notes_) out += Paragraph("note: " + note);
     return out;
   }
 
@@ -135,7 +136,7 @@ class Bench {
 
   // One text for both: what is measured on must not calibrate.
   absl::Status PartText() {
-    NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(flags_.text, uint64_t{4} << 30));
+    NS_ASSIGN_OR_RETURN(const std::string text, tokenizer::ReadTextFile(flags_.text));
     const calibrate::Texts texts = calibrate::Split(text);
     NS_ASSIGN_OR_RETURN(TemporaryDirectory parts, TemporaryDirectory::Create());
     parts_ = std::make_unique<TemporaryDirectory>(std::move(parts));

@@ -9,6 +9,7 @@
 #include "core/engine/commands.h"
 #include "core/engine/local_model.h"
 #include "core/engine/progress_line.h"
+#include "core/tokenizer/text_file.h"
 
 namespace nashswarm::engine {
 namespace {
@@ -27,12 +28,12 @@ absl::StatusOr<uint64_t> Make(const std::string& path, const std::string& text_p
   }
   NS_ASSIGN_OR_RETURN(const auto tokenizer, local.OpenTokenizer());
   NS_ASSIGN_OR_RETURN(const auto model, forward::Transformer::Open(local.weights(), {threads, kWeightBytes}));
-  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(text_path));
+  NS_ASSIGN_OR_RETURN(const std::string text, tokenizer::ReadTextFile(text_path));
   evaluate::WindowOptions options;
   options.context = std::min(kContext, model->context());
   options.max_tokens = tokens == 0 ? calibrate::kDefaultTextTokens : tokens;
   NS_ASSIGN_OR_RETURN(const std::vector<evaluate::Window> windows,
-                      evaluate::CutText(text, BaseName(text_path), *tokenizer, model->context(), options));
+                      evaluate::CutText(text, text_path, *tokenizer, model->context(), options));
   NS_ASSIGN_OR_RETURN(const TemporaryDirectory scratch, TemporaryDirectory::Create());
   const std::string moments_path = JoinPath(scratch.path(), calibrate::kMomentsFile);
   ProgressLine line;

@@ -1,5 +1,4 @@
-// The subcommands of nashswarm-engine. Each returns the program's exit status: 0 ok, 1 failed, 3 not found,
-// 6 no space, 7 corrupt data.
+// The subcommands of nashswarm-engine. Each returns the program's exit status (exit_code.h).
 #ifndef NASHSWARM_CORE_ENGINE_COMMANDS_H_
 #define NASHSWARM_CORE_ENGINE_COMMANDS_H_
 
@@ -24,7 +23,7 @@ int RunVerify(const std::string& path, int threads, bool json);
 struct UnpackFlags {
   std::string path, out;
   std::string format = "dense";             // or "gguf", of an nsq artifact
-  std::string dtype = "f32";                // of dense: f32, f16 or bf16
+  std::string dtype;                        // of dense: f32, f16 or bf16; empty: as the checkpoint, of GGUF f32
   int threads = 0;
   bool allow_tokenizer_mismatch = false;    // of gguf: llama.cpp may cut texts otherwise than the model's tokenizer
   bool force = false;                       // overwrite weights that are there

@@ -12,6 +12,7 @@
 #include "core/evaluate/score.h"
 #include "core/evaluate/windows.h"
 #include "core/forward/transformer.h"
+#include "core/tokenizer/text_file.h"
 
 namespace nashswarm::engine {
 namespace {
@@ -30,7 +31,7 @@ absl::StatusOr<Result> Evaluate(const EvalFlags& flags) {
   NS_ASSIGN_OR_RETURN(const LocalModel local, LocalModel::Open(flags.model));
   NS_ASSIGN_OR_RETURN(const auto tokenizer, local.OpenTokenizer());
   NS_ASSIGN_OR_RETURN(const auto model, forward::Transformer::Open(local.weights(), {flags.threads, kWeightBytes}));
-  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.text, uint64_t{4} << 30));
+  NS_ASSIGN_OR_RETURN(const std::string text, tokenizer::ReadTextFile(flags.text));
   evaluate::WindowOptions options;
   options.protocol = *evaluate::ProtocolByName(flags.protocol);
   if (flags.stride > 0) options.protocol = evaluate::Protocol::kStrided;
@@ -38,7 +39,7 @@ absl::StatusOr<Result> Evaluate(const EvalFlags& flags) {
   options.stride = flags.stride;
   options.max_tokens = flags.max_tokens;
   NS_ASSIGN_OR_RETURN(const std::vector<evaluate::Window> windows,
-                      evaluate::CutText(text, BaseName(flags.text), *tokenizer, model->context(), options));
+                      evaluate::CutText(text, flags.text, *tokenizer, model->context(), options));
 
   ProgressLine line;
   const auto progress = [&line](const char* what) {

@@ -236,10 +236,10 @@ Json ToJson(const Frontier& frontier, const FrontierFlags& flags) {
 std::string LossText(double loss) { return loss >= 1e-5 || loss == 0 ? absl::StrFormat("%.6f", loss) : absl::StrFormat("%.2e", loss); }
 
 std::string ToText(const Frontier& frontier, const FrontierFlags& flags) {
-  std::string out = absl::StrFormat("%s: %s, %d parameters, as %s\n", flags.model, frontier.architecture, frontier.parameters, flags.format);
-  absl::StrAppend(&out, frontier.loss_is_kl
-                            ? "loss: mean KL divergence from the checkpoint, in nats per token\n\n"
-                            : "loss: relative squared error of the weights (zeros for weights: 1); --text FILE gives nats per token\n\n");
+  std::string out = Paragraph(absl::StrFormat("%s: %s, %d parameters, as %s", flags.model, frontier.architecture, frontier.parameters, flags.format));
+  out += Paragraph(frontier.loss_is_kl ? "loss: mean KL divergence from the checkpoint, in nats per token"
+                                       : "loss: relative squared error of the weights (zeros for weights: 1); --text FILE gives nats per token");
+  out += "\n";
   const bool measured = flags.measure > 0;
   Table table(measured ? std::vector<std::string>{">bits per weight", ">bytes", ">predicted loss", ">bytes on disk", ">measured loss", ">perplexity"}
                        : std::vector<std::string>{">bits per weight", ">bytes", ">predicted loss"});
@@ -257,7 +257,7 @@ std::string ToText(const Frontier& frontier, const FrontierFlags& flags) {
   }
   out += table.ToString();
   if (!frontier.notes.empty()) out += "\n";
-  for (const std::string& note : frontier.notes) absl::StrAppend(&out, "note: ", note, "\n");
+  for (const std::string& note : frontier.notes) out += Paragraph("note: " + note);
   if (!flags.out.empty()) absl::StrAppend(&out, "drawing: ", flags.out, "\n");
   return out;
 }

@@ -10,6 +10,7 @@
 #include "core/base/parallel.h"
 #include "core/base/status.h"
 #include "core/engine/commands.h"
+#include "core/engine/local_model.h"
 #include "core/engine/progress_line.h"
 #include "core/engine/table.h"
 #include "core/pipeline/prepared.h"
@@ -146,17 +147,17 @@ void Print(const Json& info) {
                  absl::StrFormat("%.1f %%", 100.0 * sums.second / std::max<uint64_t>(info["bytes"].get<uint64_t>(), 1))});
   }
   std::cout << formats.ToString() << "\n";
-  std::cout << absl::StrFormat("%s, architecture %s, %d weights in %d tensors, %d bytes, %.4f bits a weight\n",
+  std::cout << Paragraph(absl::StrFormat("%s, architecture %s, %d weights in %d tensors, %d bytes, %.4f bits a weight",
                                info["kind"].get<std::string>(), info["architecture"].get<std::string>(),
                                info.contains("parameters") ? info["parameters"].get<uint64_t>() : info["weights"].get<uint64_t>(),
-                               info["tensors"].size(), info["bytes"].get<uint64_t>(), info["bits_per_weight"].get<double>());
+                               info["tensors"].size(), info["bytes"].get<uint64_t>(), info["bits_per_weight"].get<double>()));
   if (info.contains("relative_error")) {
     std::cout << absl::StrFormat("relative squared error of the matrices %.3e\n", info["relative_error"].get<double>());
   }
   if (info.contains("expert_order")) {
     for (size_t layer = 0; layer < info["expert_order"].size(); ++layer) {
-      std::cout << absl::StrFormat("experts of layer %d, by their numbers in the checkpoint: %s\n", layer,
-                                   absl::StrJoin(info["expert_order"][layer].get<std::vector<int>>(), " "));
+      std::cout << Paragraph(absl::StrFormat("experts of layer %d, by their numbers in the checkpoint: %s", layer,
+                                   absl::StrJoin(info["expert_order"][layer].get<std::vector<int>>(), " ")));
     }
   }
   for (const Json& warning : info.value("warnings", Json::array())) std::cout << "warning: " << warning.get<std::string>() << "\n";
@@ -186,16 +187,16 @@ absl::Status VerifyCheckpoint(const std::string& path, int threads) {
 }  // namespace
 
 int RunInspect(const std::string& path, bool json) {
-  if (!PathExists(path)) return ReportError(ErrnoError(ENOENT, path), json);
+  if (!PathExists(path)) return ReportError(NoSuchModel(path), json);
   const absl::StatusOr<Json> info = IsGguf(path) ? InspectGguf(path) : artifact::IsNsq(path) ? InspectNsq(path) : InspectCheckpoint(path);
-  if (!info.ok()) return ReportError(info.status(), json);
+  if (!info.ok()) return ReportError(OfModel(info.status(), path), json);
   if (json) std::cout << info->dump(1) << "\n";
   else Print(*info);
   return 0;
 }
 
 int RunVerify(const std::string& path, int threads, bool json) {
-  if (!PathExists(path)) return ReportError(ErrnoError(ENOENT, path), json);
+  if (!PathExists(path)) return ReportError(NoSuchModel(path), json);
   absl::Status status;
   bool has_digest = false;
   size_t parts = 1;
@@ -213,7 +214,7 @@ int RunVerify(const std::string& path, int threads, bool json) {
   } else {
     status = VerifyCheckpoint(path, threads);
   }
-  if (!status.ok()) return ReportError(status, json);
+  if (!status.ok()) return ReportError(OfModel(status, path), json);
   if (json) std::cout << Json{{"path", path}, {"ok", true}, {"digest_checked", has_digest}}.dump() << "\n";
   else std::cout << path << ": ok (structure and values" << (has_digest ? ", SHA-256 of the manifest" : "")
                  << (parts > 1 ? absl::StrCat(", of all ", parts, " parts") : "") << ")\n";

@@ -15,8 +15,34 @@ std::string ModelName(const std::string& path) {
   return std::filesystem::weakly_canonical(std::filesystem::path(path) / "config.json").parent_path().filename().string();
 }
 
+absl::Status OfModel(const absl::Status& error, const std::string& path) {
+  if (error.ok()) return error;
+  const std::string message(error.message());
+  if (message.starts_with(path + ":") || message.find(path + "/") != std::string::npos) return error;
+  const std::string name = message.substr(0, message.find_first_of(" :,"));
+  const bool is_file = name.find('.') != std::string::npos && !name.starts_with("/") && IsDirectory(path);
+  return MakeError(error.code(), ReasonOf(error), is_file ? JoinPath(path, message) : absl::StrCat(path, ": ", message),
+                   HintOf(error));
+}
+
+absl::Status NoSuchModel(const std::string& path) {
+  const absl::Status error = ErrnoError(ENOENT, path);
+  // ORG/NAME, with nothing that a path of this machine would have.
+  const size_t slash = path.find('/');
+  const bool two_parts = slash != std::string::npos && slash > 0 && slash + 1 < path.size() && path.find('/', slash + 1) == path.npos;
+  const bool like_hub = two_parts && path.front() != '.' && path.front() != '~' && !path.ends_with(".gguf");
+  if (!like_hub) return error;
+  return MakeError(error.code(), ReasonOf(error), std::string(error.message()),
+                   absl::StrCat("a model of the Hugging Face hub is written hf://", path, " (with nashswarm, which downloads it)"));
+}
+
 absl::StatusOr<LocalModel> LocalModel::Open(const std::string& path) {
-  if (!PathExists(path)) return ErrnoError(ENOENT, path);
+  if (!PathExists(path)) return NoSuchModel(path);
+  absl::StatusOr<LocalModel> model = OpenAt(path);
+  return model.ok() ? std::move(model) : OfModel(model.status(), path);
+}
+
+absl::StatusOr<LocalModel> LocalModel::OpenAt(const std::string& path) {
   LocalModel model;
   model.path_ = model.given_path_ = path;
   if (!IsDirectory(path) || PathExists(JoinPath(path, artifact::kGgufFile))) {
@@ -57,10 +83,9 @@ absl::Status LocalModel::UnpackFirst() {
 }
 
 absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> LocalModel::OpenTokenizer() const {
-  if (gguf_ != nullptr) return tokenizer::OpenTokenizer(*gguf_);
-  auto opened = tokenizer::OpenTokenizer(path_, checkpoint_->config());
-  if (!opened.ok()) return ByGivenPath(opened.status());
-  return opened;
+  auto opened = gguf_ != nullptr ? tokenizer::OpenTokenizer(*gguf_) : tokenizer::OpenTokenizer(path_, checkpoint_->config());
+  if (opened.ok()) return opened;
+  return OfModel(ByGivenPath(opened.status()), given_path_);
 }
 
 absl::StatusOr<route::ExpertFiles> LocalModel::FindExperts() const {

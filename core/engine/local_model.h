@@ -20,6 +20,12 @@ namespace nashswarm::engine {
 // What to call the model at `path`: its file or directory, whatever way the path takes there.
 std::string ModelName(const std::string& path);
 
+// The error of a model at `path`, in the user's terms: behind its path, unless it names it already. Readers of a checkpoint name its
+// files as they are within it.
+absl::Status OfModel(const absl::Status& error, const std::string& path);
+// NOT_FOUND / FILE_NOT_FOUND; a name that could be one of the hub gets a hint.
+absl::Status NoSuchModel(const std::string& path);
+
 class LocalModel {
  public:
   // Reads headers and hyperparameters. NOT_FOUND when there is nothing at `path`.
@@ -34,6 +40,7 @@ class LocalModel {
   absl::StatusOr<route::ExpertFiles> FindExperts() const;
 
  private:
+  static absl::StatusOr<LocalModel> OpenAt(const std::string& path);
   absl::Status UnpackFirst();
   absl::Status OpenDirectory();
   // The error without the directory that an artifact was unpacked to.

@@ -1,8 +1,16 @@
 // nashswarm-engine: the engine alone, without network or stores. Parses flags and runs.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
 #include <string>
+#include <vector>
 
+#include "core/base/file.h"
+#include "core/base/status.h"
 #include "core/blas/blas.h"
+#include "core/commandline/help.h"
+#include "core/commandline/unknown.h"
+#include "core/engine/command_help.h"
 #include "core/engine/commands.h"
 
 namespace {
@@ -40,12 +48,36 @@ void AddRouteFlags(CLI::App* route, nashswarm::engine::RouteFlags* flags) {
   route->add_option("-o,--output", flags->out, "HTML file that takes the report");
 }
 
+// For all commands alike, once they are all there. With formatters of their own: they copy the one they find when they are made.
+void AddHelp(CLI::App* app) {
+  app->formatter(std::make_shared<nashswarm::commandline::HelpFormatter>());
+  if (const char* help = nashswarm::engine::HelpOf(app->get_name()); *help != '\0') app->footer(help);
+  for (CLI::App* command : app->get_subcommands({})) AddHelp(command);
+}
+
+int ReportUsage(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& arguments) {
+  const bool json = std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
+  std::string message = error.what(), hint = app.get_name();
+  for (const CLI::App* command = &app; !command->get_subcommands().empty();) {
+    command = command->get_subcommands().front();
+    hint += " " + command->get_name();
+  }
+  hint += " --help";
+  if (const auto unknown = nashswarm::commandline::FindUnknown(app, arguments); unknown.has_value()) {
+    message = unknown->message;
+    hint = unknown->hint;
+  }
+  return nashswarm::engine::ReportError(
+      nashswarm::MakeError(absl::StatusCode::kInvalidArgument, "USAGE", message, hint), json);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   nashswarm::blas::ChooseBlasKernels(argv);
   nashswarm::blas::UseSingleThreadedBlas();
-  CLI::App app{"nashswarm-engine: compression tasks and local inspection, without network"};
+  // Started by nashswarm, it goes by that name.
+  CLI::App app{"nashswarm-engine: compression tasks and local inspection, without network", nashswarm::BaseName(argv[0])};
   app.set_version_flag("--version", std::string("nashswarm-engine " NASHSWARM_VERSION));
   app.require_subcommand(1);
   std::string path;
@@ -67,7 +99,7 @@ int main(int argc, char** argv) {
   unpack->add_option("path", unpack_flags.path, "Artifact directory or .gguf file")->required();
   unpack->add_option("-o,--output", unpack_flags.out, "Directory that takes model.safetensors or model.gguf; or a name that ends in .gguf")->required();
   unpack->add_option("--format", unpack_flags.format, "dense, or gguf (of an nsq artifact)")->check(CLI::IsMember({"dense", "gguf"}));
-  unpack->add_option("--dtype", unpack_flags.dtype, "Of dense: f32, f16 or bf16")->check(CLI::IsMember({"f32", "f16", "bf16"}));
+  unpack->add_option("--dtype", unpack_flags.dtype, "Of dense: f32, f16 or bf16; as the checkpoint when not given")->check(CLI::IsMember({"f32", "f16", "bf16"}));
   unpack->add_option("--threads", unpack_flags.threads, "Threads; 0 is every core. Never changes the bytes")
       ->check(CLI::NonNegativeNumber);
   unpack->add_flag("--allow-tokenizer-mismatch", unpack_flags.allow_tokenizer_mismatch,
@@ -138,10 +170,11 @@ int main(int argc, char** argv) {
   auto* schemes = app.add_subcommand("schemes", "List the number formats with bits and measured signal-to-noise");
   schemes->add_flag("--json", json, "Print JSON");
 
+  AddHelp(&app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return error.get_exit_code() == 0 ? app.exit(error) : ReportUsage(app, error, {argv + 1, argv + argc});
   }
   if (task->parsed()) return nashswarm::engine::RunTask(path);
   if (inspect->parsed()) return nashswarm::engine::RunInspect(path, json);

@@ -19,6 +19,7 @@
 #include "core/report/routing_report.h"
 #include "core/route/pages.h"
 #include "core/route/study.h"
+#include "core/tokenizer/text_file.h"
 
 namespace nashswarm::engine {
 namespace {
@@ -114,12 +115,12 @@ absl::StatusOr<Studied> StudyModel(const RouteFlags& flags, const route::StudyPr
   for (const uint64_t size : model.sizes()) expert_bytes += size;
   NS_ASSIGN_OR_RETURN(const route::StudyOptions options, OptionsOf(flags, expert_bytes));
   NS_ASSIGN_OR_RETURN(const auto tokenizer, local.OpenTokenizer());
-  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.text, uint64_t{4} << 30));
+  NS_ASSIGN_OR_RETURN(const std::string text, tokenizer::ReadTextFile(flags.text));
   evaluate::WindowOptions windows;
   windows.context = flags.context;
   windows.max_tokens = flags.tokens == 0 ? kDefaultTokens : flags.tokens;
   NS_ASSIGN_OR_RETURN(const std::vector<evaluate::Window> cut,
-                      evaluate::CutText(text, BaseName(flags.text), *tokenizer, context, windows));
+                      evaluate::CutText(text, flags.text, *tokenizer, context, windows));
   NS_ASSIGN_OR_RETURN(route::Findings findings, route::Study(model, cut, options, progress));
   findings.report.architecture = local.weights()->architecture();
   findings.report.text_bytes = text.size();

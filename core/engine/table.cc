@@ -1,8 +1,11 @@
 #include "core/engine/table.h"
 
-#include <algorithm>
+#include "core/commandline/help.h"
+#include "core/commandline/table.h"
 
 namespace nashswarm::engine {
+
+std::string Paragraph(const std::string& text) { return commandline::Wrap(text, commandline::kWidth) + "\n"; }
 
 Table::Table(std::vector<std::string> header) {
   for (std::string& cell : header) {
@@ -13,21 +16,9 @@ Table::Table(std::vector<std::string> header) {
 }
 
 std::string Table::ToString() const {
-  std::vector<size_t> width(right_.size());
-  for (const auto& row : rows_) {
-    for (size_t c = 0; c < row.size(); ++c) width[c] = std::max(width[c], row[c].size());
-  }
-  std::string out;
-  for (const auto& row : rows_) {
-    std::string line;
-    for (size_t c = 0; c < row.size(); ++c) {
-      const std::string padding(width[c] - row[c].size(), ' ');
-      line += (c > 0 ? "  " : "") + (right_[c] ? padding + row[c] : row[c] + padding);
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    out += line + "\n";
-  }
-  return out;
+  std::vector<commandline::Column> columns;
+  for (size_t c = 0; c < right_.size(); ++c) columns.push_back({rows_[0][c], right_[c]});
+  return commandline::RenderTable(columns, {rows_.begin() + 1, rows_.end()}, /*bold_titles=*/false, commandline::kWidth);
 }
 
 }  // namespace nashswarm::engine

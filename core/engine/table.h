@@ -7,6 +7,9 @@
 
 namespace nashswarm::engine {
 
+// A sentence in as many lines as it takes, with a line end.
+std::string Paragraph(const std::string& text);
+
 class Table {
  public:
   // A header that starts with '>' is right-aligned.

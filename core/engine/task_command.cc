@@ -16,6 +16,7 @@
 #include "core/base/status.h"
 #include "core/blas/blas.h"
 #include "core/engine/commands.h"
+#include "core/engine/exit_code.h"
 #include "core/pipeline/stages.h"
 
 namespace nashswarm::engine {
@@ -36,7 +37,7 @@ class TaskPaths {
  public:
   explicit TaskPaths(std::string dir) : dir_(std::move(dir)) {}
   void SetFiles(const pipeline::Task& task) {
-    hidden_ = {{task.calibration_path, "the calibration text"}, {task.evaluation_path, "the evaluation text"},
+    hidden_ = {{task.calibration_path, "calibration"}, {task.evaluation_path, "evaluation"},
                {task.model_dir, "the model"}, {task.in_dir, "the task's inputs"}, {task.out_dir, "the task's outputs"}};
   }
   std::string HiddenIn(std::string text) const {
@@ -142,17 +143,7 @@ int ReportError(const absl::Status& status, bool json) {
   }
   std::cerr << "error: " << status.message() << "\n";
   if (!hint.empty()) std::cerr << "hint: " << hint << "\n";
-  switch (status.code()) {
-    case absl::StatusCode::kNotFound:
-      return 3;
-    case absl::StatusCode::kResourceExhausted:
-      return 6;
-    case absl::StatusCode::kDataLoss:
-    case absl::StatusCode::kInvalidArgument:
-      return 7;
-    default:
-      return 1;
-  }
+  return ExitCodeOf(status);
 }
 
 }  // namespace nashswarm::engine

@@ -8,6 +8,7 @@
 #include "core/base/status.h"
 #include "core/checkpoint/lfs_pointer.h"
 #include "core/engine/commands.h"
+#include "core/engine/local_model.h"
 #include "core/tokenizer/tokenizer.h"
 
 namespace nashswarm::engine {
@@ -16,7 +17,7 @@ namespace {
 constexpr uint64_t kMaxTextBytes = 1ull << 30;
 
 absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> Open(const std::string& path) {
-  if (!PathExists(path)) return ErrnoError(ENOENT, path);
+  if (!PathExists(path)) return NoSuchModel(path);
   if (!IsDirectory(path) || PathExists(JoinPath(path, artifact::kGgufFile))) {
     NS_ASSIGN_OR_RETURN(const artifact::OpenGguf open, artifact::Open(path));
     return tokenizer::OpenTokenizer(open.gguf);
@@ -36,9 +37,10 @@ absl::StatusOr<std::string> ReadText(const std::string& file) {
 }
 
 absl::StatusOr<std::vector<int32_t>> Tokenize(const std::string& path, const std::string& file) {
-  NS_ASSIGN_OR_RETURN(const auto tokenizer, Open(path));
+  const auto tokenizer = Open(path);
+  if (!tokenizer.ok()) return OfModel(tokenizer.status(), path);
   NS_ASSIGN_OR_RETURN(const std::string text, ReadText(file));
-  return tokenizer->Encode(text);
+  return (*tokenizer)->Encode(text);
 }
 
 }  // namespace

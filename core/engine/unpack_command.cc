@@ -18,8 +18,9 @@
 namespace nashswarm::engine {
 namespace {
 
-checkpoint::DType TypeOf(const std::string& name) {
-  return name == "f16" ? checkpoint::DType::kF16 : name == "bf16" ? checkpoint::DType::kBF16 : checkpoint::DType::kF32;
+// "": the checkpoint's own. A GGUF file does not say it.
+checkpoint::DType TypeOf(const std::string& name, checkpoint::DType own) {
+  return name.empty() ? own : name == "f16" ? checkpoint::DType::kF16 : name == "bf16" ? checkpoint::DType::kBF16 : checkpoint::DType::kF32;
 }
 
 // What was written.
@@ -73,12 +74,12 @@ absl::StatusOr<Unpacked> UnpackTo(const UnpackFlags& flags, ProgressLine* line) 
                        "give another directory");
     }
     NS_ASSIGN_OR_RETURN(const artifact::OpenNsq open, artifact::ReadNsq(flags.path));
-    NS_RETURN_IF_ERROR(artifact::Unpack(open, TypeOf(flags.dtype), flags.out, flags.threads, progress));
+    NS_RETURN_IF_ERROR(artifact::Unpack(open, TypeOf(flags.dtype, artifact::CheckpointDtype(open)), flags.out, flags.threads, progress));
     return Unpacked{file, {}};
   }
   NS_ASSIGN_OR_RETURN(const artifact::OpenGguf open, artifact::Open(flags.path));
   NS_RETURN_IF_ERROR(MakeDirectories(flags.out));
-  NS_RETURN_IF_ERROR(artifact::WriteDense(open, TypeOf(flags.dtype), file, progress));
+  NS_RETURN_IF_ERROR(artifact::WriteDense(open, TypeOf(flags.dtype, checkpoint::DType::kF32), file, progress));
   return Unpacked{file, {}};
 }
 

@@ -11,7 +11,7 @@ constexpr uint64_t kLeastContext = 4;  // half of it scores a token at least
 
 absl::Status TooShort(std::string_view what, uint64_t tokens, uint64_t context) {
   return MakeError(absl::StatusCode::kInvalidArgument, "TEXT_TOO_SHORT",
-                   absl::StrCat(ToAbsl(what), " has ", tokens, " tokens, less than one window of ", context),
+                   absl::StrCat(ToAbsl(what), ": has ", tokens, " tokens, less than one window of ", context),
                    "give a longer text, or ask for a smaller context");
 }
 
@@ -111,7 +111,7 @@ absl::StatusOr<std::vector<Window>> CutText(std::string_view text, std::string_v
   const bool padded = options.protocol == Protocol::kPadded64;
   NS_ASSIGN_OR_RETURN(const uint64_t context, ResolveContext(padded ? kPaddedTokens : options.context, model_context));
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "TEXT_EMPTY", absl::StrCat(ToAbsl(what), " is empty"),
+    return MakeError(absl::StatusCode::kInvalidArgument, "TEXT_EMPTY", absl::StrCat(ToAbsl(what), ": the text is empty"),
                      "give a text file with some pages of text");
   }
   if (padded) {
@@ -122,7 +122,7 @@ absl::StatusOr<std::vector<Window>> CutText(std::string_view text, std::string_v
     std::vector<Window> windows = CutPadded(text, tokenizer, options.max_tokens);
     if (windows.empty()) {
       return MakeError(absl::StatusCode::kInvalidArgument, "TEXT_TOO_SHORT",
-                       absl::StrCat(ToAbsl(what), " has no line of at least ", kPaddedCharacters, " characters"),
+                       absl::StrCat(ToAbsl(what), ": has no line of at least ", kPaddedCharacters, " characters"),
                        "give a text with longer lines");
     }
     return windows;

@@ -7,12 +7,12 @@
 #include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
-#include "core/base/tensor_pattern.h"
 #include "core/pipeline/expert_layout.h"
 #include "core/pipeline/gguf_head.h"
 #include "core/pipeline/needs.h"
 #include "core/pipeline/nsq_stages.h"
 #include "core/pipeline/prepared.h"
+#include "core/pipeline/rules.h"
 #include "core/pipeline/stages.h"
 
 namespace nashswarm::pipeline {
@@ -34,66 +34,6 @@ std::vector<Format> FormatsFor(const model::MappedTensor& tensor) {
     if (quant::FitsRow(info.format, tensor.row_weights)) formats.push_back(info.format);
   }
   return formats;
-}
-
-Format SourceFormat(const model::MappedTensor& tensor) {
-  switch (tensor.source->dtype) {
-    case checkpoint::DType::kF16:
-      return Format::kF16;
-    case checkpoint::DType::kBF16:
-      return Format::kBF16;
-    default:
-      return Format::kF32;  // F64 too: GGUF readers compute in F32 at most
-  }
-}
-
-absl::Status RuleError(const Rule& rule, const std::string& problem, std::string_view hint) {
-  return MakeError(absl::StatusCode::kInvalidArgument, "RULE_INVALID", absl::StrCat("rule '", rule.pattern, "': ", problem), hint);
-}
-
-// The format a rule gives a matrix.
-absl::StatusOr<Format> FormatOfRule(const Rule& rule, const model::MappedTensor& tensor, bool nsq) {
-  if (rule.format == "keep") return SourceFormat(tensor);
-  const auto format = quant::FormatByName(rule.format);
-  if (!format) return RuleError(rule, absl::StrCat("unknown format '", rule.format, "'"), "list the formats with: nashswarm schemes");
-  if (nsq && quant::InfoOf(*format).block_weights > 1) {
-    return RuleError(rule, absl::StrCat("'", rule.format, "' is a block format, and nsq has none"), "use keep, F16, BF16 or F32");
-  }
-  if (!quant::FitsRow(*format, tensor.row_weights)) {
-    return RuleError(rule, absl::StrCat("tensor '", tensor.source_name(), "' has rows of ", tensor.row_weights,
-                                        " weights, which do not divide into blocks of ", ToAbsl(quant::InfoOf(*format).name)),
-                     "choose a 32-wide format or keep");
-  }
-  return *format;
-}
-
-absl::Status ApplyRules(const std::vector<Rule>& rules, const model::Model& model, Prepared* prepared) {
-  std::vector<TensorPattern> patterns;
-  for (const Rule& rule : rules) {
-    absl::StatusOr<TensorPattern> pattern = TensorPattern::Compile(rule.pattern);
-    if (!pattern.ok()) return RuleError(rule, std::string(pattern.status().message()), HintOf(pattern.status()));
-    patterns.push_back(*std::move(pattern));
-  }
-  std::vector<bool> matched(rules.size());
-  for (size_t t = 0; t < model.tensors.size(); ++t) {
-    const model::MappedTensor& tensor = model.tensors[t];
-    for (size_t r = 0; r < rules.size(); ++r) {
-      if (!patterns[r].Matches(tensor.source_name())) continue;
-      matched[r] = true;
-      if (!tensor.is_player()) break;  // vectors are stored in F32, which every reader asks for
-      NS_ASSIGN_OR_RETURN(const Format format, FormatOfRule(rules[r], tensor, prepared->format == "nsq"));
-      for (PreparedTensor& candidate : prepared->tensors) {
-        if (candidate.name == tensor.name) candidate.formats = {format};
-      }
-      break;
-    }
-  }
-  for (size_t r = 0; r < rules.size(); ++r) {
-    if (!matched[r]) {
-      prepared->warnings.push_back(absl::StrCat("rule '", rules[r].pattern, "' matches no tensor of this model"));
-    }
-  }
-  return absl::OkStatus();
 }
 
 // Rows that do not divide by 256 cannot take a K-quant: says so, by row length.

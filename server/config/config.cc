@@ -92,6 +92,13 @@ void AddBasics(CLI::App& app, ServerConfig* config) {
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
       ->check(CLI::NonNegativeNumber)
       ->type_name("BYTES");
+  app.add_option("--keep-only-results", config->only_results_bytes,
+                 "Start and stop with nothing in --data but results of stages for other jobs to use, the last used, at most so "
+                 "many bytes; every model, job and artifact is deleted. 0: off. For a server that is one program's cache")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("BYTES")
+      ->capture_default_str();
   app.add_option_function<std::string>(
          "--log-format",
          [config](const std::string& text) {
@@ -248,6 +255,9 @@ std::string CheckTogether(const ServerConfig& config) {
   if (config.heartbeat.count() == 0) return "--heartbeat must not be 0";
   if (config.maintenance.gc_interval.count() == 0) return "--gc-interval must not be 0";
   if (const std::string problem = CheckStores(config); !problem.empty()) return problem;
+  if (config.only_results_bytes > 0 && !(config.jobs.empty() && config.blobs.empty())) {
+    return "--keep-only-results deletes what others may have stored: it needs the stores in --data, without --jobs and --blobs";
+  }
   return CheckAccessFlags(config);
 }
 

@@ -26,6 +26,7 @@ struct ServerConfig {
   int64_t memory_bytes = 0;        // for engines; 0: chosen from the machine
   int64_t disk_reserve_bytes = -1;  // -1: chosen by the size of the disk
   int64_t cache_bytes = int64_t{20} << 30;
+  int64_t only_results_bytes = 0;  // > 0: nothing outlives this process but results of stages, at most so much
   std::string listen = "127.0.0.1:7070";
   std::string metrics = "127.0.0.1:7071";  // or "none"
   std::string info_file;

@@ -14,6 +14,7 @@
 #include "server/daemon/stores.h"
 #include "server/log/log.h"
 #include "server/scheduler/machine.h"
+#include "server/scheduler/only_results.h"
 #include "server/store/error_proto.h"
 #include "server/store/ids.h"
 
@@ -89,6 +90,7 @@ absl::Status Daemon::StartWork() {
   runner_ = std::make_unique<TaskRunner>(jobs_.get(), blobs_.get(), engine_.get(), &hub_, &metrics_, options);
   maintenance_ =
       std::make_unique<Maintenance>(jobs_.get(), blobs_.get(), &hub_, &metrics_, config_.maintenance);
+  if (config_.only_results_bytes > 0) NS_RETURN_IF_ERROR(KeepOnlyResults());
   if (config_.jobs.empty()) {
     // The database is in our data directory and its lock is ours, so whoever held a lease is dead.
     NS_ASSIGN_OR_RETURN(const std::vector<LostTask> lost, jobs_->ReapEveryLease(config_.max_losses));
@@ -187,6 +189,10 @@ bool Daemon::Sample(StateSample* sample) {
   return true;
 }
 
+absl::Status Daemon::KeepOnlyResults() {
+  return server::KeepOnlyResults(*jobs_, *blobs_, config_.only_results_bytes);
+}
+
 void Daemon::Stop() {
   if (stopped_) return;
   stopped_ = true;
@@ -197,6 +203,12 @@ void Daemon::Stop() {
   hub_.Drain();
   if (grpc_server_) grpc_server_->Stop(config_.drain_timeout);
   if (maintenance_) maintenance_->Stop();
+  // Of a server that is killed before this, the next one at its start.
+  if (config_.only_results_bytes > 0 && grpc_server_) {
+    if (const absl::Status kept = KeepOnlyResults(); !kept.ok()) {
+      Log(LogLevel::kWarning, "content stays until the next start", {{"error", std::string(kept.message())}});
+    }
+  }
   if (!config_.info_file.empty() && grpc_server_) unlink(config_.info_file.c_str());
 }
 

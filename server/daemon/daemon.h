@@ -42,6 +42,7 @@ class Daemon {
   bool Sample(StateSample* sample);
   void SetReady(bool ready);
   absl::Status CheckStores();
+  absl::Status KeepOnlyResults();
 
   ServerConfig config_;
   // In the order of construction; whoever uses something comes after it.

@@ -1,5 +1,6 @@
 #include "server/daemon/run.h"
 
+#include <grpc/grpc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -30,6 +31,9 @@ int WaitForSignal(const sigset_t& signals) {
 int RunServer(const ServerConfig& config) {
   ConfigureLog(config.log_format, config.log_level);
   TakeOverGrpcLog();
+  // Never undone: when the last user of gRPC goes, gRPC waits for its own threads, one of which may look at a socket for ten
+  // seconds more (its backup poller, after a large download). The end of the process ends them as well.
+  grpc_init();
   signal(SIGPIPE, SIG_IGN);
   sigset_t signals;
   sigemptyset(&signals);

@@ -363,6 +363,10 @@ class JobStore {
   virtual absl::StatusOr<int64_t> ExpireRecords(int64_t upload_age_us, int64_t result_age_us) = 0;
 
   virtual absl::StatusOr<StoreStatistics> Statistics() = 0;
+
+  // Forgets everything, of every tenant, but kept task results, and of these the least recently used until the content of the
+  // others has at most `max_bytes`. Nothing may be running: no worker, no call.
+  virtual absl::Status ForgetAllButResults(int64_t max_bytes) = 0;
 };
 
 }  // namespace nashswarm::server

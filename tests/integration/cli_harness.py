@@ -24,6 +24,7 @@ LIMIT = 600 * int(os.environ.get("NASHSWARM_TEST_SLOWNESS", "1"))
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("NASHSWARM_")}
 ENVIRONMENT["XDG_CONFIG_HOME"] = "/nonexistent"
+ENVIRONMENT["XDG_CACHE_HOME"] = "/dev/null/none"  # no cache: tests begin with nothing, and leave nothing
 
 
 def run(*arguments, env=None, timeout=LIMIT):

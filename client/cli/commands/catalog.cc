@@ -1,5 +1,6 @@
 #include <google/protobuf/empty.pb.h>
 
+#include <ctime>
 #include <memory>
 
 #include "client/cli/app.h"
@@ -39,21 +40,20 @@ absl::Status ListModels(App& app, const Session& session, const CatalogFlags& fl
     app.PrintJson({{"models", list}});
     return absl::OkStatus();
   }
+  const std::time_t now = std::time(nullptr);
   Table table({{"MODEL"},
                {"KIND"},
                {"ARCHITECTURE"},
                {"PARAMETERS", Table::Align::kRight},
-               {"TENSORS", Table::Align::kRight},
                {"SIZE", Table::Align::kRight},
-               {"CREATED"}});
+               {"AGE", Table::Align::kRight}});
   for (const v1::Model& model : models) {
     const bool is_data = model.kind() == v1::Model::DATA;
     const auto known = [is_data](const std::string& text) { return is_data ? "-" : text; };
-    table.AddRow({model.name(), KindName(model.kind()), known(model.architecture()),
+    table.AddRow({IdOf(model.name()), KindName(model.kind()), known(model.architecture()),
                   known(FormatCount(static_cast<double>(model.parameter_count()))),
-                  known(std::to_string(model.tensor_count())),
                   FormatBytes(static_cast<double>(is_data ? model.total_bytes() : model.weight_bytes())),
-                  FormatTime(model.create_time())});
+                  FormatAge(model.create_time(), now)});
   }
   app.PrintText(table.Render(app.out_color()));
   return absl::OkStatus();
@@ -110,10 +110,13 @@ absl::Status ListArtifacts(App& app, const Session& session, const CatalogFlags&
     app.PrintJson({{"artifacts", list}});
     return absl::OkStatus();
   }
-  Table table({{"ARTIFACT"}, {"MODEL"}, {"JOB"}, {"FORMAT"}, {"SIZE", Table::Align::kRight}, {"CREATED"}});
+  // Not the job too: two such names and a model's do not fit side by side. `artifacts get` has it.
+  const std::time_t now = std::time(nullptr);
+  const auto right = Table::Align::kRight;
+  Table table({{.title = "ARTIFACT", .whole = true}, {"MODEL"}, {"FORMAT"}, {"SIZE", right}, {"AGE", right}});
   for (const v1::Artifact& artifact : artifacts) {
-    table.AddRow({artifact.name(), artifact.model(), artifact.job(), artifact.format(),
-                  FormatBytes(static_cast<double>(artifact.total_bytes())), FormatTime(artifact.create_time())});
+    table.AddRow({IdOf(artifact.name()), IdOf(artifact.model()), artifact.format(),
+                  FormatBytes(static_cast<double>(artifact.total_bytes())), FormatAge(artifact.create_time(), now)});
   }
   app.PrintText(table.Render(app.out_color()));
   return absl::OkStatus();

@@ -5,6 +5,7 @@
 #include "client/cli/app.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/digest.h"
+#include "client/cli/files.h"
 #include "client/cli/hub/hub.h"
 #include "client/cli/json_format.h"
 #include "client/cli/output.h"
@@ -15,6 +16,12 @@
 namespace nashswarm::cli {
 
 absl::StatusOr<std::string> LocalDirectory(App& app, const std::string& name) {
+  if (IsHubAddress(name) && !FileExists(name)) {
+    const std::string meant = HubNameMeantBy(name);
+    return UsageError(name + " is an address, and a directory is asked for",
+                      meant.empty() ? "a model of the Hugging Face hub is written hf://ORG/NAME"
+                                    : "write " + meant + ", which is downloaded");
+  }
   if (!IsHubName(name)) return name;
   NS_ASSIGN_OR_RETURN(const HubName model, ParseHubName(name));
   NS_ASSIGN_OR_RETURN(const HubSettings settings, ReadHubSettings(app.environment()));

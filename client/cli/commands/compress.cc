@@ -14,8 +14,10 @@
 #include "client/cli/quality.h"
 #include "client/cli/report_text.h"
 #include "client/cli/sizes.h"
+#include "client/cli/stage_cache.h"
 #include "client/cli/target.h"
 #include "client/cli/upload.h"
+#include "client/cli/user_files.h"
 #include "client/cli/watch.h"
 
 namespace nashswarm::cli {
@@ -33,7 +35,12 @@ struct CompressFlags {
   TargetFlags target;
   bool force = false;
   std::string keep_server_data;
+  bool no_cache = false;
+  std::string cache_size = "20GB";
 };
+
+// Deleting what a model of some hundred gigabytes has left takes its time.
+constexpr std::chrono::seconds kCacheStopLimit(60);
 
 struct Outcome {
   v1::Model model;
@@ -64,6 +71,7 @@ absl::StatusOr<v1::Model> PushEverything(const Session& session, const std::stri
 absl::StatusOr<Outcome> RunSteps(const Session& session, const CompressFlags& flags, v1::CompressionSpec spec,
                                  bool is_private) {
   Outcome outcome;
+  const UserFiles files = FilesOf(flags.directory, spec);
   auto pushed = PushEverything(session, flags.directory, &spec);
   if (!pushed.ok()) {
     if (is_private || ExitCodeOf(pushed.status()) != kExitInterrupted) return pushed.status();
@@ -87,7 +95,7 @@ absl::StatusOr<Outcome> RunSteps(const Session& session, const CompressFlags& fl
                                 "; then: nashswarm pull " + created.name() + " -o " + flags.out + server);
   }
   outcome.job = *std::move(ended);
-  NS_RETURN_IF_ERROR(OutcomeOf(outcome.job, session.server.address()));
+  NS_RETURN_IF_ERROR(OutcomeOf(outcome.job, is_private ? "" : session.server.address(), files));
   NS_ASSIGN_OR_RETURN(outcome.artifact, GetArtifact(session, outcome.job.result().artifact()));
   std::vector<std::string> written;
   auto paths = Pull(session, outcome.artifact, flags.out, flags.force, &written);
@@ -100,11 +108,16 @@ absl::StatusOr<Outcome> RunSteps(const Session& session, const CompressFlags& fl
 }
 
 // An error for somebody who has no server to look at: it is about to go, with its log.
-absl::Status ExplainPrivately(const absl::Status& status, PrivateServer& server) {
+absl::Status ExplainPrivately(const absl::Status& status, PrivateServer& server, bool keeps_stages) {
   if (ReasonOf(status) == kUnreachableReason) {
     if (const absl::Status ended = server.CheckAlive(); !ended.ok()) return ended;
   }
-  if (ExitCodeOf(status) == kExitInterrupted) return InterruptedError("interrupted; nothing was written");
+  if (ExitCodeOf(status) == kExitInterrupted) {
+    return InterruptedError("interrupted; nothing was written",
+                            keeps_stages ? "finished stages are kept: run the same command again to go on after them"
+                                         : "to keep finished stages of the next run, leave out --no-cache or give "
+                                           "--keep-server-data DIR");
+  }
   if (ReasonOf(status) == kServerEndedReason) return status;
   if (status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown) {
     return MakeError(status.code(), ReasonOf(status), std::string(status.message()) + server.EndOfLog(),
@@ -114,20 +127,53 @@ absl::Status ExplainPrivately(const absl::Status& status, PrivateServer& server)
   return names_server ? WithHint(status, "") : status;
 }
 
+// Where the private server keeps its data: where --keep-server-data says, in the cache, or nowhere.
+struct KeptStages {
+  StageCache cache;
+  PrivateServerOptions server;
+  bool any() const { return !server.keep_data.empty(); }
+};
+
+absl::StatusOr<KeptStages> ChooseData(App& app, const CompressFlags& flags, const std::string& program) {
+  KeptStages kept;
+  kept.server = {.program = program, .near = flags.out, .keep_data = flags.keep_server_data};
+  if (flags.no_cache || !flags.keep_server_data.empty()) return kept;
+  NS_ASSIGN_OR_RETURN(const int64_t cache_bytes, ParseSize(flags.cache_size));
+  StageCacheRequest request = {.getenv = app.environment(),
+                               .server = program,
+                               .engine = JoinPath(ParentOf(program), "nashswarm-engine"),
+                               .instead = ParentOf(flags.out)};
+  NS_ASSIGN_OR_RETURN(const std::vector<LocalFile> files, SelectFiles(flags.directory));
+  for (const LocalFile& file : files) request.model_bytes += file.size;
+  kept.cache = TakeStageCache(request);
+  if (!kept.cache.why_not.empty()) app.Say(kept.cache.why_not);
+  if (kept.cache.data.empty()) return kept;
+  kept.server.keep_data = kept.cache.data;
+  // The size bounds the cache, not age.
+  kept.server.flags = {"--keep-only-results", std::to_string(cache_bytes), "--cache-ttl", "87600h"};
+  kept.server.stop_limit = kCacheStopLimit;
+  return kept;
+}
+
+// A cache that a server cannot start on is worth less than the run.
+absl::StatusOr<std::unique_ptr<PrivateServer>> StartServer(App& app, const KeptStages& kept) {
+  auto server = PrivateServer::Start(kept.server, app.interrupt());
+  if (server.ok() || kept.cache.data.empty() || ReasonOf(server.status()) != kServerEndedReason) return server;
+  ClearStageCache(kept.cache);
+  return PrivateServer::Start(kept.server, app.interrupt());
+}
+
 absl::StatusOr<Outcome> RunPrivately(App& app, const CompressFlags& flags, const v1::CompressionSpec& spec) {
   NS_ASSIGN_OR_RETURN(const std::string program, FindProgram("nashswarmd", kServerHint));
-  NS_ASSIGN_OR_RETURN(const auto server,
-                      PrivateServer::Start({.program = program, .near = flags.out, .keep_data = flags.keep_server_data},
-                                           app.interrupt()));
+  NS_ASSIGN_OR_RETURN(const KeptStages kept, ChooseData(app, flags, program));
+  NS_ASSIGN_OR_RETURN(const auto server, StartServer(app, kept));
   Connection connection(server->address());
   const Session session = {
       .server = connection, .interrupt = app.interrupt(), .progress = app.progress(), .alive = [&server] {
         return server->CheckAlive();
       }};
   auto outcome = RunSteps(session, flags, spec, /*is_private=*/true);
-  if (!outcome.ok()) {
-    return ExplainPrivately(outcome.status(), *server);
-  }
+  if (!outcome.ok()) return ExplainPrivately(outcome.status(), *server, kept.any());
   return outcome;
 }
 
@@ -224,6 +270,7 @@ absl::Status RunCompress(App& app, CompressFlags flags) {
   if (!app.flags().server.empty() && !flags.keep_server_data.empty()) {
     return UsageError("--keep-server-data is for a private server, and --server is given", "leave out one of them");
   }
+  NS_RETURN_IF_ERROR(ParseSize(flags.cache_size).status());
   NS_ASSIGN_OR_RETURN(flags.directory, LocalDirectory(app, flags.directory));
   NS_RETURN_IF_ERROR(SelectFiles(flags.directory).status());
   NS_RETURN_IF_ERROR(CheckNotTheCheckpoint(flags));
@@ -251,15 +298,21 @@ void AddCompress(App& app) {
   const auto flags = std::make_shared<CompressFlags>();
   CLI::App* command =
       app.AddCommand(&app.root(), "compress", "Compress a Hugging Face checkpoint: directory in, GGUF or nsq out",
-                     "Without --server a private server does the work and leaves nothing behind.\n\n"
+                     "Give a text with --calibrate: it shows which weights matter, and a part that is held out measures what was\n"
+                     "lost. A megabyte of text like what the model is for will do; without one, --calibrate self has the model\n"
+                     "write its own. GGUF files run in llama.cpp; nsq is smaller and is unpacked before use.\n"
+                     "OUT/model.gguf comes with report.html (open it), report.json and manifest.json.\n"
+                     "Without --server everything happens on this machine. Finished stages are kept in\n"
+                     "~/.cache/nashswarm ($XDG_CACHE_HOME), so that another size of the same model, or a run that was\n"
+                     "interrupted, begins where they end.\n\n"
                      "Examples:\n"
-                     "  nashswarm compress ./gpt2 -o out --bpw 4.5\n"
-                     "  nashswarm compress hf://openai-community/gpt2 -o gpt2.gguf --size 50MB   (from the hub)\n"
-                     "  nashswarm compress ./gpt2 -o out --ratio 90% --rule '.*wte.*=Q8_0'\n"
+                     "  nashswarm compress ./gpt2 -o out --bpw 4.5 --calibrate train.txt\n"
                      "  nashswarm compress ./gpt2 -o out --bpw 3.5 --calibrate train.txt --evaluate test.txt\n"
-                     "  nashswarm compress ./gpt2 -o out --max-ppl-increase 2% --calibrate self\n"
-                     "  nashswarm compress ./gpt2 -o out --format nsq --bpw 3 --calibrate self --context-rounds 2\n"
-                     "  nashswarm compress ./gpt2 -o out --bpw 3.5 --json --server host:port");
+                     "  nashswarm compress hf://openai-community/gpt2 -o gpt2.gguf --size 50MB --calibrate self\n"
+                     "  nashswarm compress ./gpt2 -o out --max-ppl-increase 2% --calibrate train.txt\n"
+                     "  nashswarm compress ./gpt2 -o out --format nsq --bpw 3 --calibrate train.txt --context-rounds 2\n"
+                     "  nashswarm compress ./gpt2 -o out --bpw 4.5 --imatrix imatrix.gguf --rule '.*wte.*=Q8_0'\n"
+                     "  nashswarm compress ./gpt2 -o out --bpw 3.5 --calibrate self --json --server host:port");
   command->add_option("DIR", flags->directory, "Directory with config.json, tokenizer and *.safetensors, or hf://ORG/NAME[@REVISION]")
       ->required()
       ->type_name("DIR");
@@ -270,8 +323,14 @@ void AddCompress(App& app) {
   command->add_flag("--force", flags->force, "Replace files that exist");
   command
       ->add_option("--keep-server-data", flags->keep_server_data,
-                   "Keep the private server's data there: the next target of the same model is quick")
+                   "Keep everything of the private server there instead of the cache, model and artifacts too")
       ->type_name("DIR");
+  command->add_flag("--no-cache", flags->no_cache, "Keep nothing of the finished stages for later runs");
+  command
+      ->add_option("--cache-size", flags->cache_size,
+                   "Keep at most so much of finished stages, those that were used last")
+      ->type_name("SIZE")
+      ->capture_default_str();
   command->callback([&app, flags] { app.SetAction([&app, flags] { return RunCompress(app, *flags); }); });
 }
 

@@ -1,5 +1,6 @@
 #include <google/protobuf/empty.pb.h>
 
+#include <ctime>
 #include <memory>
 
 #include "client/cli/app.h"
@@ -50,10 +51,12 @@ absl::Status List(App& app, const Session& session, const JobFlags& flags) {
     app.PrintJson({{"jobs", list}});
     return absl::OkStatus();
   }
-  Table table({{"JOB"}, {"MODEL"}, {"TARGET"}, {"STATE"}, {"PROGRESS"}, {"CREATED"}});
+  const auto right = Table::Align::kRight;
+  Table table({{.title = "JOB", .whole = true}, {"MODEL"}, {"TARGET"}, {"STATE"}, {"PROGRESS"}, {"AGE", right}});
+  const std::time_t now = std::time(nullptr);
   for (const v1::Job& job : jobs) {
-    table.AddRow({job.name(), job.model(), FormatTarget(job.spec()), StateName(job.state()), ProgressCell(job),
-                  FormatTime(job.create_time())});
+    table.AddRow({IdOf(job.name()), IdOf(job.model()), FormatTarget(job.spec()), StateName(job.state()), ProgressCell(job),
+                  FormatAge(job.create_time(), now)});
   }
   app.PrintText(table.Render(app.out_color()));
   return absl::OkStatus();

@@ -36,7 +36,7 @@ absl::Status RunPull(App& app, const PullFlags& flags) {
 void AddPull(App& app) {
   const auto flags = std::make_shared<PullFlags>();
   CLI::App* command = app.AddCommand(&app.root(), "pull", "Download an artifact; prints the paths",
-                                     "Every file is verified before it gets its name. A pull that was broken off goes "
+                                     "Every file is verified before it gets its name.\nA pull that was broken off goes "
                                      "on where it stopped when it is run again.\n\n"
                                      "Examples:\n"
                                      "  nashswarm pull JOB -o out --server host:port\n"

@@ -70,6 +70,7 @@ absl::Status RunSubmit(App& app, const SubmitFlags& flags) {
   NS_ASSIGN_OR_RETURN(v1::CompressionSpec spec, BuildSpec(flags.target));
   NS_RETURN_IF_ERROR(CheckDataFiles(spec, DataNames::kModelsToo));
   NS_ASSIGN_OR_RETURN(const auto labels, ParseLabels(flags.labels));
+  const UserFiles files = FilesOf("", spec);
   return app.WithServer([&](const Session& session) -> absl::Status {
     NS_RETURN_IF_ERROR(PushDataFiles(session, DataNames::kModelsToo, &spec));
     NS_ASSIGN_OR_RETURN(v1::Job job, CreateJob(session, flags.model, spec, labels));
@@ -84,7 +85,7 @@ absl::Status RunSubmit(App& app, const SubmitFlags& flags) {
         app.Say("next: nashswarm jobs watch " + job.name() + " --server " + session.server.address());
       }
     }
-    return flags.watch ? OutcomeOf(job, session.server.address()) : absl::OkStatus();
+    return flags.watch ? OutcomeOf(job, session.server.address(), files) : absl::OkStatus();
   });
 }
 

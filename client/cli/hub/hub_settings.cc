@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <sstream>
 #include <string_view>
+#include <vector>
 
 #include "client/cli/access.h"
 #include "client/cli/errors.h"
@@ -32,6 +34,27 @@ bool IsOn(std::string text) {
 std::string AuthorityOf(const std::string& url) {
   const size_t begin = url.find("://") + 3;
   return url.substr(begin, url.find('/', begin) - begin);
+}
+
+// What follows the hub's name in an address; "" for what is none.
+std::string WithoutHost(std::string text) {
+  for (const char* scheme : {"https://", "http://"}) {
+    if (text.rfind(scheme, 0) == 0) text.erase(0, std::string_view(scheme).size());
+  }
+  if (text.rfind("www.", 0) == 0) text.erase(0, 4);
+  for (const char* host : {"huggingface.co/", "hf.co/"}) {
+    if (text.rfind(host, 0) == 0) return text.substr(std::string_view(host).size());
+  }
+  return "";
+}
+
+std::vector<std::string> Parts(const std::string& path) {
+  std::vector<std::string> parts;
+  std::istringstream in(path);
+  for (std::string part; std::getline(in, part, '/');) {
+    if (!part.empty()) parts.push_back(part);
+  }
+  return parts;
 }
 
 // The rules of the hub: such a part is a part of a URL, and of a directory's name.
@@ -98,6 +121,21 @@ absl::StatusOr<HubSettings> ReadHubSettings(const std::function<const char*(cons
                       "use https://, or run without a token: HF_TOKEN= HF_TOKEN_PATH=/dev/null");
   }
   return settings;
+}
+
+bool IsHubAddress(const std::string& text) { return !WithoutHost(text).empty(); }
+
+std::string HubNameMeantBy(const std::string& text) {
+  const std::string path = IsHubAddress(text) ? WithoutHost(text) : text;
+  const std::vector<std::string> parts = Parts(path.substr(0, path.find_first_of("?#")));
+  const bool bare = !IsHubAddress(text);
+  if (!parts.empty() && (parts[0] == "datasets" || parts[0] == "spaces")) return "";
+  if (parts.size() < 2 || (bare && parts.size() != 2) || !IsPart(parts[0]) || !IsPart(parts[1])) return "";
+  std::string name = kScheme + parts[0] + "/" + parts[1];
+  // ORG/NAME/tree/REVISION; also blob/ and resolve/, with a file behind.
+  const bool has_revision = parts.size() > 3 && (parts[2] == "tree" || parts[2] == "blob" || parts[2] == "resolve");
+  if (has_revision && parts[3] != "main" && IsRevision(parts[3])) name += "@" + parts[3];
+  return name;
 }
 
 bool IsHubName(const std::string& text) { return text.rfind(kScheme, 0) == 0; }

@@ -26,6 +26,12 @@ struct HubName {
   std::string revision = "main";  // a branch, a tag or a commit
 };
 
+// What somebody who wrote `text` may mean: "hf://ORG/NAME" for the address of a model's page, or of a file of it, and for a bare
+// "ORG/NAME"; "" otherwise.
+std::string HubNameMeantBy(const std::string& text);
+// Whether `text` is an address of the hub: no path of this machine looks like it.
+bool IsHubAddress(const std::string& text);
+
 bool IsHubName(const std::string& text);
 absl::StatusOr<HubName> ParseHubName(const std::string& text);  // USAGE
 

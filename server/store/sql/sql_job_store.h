@@ -76,6 +76,7 @@ class SqlJobStore : public JobStore {
   absl::StatusOr<std::vector<std::string>> ActiveUploads() override;
   absl::StatusOr<int64_t> ExpireRecords(int64_t upload_age_us, int64_t result_age_us) override;
   absl::StatusOr<StoreStatistics> Statistics() override;
+  absl::Status ForgetAllButResults(int64_t max_bytes) override;
   absl::StatusOr<std::vector<LostTask>> ReapExpiredLeases(int max_losses) override {
     return Reap(/*every=*/false, max_losses);
   }

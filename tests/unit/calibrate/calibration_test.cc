@@ -21,6 +21,7 @@ using ::nashswarm::testing::TinyGpt2;
 using ::nashswarm::testing::TinyLlama;
 using ::nashswarm::testing::WriteTestFile;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 const Progress kSilent = [](const std::string&, uint64_t, uint64_t) { return absl::OkStatus(); };
@@ -233,6 +234,31 @@ TEST_F(CalibrationTest, AnImportanceMatrixCanBeWrittenAndBroughtBack) {
       EXPECT_EQ(brought->Full(input), nullptr);
     }
   }
+}
+
+// More tokens than any text has: all of it, and no overflow on the way there.
+TEST_F(CalibrationTest, AskingForMoreTokensThanTheTextHasUsesAllOfIt) {
+  Open(TinyGpt2());
+  WriteTestFile(path("text"), Text(200));
+  Request request;
+  request.source = Request::Source::kText;
+  request.calibration_path = path("text");
+  request.measure_loss_weights = false;
+  request.tokens = 1 << 20;
+  const auto some = Run(request);
+  NS_ASSERT_OK(some.status());
+  EXPECT_GT(some->texts[0].tokens, 0u);
+  EXPECT_THAT(some->texts[0].note, HasSubstr("fewer tokens than the 1048576 asked for: all "));
+  for (const uint64_t tokens : {uint64_t{1} << 60, uint64_t{1} << 62, (uint64_t{1} << 63) - 1}) {
+    request.tokens = tokens;
+    const auto all = Run(request);
+    NS_ASSERT_OK(all.status());
+    EXPECT_EQ(all->texts[0].tokens, some->texts[0].tokens);
+  }
+  request.tokens = 64;
+  const auto few = Run(request);
+  NS_ASSERT_OK(few.status());
+  EXPECT_THAT(few->texts[0].note, Not(HasSubstr("fewer tokens")));
 }
 
 TEST_F(CalibrationTest, BadInputIsNamed) {

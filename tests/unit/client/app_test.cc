@@ -149,6 +149,29 @@ TEST_F(AppTest, AFailedJobIsItsExitCode) {
   EXPECT_THAT(r.err, HasSubstr("wte has NaN"));
 }
 
+// The server's names are of a directory that the user has never seen.
+TEST_F(AppTest, AFailedJobNamesTheUsersOwnFiles) {
+  directory_.Write("train.txt", "a text");
+  const std::string model = directory_ / "model", text = directory_ / "train.txt";
+  const auto said = [&](const std::string& reason, const std::string& message) {
+    v1::Job job = Succeeded();
+    job.set_state(v1::Job::FAILED);
+    job.mutable_error()->ParseFromString(FakeError(grpc::StatusCode::INVALID_ARGUMENT, reason, message, "").error_details());
+    JobWillEnd(job);
+    return Run({"compress", model, "-o", directory_ / "out", "--bpw", "4.5", "--calibrate", text}).err;
+  };
+  EXPECT_THAT(said("TOKENIZER_UNKNOWN", "tokenizer.json: has no vocabulary"), HasSubstr(": " + model + "/tokenizer.json: has no"));
+  EXPECT_THAT(said("TEXT_NOT_UTF8", "calibration: the text is UTF-16"), HasSubstr(": " + text + ": the text is UTF-16"));
+  EXPECT_THAT(said("TARGET_INFEASIBLE", "0.1 bits a weight are too few"), HasSubstr(": 0.1 bits"));
+}
+
+TEST_F(AppTest, WhatTheServerFindsInAPushedModelNamesTheUsersOwnFile) {
+  server_.state.complete_error = FakeError(grpc::StatusCode::DATA_LOSS, "SAFETENSORS_TRUNCATED", "model.safetensors: ends early");
+  const RunResult r = Run({"push", directory_ / "model"});
+  EXPECT_EQ(r.exit_code, kExitCorrupt);
+  EXPECT_THAT(r.err, HasSubstr("error: " + (directory_ / "model/model.safetensors: ends early")));
+}
+
 TEST_F(AppTest, PushThenSubmitByName) {
   const RunResult push = Run({"push", directory_ / "model", "--model-id", "tiny", "--label", "a=b"});
   ASSERT_EQ(push.exit_code, 0) << push.err;
@@ -180,7 +203,7 @@ TEST_F(AppTest, ListsHaveATableAndAnObject) {
   const RunResult limited = Run({"models", "list", "--json", "--limit", "1"});
   EXPECT_EQ(Parsed(limited.out)["models"].size(), 1u);
   const RunResult jobs = Run({"jobs", "list"});
-  EXPECT_THAT(jobs.out, HasSubstr("jobs/j  models/m"));
+  EXPECT_THAT(jobs.out, HasSubstr("j    m      "));
   EXPECT_EQ(Parsed(Run({"jobs", "list", "--json"}).out)["jobs"][0]["result"]["output_bytes"], 5000);
 }
 
@@ -268,6 +291,55 @@ TEST(App, EngineCommandsShowTheirUsage) {
               HasSubstr("nashswarm unpack PATH -o OUT [--format dense|gguf] [--dtype f32|f16|bf16] [--threads N]"));
   EXPECT_THAT(RunCli({"frontier", "--help"}).out, HasSubstr("nashswarm frontier DIR --bpw FROM:TO [--points N]"));
   EXPECT_THAT(RunCli({"bench", "--help"}).out, HasSubstr("nashswarm bench quality DIR --text FILE"));
+}
+
+TEST(App, UnknownWordsAreNamedWithWhatMayBeMeant) {
+  const RunResult command = RunCli({"compres", "./gpt2", "-o", "out"});
+  EXPECT_EQ(command.exit_code, kExitUsage);
+  EXPECT_EQ(command.err,
+            "error: nashswarm has no command 'compres'\nhint:  did you mean compress? nashswarm --help lists all\n");
+  const RunResult option = RunCli({"compress", "./gpt2", "-o", "out", "--bwp", "4.5"});
+  EXPECT_EQ(option.exit_code, kExitUsage);
+  EXPECT_THAT(option.err, HasSubstr("nashswarm compress has no option '--bwp'"));
+  EXPECT_THAT(option.err, HasSubstr("did you mean --bpw?"));
+  EXPECT_EQ(RunCli({"jobs", "lst"}).err, "error: nashswarm jobs has no command 'lst'\n"
+                                         "hint:  did you mean list? nashswarm jobs --help lists all\n");
+}
+
+TEST(App, TheFirstCommandShownIsTheGoodOne) {
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{{"--help"}, {"compress", "--help"}}) {
+    const std::string help = RunCli(arguments).out;
+    const size_t first = help.find("  nashswarm compress ");
+    ASSERT_NE(first, std::string::npos);
+    EXPECT_THAT(help.substr(first, help.find('\n', first) - first), HasSubstr("--calibrate train.txt"));
+  }
+}
+
+TEST(App, HelpOfOptionsFitsATerminal) {
+  for (const char* command : {"compress", "push", "submit", "pull", "jobs", "report", "server"}) {
+    std::istringstream lines(RunCli({command, "--help"}).out);
+    for (std::string line; std::getline(lines, line);) {
+      if (line.rfind("  nashswarm ", 0) == 0) continue;  // an example is one line, however long
+      EXPECT_LE(line.size(), 110u) << line;
+    }
+  }
+}
+
+TEST(App, AnAddressOrANameOfTheHubIsHintedAt) {
+  for (const char* address : {"https://huggingface.co/org/name", "https://huggingface.co/org/name/tree/main",
+                              "huggingface.co/org/name/blob/main/config.json", "https://hf.co/org/name/"}) {
+    const RunResult r = RunCli({"compress", address, "-o", "out", "--bpw", "4"});
+    EXPECT_EQ(r.exit_code, kExitUsage) << address;
+    EXPECT_THAT(r.err, HasSubstr("write hf://org/name,")) << address;
+  }
+  EXPECT_THAT(RunCli({"compress", "https://huggingface.co/org/name/tree/v1.0", "-o", "out", "--bpw", "4"}).err,
+              HasSubstr("write hf://org/name@v1.0,"));
+  EXPECT_THAT(RunCli({"eval", "https://huggingface.co/org/name", "--text", "t"}).err, HasSubstr("write hf://org/name,"));
+  const RunResult bare = RunCli({"compress", "org/name", "-o", "out", "--bpw", "4"});
+  EXPECT_EQ(bare.exit_code, kExitNotFound);
+  EXPECT_THAT(bare.err, HasSubstr("org/name does not exist"));
+  EXPECT_THAT(bare.err, HasSubstr("a model of the hub is written hf://org/name\n"));
+  EXPECT_THAT(RunCli({"compress", "./org/name", "-o", "out", "--bpw", "4"}).err, Not(HasSubstr("hf://")));
 }
 
 TEST(App, FlagsBeatTheEnvironmentWhichBeatsTheFile) {

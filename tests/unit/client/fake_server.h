@@ -51,6 +51,7 @@ struct FakeState {
   std::map<std::string, v1::Job> jobs;
   std::map<std::string, v1::Artifact> artifacts;
   std::map<std::string, std::string> artifact_bytes;  // by path
+  grpc::Status complete_error;                        // of every CompleteUpload
   grpc::Status next_error;                            // of the next unary call
 
   // ---- what a test looks at ----
@@ -156,6 +157,7 @@ class FakeUploads final : public v1::UploadService::Service {
   grpc::Status CompleteUpload(grpc::ServerContext*, const v1::CompleteUploadRequest* request,
                               v1::Model* model) override {
     const std::lock_guard lock(s_.mutex);
+    if (!s_.complete_error.ok()) return s_.complete_error;
     v1::Upload& upload = s_.uploads[request->name()];
     for (auto& file : *upload.mutable_files()) {
       if (s_.lost_files.erase(file.entry().path()) == 0) continue;

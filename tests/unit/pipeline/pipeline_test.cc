@@ -28,6 +28,7 @@ using ::nashswarm::testing::TinyGpt2;
 using ::nashswarm::testing::TinyLlama;
 using ::nashswarm::testing::WriteTestFile;
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 const std::string kModel = TestData("gpt2-wiki-6m");
@@ -139,7 +140,7 @@ TEST(PipelineTest, RulesAreObeyed) {
   const auto dir = MakeTemporaryDirectory();
   RecordingObserver observer;
   Spec spec = BitsPerWeight(6.0);
-  spec.rules = {{"wte\\.weight", "Q8_0"}, {"h\\.0\\..*weight", "keep"}, {"nothing", "Q4_0"}};
+  spec.rules = {{"wte\\.weight", "Q8_0"}, {"h\\.0\\..*weight", "keep"}, {"h\\.1\\.ln_1\\.weight", "Q4_0"}};
   NS_ASSERT_OK(RunPipeline(kModel, dir.path(), spec, 0, &observer).status());
   const auto artifact = artifact::Open(dir.path() + "/artifact");
   NS_ASSERT_OK(artifact.status());
@@ -148,7 +149,40 @@ TEST(PipelineTest, RulesAreObeyed) {
   EXPECT_EQ(formats.at("token_embd.weight"), quant::Format::kQ8_0);
   EXPECT_EQ(formats.at("blk.0.attn_qkv.weight"), quant::Format::kF16);
   EXPECT_EQ(formats.at("blk.0.attn_norm.weight"), quant::Format::kF32);
-  EXPECT_THAT(observer.logs, Contains(HasSubstr("'nothing' matches no tensor")));
+  EXPECT_THAT(observer.logs, Contains(HasSubstr("'h\\.1\\.ln_1\\.weight' names only vectors")));
+}
+
+TEST(PipelineTest, RulesMatchEitherNameOfATensor) {
+  for (const char* format : {"gguf", "nsq"}) {
+    const auto dir = MakeTemporaryDirectory();
+    RecordingObserver observer;
+    Spec spec = BitsPerWeight(15.0);
+    spec.format = format;
+    spec.rules = {{"token_embd\\.weight", "F16"}, {"blk\\.0\\.attn_qkv\\.weight", "keep"}};
+    NS_ASSERT_OK(RunPipeline(kModel, dir.path(), spec, 0, &observer).status());
+    const auto prepared = ReadPrepared(dir.path());
+    NS_ASSERT_OK(prepared.status());
+    uint64_t ruled = 0;
+    for (const PreparedTensor& tensor : prepared->tensors) {
+      if (tensor.source != "wte.weight" && tensor.source != "h.0.attn.c_attn.weight") continue;
+      EXPECT_THAT(tensor.formats, ElementsAre(quant::Format::kF16)) << tensor.source;
+      ++ruled;
+    }
+    EXPECT_EQ(ruled, 2u);
+  }
+}
+
+// It used to be a warning at the end of a job that had not done what was asked.
+TEST(PipelineTest, ARuleThatMatchesNothingFailsBeforeAnyWorkAndNamesWhatIsLikeIt) {
+  const auto dir = MakeTemporaryDirectory();
+  RecordingObserver observer;
+  Spec spec = BitsPerWeight(6.0);
+  spec.rules = {{".*", "Q8_0"}, {"attn\\.c_atn\\.weight", "keep"}};
+  const absl::Status status = RunPipeline(kModel, dir.path(), spec, 0, &observer).status();
+  EXPECT_EQ(ReasonOf(status), "RULE_INVALID");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("'attn\\.c_atn\\.weight': matches no tensor"));
+  EXPECT_THAT(HintOf(status), HasSubstr("h.0.attn.c_attn.weight, "));
+  EXPECT_FALSE(PathExists(dir.path() + "/curves-0.json"));
 }
 
 TEST(PipelineTest, BadRulesAreRefused) {

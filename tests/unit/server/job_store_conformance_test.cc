@@ -310,6 +310,48 @@ TEST_P(JobStoreConformanceTest, IdenticalTaskIsFoundUntilItsModelGoes) {
   EXPECT_FALSE(Must(store().FindTaskResult(Sha256Of("key"))).has_value());
 }
 
+// For the cache of one program: everything goes but what later jobs can use, of that the last used.
+TEST_P(JobStoreConformanceTest, OnlyTheResultsUsedLastAreKept) {
+  MakeModel(store(), "m", "weights");
+  MakeJob(store(), "m");
+  const auto finish = [&](const std::string& key, const std::string& content) {
+    const ClaimedTask task = Claim();
+    TaskFinish finish;
+    const BlobDigest digest = DigestOf(content);
+    ASSERT_TRUE(store().RegisterBlob(digest).ok());
+    finish.outputs = {{"out", digest}};
+    finish.result_json = "{}";
+    finish.cache_key = Sha256Of(key);
+    finish.cache_model = task.model_manifest.sha256;
+    finish.shards = 3;
+    if (task.lease.key.stage == v1::Job::PREPARE) finish.next = NextTasks(v1::Job::PREPARE, 0, {3, 0}, task.spec);
+    Must(store().FinishTask(task.lease, finish));
+    under_test_.Advance(kSecond);
+  };
+  finish("oldest", std::string(10, 'a'));
+  finish("middle", std::string(20, 'b'));
+  finish("newest", std::string(30, 'c'));
+  const auto kept = [&](const char* key) { return Must(store().FindTaskResult(Sha256Of(key))).has_value(); };
+  ASSERT_TRUE(store().ForgetAllButResults(60).ok());
+  EXPECT_EQ(ReasonOf(store().GetModel(kDefaultTenant, "m").status()), "MODEL_NOT_FOUND");
+  EXPECT_TRUE(NothingToClaim());
+  EXPECT_TRUE(kept("newest") && kept("middle"));
+  under_test_.Advance(kSecond);
+  EXPECT_TRUE(kept("oldest")) << "60 bytes are room for all; and now it is the one used last";
+  ASSERT_TRUE(store().ForgetAllButResults(45).ok());
+  EXPECT_TRUE(kept("oldest"));
+  // What is left has a name, what is not has none: it can be collected at once.
+  const auto garbage = Must(store().UnreferencedBlobs(0, 100));
+  EXPECT_THAT(garbage, ::testing::Not(::testing::Contains(DigestOf(std::string(10, 'a')))));
+  EXPECT_THAT(garbage, ::testing::Contains(DigestOf("weights")));
+  ASSERT_TRUE(store().ForgetAllButResults(0).ok());
+  EXPECT_FALSE(kept("oldest") || kept("middle") || kept("newest"));
+  // And it is a store as any other afterwards.
+  MakeModel(store(), "m", "weights");
+  MakeJob(store(), "m");
+  Claim();
+}
+
 TEST_P(JobStoreConformanceTest, UnknownIdsAreNotFound) {
   EXPECT_EQ(ReasonOf(store().GetJob(kDefaultTenant, "x").status()), "JOB_NOT_FOUND");
   EXPECT_EQ(ReasonOf(store().CancelJob(kDefaultTenant, "x").status()), "JOB_NOT_FOUND");

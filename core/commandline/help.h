@@ -1,0 +1,30 @@
+// --help that fits a terminal of 80 columns.
+#ifndef NASHSWARM_CORE_COMMANDLINE_HELP_H_
+#define NASHSWARM_CORE_COMMANDLINE_HELP_H_
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace nashswarm::commandline {
+
+inline constexpr size_t kWidth = 80;
+
+// `text` with line ends in place of spaces, so that no line has more than `width` letters but where one word has.
+std::string Wrap(const std::string& text, size_t width);
+
+// CLI11's help, with descriptions of options beside their names in lines that fit.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(kNames); }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    return Wrap(Formatter::make_option_desc(option), kWidth - kNames);
+  }
+  std::string make_subcommand(const CLI::App* command) const override;
+
+ private:
+  static constexpr size_t kNames = 34;
+};
+
+}  // namespace nashswarm::commandline
+
+#endif  // NASHSWARM_CORE_COMMANDLINE_HELP_H_
