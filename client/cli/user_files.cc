@@ -13,9 +13,10 @@ namespace {
 
 constexpr std::string_view kTheModel = "the model: ";
 // What the reasons of errors about a checkpoint begin with.
-constexpr std::array<std::string_view, 15> kAboutTheModel = {
-    "ADAPTER",  "ARCHITECTURE_", "CHECKPOINT_", "CONFIG_", "INDEX_",  "JSON_",      "LFS_",       "MODEL_TENSOR_",
-    "NON_FINITE", "QUANTIZED",   "SAFETENSORS_", "SHARD_", "TENSOR_", "TOKENIZER_", "VOCABULARY_"};
+constexpr std::array<std::string_view, 19> kAboutTheModel = {
+    "ADAPTER",       "ALREADY_QUANTIZED", "ARCHITECTURE_", "CHECKPOINT_", "CONFIG_",        "GGUF_AS_SOURCE", "INDEX_",
+    "JSON_",         "LFS_",              "MODEL_TENSOR_", "NON_FINITE",  "NSQ_AS_SOURCE",  "PICKLE_",        "PRE_TOKENIZER_",
+    "SAFETENSORS_",  "SHARD_",            "TENSOR_",       "TOKENIZER_",  "VOCABULARY_"};
 
 bool StartsWith(std::string_view text, std::string_view beginning) {
   return text.substr(0, beginning.size()) == beginning;

@@ -21,6 +21,7 @@ check() {
 python=$(make_venv interop-venv "$root/tests/interop/requirements.txt")
 check interop interop_test.py "$python"
 check "tokenizer interop" tokenizer_interop.py "$python"
+check "vocabulary interop" vocabulary_interop.py "$python"
 check "nsq interop" nsq_interop.py "$python"
 
 ((failed == 0)) || exit 1
