@@ -170,6 +170,7 @@ absl::StatusOr<std::vector<LocalFile>> SelectFiles(const std::string& directory)
   if (std::none_of(files.begin(), files.end(), is_weights)) {
     if (std::any_of(files.begin(), files.end(), [](const LocalFile& f) { return IsAdapterFile(f.name); })) return AdapterError(directory);
     NS_RETURN_IF_ERROR(RefuseGgufAmong(directory, skipped));
+    NS_RETURN_IF_ERROR(RefuseNsqAmong(directory, skipped));
     return NoWeights(directory, skipped, has_pickle);
   }
   if (std::none_of(files.begin(), files.end(), [](const LocalFile& f) { return f.name == "config.json"; })) {

@@ -1,5 +1,6 @@
 #include "client/cli/no_source.h"
 
+#include <algorithm>
 #include <fstream>
 
 #include "absl/strings/match.h"
@@ -33,6 +34,13 @@ absl::Status RefuseGgufAmong(const std::string& directory, const std::vector<std
     if (absl::EndsWithIgnoreCase(name, kGguf)) return GgufError(JoinPath(directory, name));
   }
   return absl::OkStatus();
+}
+
+absl::Status RefuseNsqAmong(const std::string& directory, const std::vector<std::string>& names) {
+  if (std::find(names.begin(), names.end(), "model.nsq") == names.end()) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kFailedPrecondition, "NSQ_AS_SOURCE",
+                   directory + " is an nsq artifact, which nashswarm has compressed already",
+                   "give the original checkpoint; or unpack it first: nashswarm unpack " + directory + " -o OUT, then give OUT");
 }
 
 bool IsAdapterFile(const std::string& name) { return name == kAdapterConfig || name == "adapter_model.safetensors"; }

@@ -15,6 +15,9 @@ absl::Status RefuseGgufFile(const std::string& path);
 // The same when there is a GGUF file among `names`, those of a directory without safetensors weights.
 absl::Status RefuseGgufAmong(const std::string& directory, const std::vector<std::string>& names);
 
+// NSQ_AS_SOURCE when one of the files of `directory` is an nsq artifact's weights.
+absl::Status RefuseNsqAmong(const std::string& directory, const std::vector<std::string>& names);
+
 bool IsAdapterFile(const std::string& name);  // adapter_config.json, adapter_model.safetensors
 // FAILED_PRECONDITION / ADAPTER_AS_SOURCE, with the base model that its adapter_config.json names.
 absl::Status AdapterError(const std::string& directory);

@@ -186,7 +186,7 @@ class Maker {
       out_.pre = std::string(NameFor(*row, JsonString(directory_.config, "model_type")));
       if (!row->differs.empty()) {
         out_.differs_anywhere = true;
-        Warn(absl::StrCat("llama.cpp's pre-tokenizer '", out_.pre, "' cuts some texts otherwise than the model's own: ", ToAbsl(row->differs)));
+        out_.differs_in = std::string(row->differs);
       }
       if (row->ignore_merges != from_.options.ignore_merges) WarnOfUnreachable(row->ignore_merges);
     }
@@ -418,7 +418,8 @@ void AppendMetadata(const Vocabulary& vocabulary, std::vector<checkpoint::GgufMe
   std::vector<int64_t> types;
   for (const TokenType type : vocabulary.types) types.push_back(static_cast<int64_t>(type));
   add("ggml.token_type", GgufValue::I32s(std::move(types)));
-  if (!vocabulary.merges.empty()) add("ggml.merges", GgufValue::Strings(vocabulary.merges));
+  // Without the key llama.cpp refuses the file, even where there are none.
+  if (vocabulary.model == "gpt2") add("ggml.merges", GgufValue::Strings(vocabulary.merges));
   const auto add_id = [&](const std::string& name, int32_t id) {
     if (id >= 0) add(absl::StrCat("ggml.", name, "_token_id"), GgufValue::U32(static_cast<uint32_t>(id)));
   };

@@ -35,9 +35,10 @@ struct Vocabulary {
   std::vector<ChatTemplate> templates;
   std::vector<std::string> warnings;
 
-  // Where llama.cpp is known to cut a text otherwise than the directory's tokenizer; each has a warning.
+  // Where llama.cpp is known to cut a text otherwise than the directory's tokenizer.
   Json unsaid_normalizer;             // tokenizer.json's, what of it GGUF cannot say: texts that it leaves alone agree
   bool differs_anywhere = false;      // any text may differ
+  std::string differs_in;             // what in it, where that is known: "numbers"
   bool differs_at_tokens = false;     // texts with added tokens in them
   bool differs_at_space = false;      // texts that begin with a space
 };

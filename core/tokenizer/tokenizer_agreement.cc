@@ -64,7 +64,8 @@ class Comparison {
 
   void Report(std::vector<std::string>* warnings) const {
     if (different_ == 0) return;
-    warnings->push_back(absl::StrCat("of ", texts_, " texts tried, llama.cpp cuts ", different_, " otherwise than the model's tokenizer; ", first_));
+    warnings->push_back(absl::StrCat("of ", texts_, " texts tried, llama.cpp cuts ", different_, " otherwise than the model's tokenizer",
+                                     vocabulary_.differs_in.empty() ? "" : absl::StrCat(" (", vocabulary_.differs_in, ")"), "; ", first_));
   }
 
  private:

@@ -92,7 +92,7 @@ FILE_LIES = {
     "has another shape of the same size": _entry(shape=[32, 48]),
     "has wider weights": _entry(dtype="F64"),
     "has narrower weights": _entry(dtype="F16"),
-    "has weights of an unknown kind": _entry(dtype="F4"),
+    "has weights of an unknown kind": _entry(dtype="X9"),
     "has narrower weights and twice the shape": _entry(dtype="F16", shape=[96, 32]),
     "stands twice": _twice,
     "another takes its bytes": _another_name,

@@ -66,6 +66,18 @@ class PrivateServerTest(TemporaryTest):
         self.assertIn("--force", again.stderr)
         self.assert_nothing_left()
 
+    def test_artifact_and_report_say_what_the_model_is_called(self):
+        model = self.directory / "My-Tune-6M-Instruct"
+        shutil.copytree(MODEL, model)
+        (model / "README.md").write_text("---\nlicense: mit\nbase_model: org/Base-6M\n---\n")
+        for flags, name in (([], "My-Tune-6M-Instruct"), (["--name", "org/Other-6M"], "Other-6M")):
+            out = self.directory / name
+            self.assert_exit(run("compress", model, "-o", out, "--bpw", "4.5", *flags), 0)
+            self.assertEqual(json.loads((out / "report.json").read_text())["model_name"], name)
+            header = (out / "model.gguf").read_bytes()[:4096]
+            for value in (name, "Base-6M", "mit"):
+                self.assertIn(value.encode(), header)
+
     def test_kept_data_serves_a_second_target(self):
         kept = self.directory / "kept"
         for bits in ("4.5", "3.5"):

@@ -28,7 +28,7 @@ class RealServerTest(TemporaryTest):
     def test_from_a_directory_to_an_artifact(self):
         async def scenario(client, directory):
             model = await settle(client.push(MODEL, labels={"a": "b"}))
-            self.assertEqual((model.kind, model.architecture, model.parameters, model.labels), ("checkpoint", "gpt2", 5853184, {"a": "b"}))
+            self.assertEqual((model.kind, model.architecture, model.parameters, model.labels), ("checkpoint", "gpt2", 5853184, {"a": "b", "name": "gpt2-wiki-6m"}))
             self.assertEqual((await settle(client.push(MODEL, labels={"a": "b"}))).name, model.name)
             job = await settle(client.compress(model, bpw=4.5, labels={"c": "d"}))
             events = await listed(job.watch())

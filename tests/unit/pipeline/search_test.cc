@@ -140,7 +140,7 @@ TEST_P(SearchTest, TheArtifactIsTheOneThatWasMeasured) {
       EXPECT_EQ(made.at("distortion"), planned.at("distortion")) << t;
     }
   }
-  const uint64_t file = *FileSize(job.file("artifact/model." + std::string(GetParam() == "nsq" ? "safetensors" : "gguf")));
+  const uint64_t file = *FileSize(job.file("artifact/model." + std::string(GetParam() == "nsq" ? "nsq" : "gguf")));
   EXPECT_EQ(plan.at("file_bytes").get<uint64_t>(), bytes + job.json("prepared.json").at("header_bytes").get<uint64_t>());
   EXPECT_LE(file, plan.at("file_bytes"));
   if (GetParam() == "gguf") {

@@ -125,10 +125,11 @@ TEST(StagesTest, SpecAsTheEngineReadsIt) {
   spec.set_ratio(0.9);
   spec.set_artifact_format("gguf");
   spec.set_seed(7);
+  spec.set_model_name("Org/Model-1B");
   spec.add_rules()->set_pattern(".*");
   spec.mutable_rules(0)->set_format("Q6_K");
   EXPECT_EQ(SpecToJson(spec).dump(),
-            R"({"expert_order":"original","format":"gguf","rules":[{"format":"Q6_K","pattern":".*"}],"seed":7,"target":{"ratio":0.9},)"
+            R"({"allow_tokenizer_mismatch":false,"expert_order":"original","format":"gguf","model_name":"Org/Model-1B","rules":[{"format":"Q6_K","pattern":".*"}],"seed":7,"target":{"ratio":0.9},)"
             R"("zero_non_finite":false})");
   spec.set_expert_order(v1::CompressionSpec::ORIGINAL);
   EXPECT_EQ(SpecToJson(spec)["expert_order"], "original");
@@ -279,6 +280,22 @@ TEST(StagesTest, EveryExpertOrderSharesCalibrationAndMeasurements) {
   spec.set_expert_order(v1::CompressionSpec::TOGETHER);
   for (const Stage stage : shared) EXPECT_EQ(key(stage), original[stage]) << stage;
   for (const Stage stage : apart) EXPECT_NE(key(stage), original[stage]) << stage;
+}
+
+TEST(StagesTest, AModelByAnotherNameSharesCalibrationAndMeasurements) {
+  v1::CompressionSpec spec = WithText();
+  const auto key = [&](Stage stage) { return TaskCacheKey("engine", TaskOf(stage, 0, spec), {}); };
+  std::map<Stage, std::string> before;
+  const std::vector<Stage> shared = {J::CALIBRATE, J::MEASURE}, apart = {J::PREPARE, J::ENCODE, J::PUBLISH};
+  for (const Stage stage : shared) before[stage] = key(stage);
+  for (const Stage stage : apart) before[stage] = key(stage);
+  spec.set_model_name("Org/Model-1B");
+  for (const Stage stage : shared) EXPECT_EQ(key(stage), before[stage]) << stage;
+  for (const Stage stage : apart) EXPECT_NE(key(stage), before[stage]) << stage;
+  spec.clear_model_name();
+  spec.set_allow_tokenizer_mismatch(true);
+  for (const Stage stage : shared) EXPECT_EQ(key(stage), before[stage]) << stage;
+  for (const Stage stage : apart) EXPECT_NE(key(stage), before[stage]) << stage;
 }
 
 TEST(StagesTest, SearchIsPartOfTheKeysFromSolveOn) {

@@ -309,6 +309,18 @@ TEST(GgufVocabularyTest, ChatTemplatesByName) {
   EXPECT_EQ(vocabulary->templates[1].name, "rag");
 }
 
+TEST(GgufVocabularyTest, ATokenizerWithoutMergesIsRead) {
+  const auto dir = MakeTemporaryDirectory();
+  Json json = Json::parse(kByteLevel);
+  json["model"]["merges"] = Json::array();
+  WriteTestFile(dir.path() + "/tokenizer.json", json.dump());
+  const auto vocabulary = Read(dir.path(), Json::object(), 6);
+  NS_ASSERT_OK(vocabulary.status());
+  checkpoint::GgufFile file;
+  AppendMetadata(*vocabulary, &file.metadata);
+  NS_EXPECT_OK(OpenTokenizer(file).status());
+}
+
 TEST(GgufVocabularyTest, NoTwoTokensHaveOneText) {
   const auto dir = MakeTemporaryDirectory();
   Json json = Json::parse(kByteLevel);

@@ -11,6 +11,7 @@ from nashswarm.v1 import nashswarm_pb2 as pb
 
 _WANTED = (".safetensors", ".json", ".model", ".txt", ".jinja")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_TEMPLATES = "additional_chat_templates"  # the one folder whose files are sent
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 _DOCUMENTS = ("license", "notice", "vocab.")
 
@@ -67,16 +68,19 @@ def select_checkpoint(source: str) -> list[LocalFile]:
         raise usage(f"{source} is not a directory",
                     "give the directory that holds it, with config.json and the tokenizer beside the weights")
     files, skipped = [], []
-    for entry in sorted(directory.iterdir()):
+    entries = [(entry.name, entry) for entry in sorted(directory.iterdir())]
+    if (directory / _TEMPLATES).is_dir():
+        entries += [(f"{_TEMPLATES}/{entry.name}", entry) for entry in sorted((directory / _TEMPLATES).iterdir())]
+    for name, entry in entries:
         if entry.name.startswith(".") or not entry.is_file():
             continue
         if not _is_wanted(entry.name):
-            skipped.append(entry.name)
+            skipped.append(name)
             continue
         # Weights are often kept on another disk, and nothing but weights is accepted as such.
         if entry.is_symlink() and not entry.name.lower().endswith(".safetensors"):
             _check_link(directory, entry)
-        files.append(LocalFile(entry.name, str(entry), entry.stat().st_size))
+        files.append(LocalFile(name, str(entry), entry.stat().st_size))
     weights = [file for file in files if file.name.lower().endswith(".safetensors")]
     if any(file.name.startswith("model") for file in weights):  # Mistral's repositories hold every weight twice
         files = [file for file in files if not (file in weights and file.name.startswith("consolidated"))]
@@ -87,6 +91,9 @@ def select_checkpoint(source: str) -> list[LocalFile]:
         ggufs = [name for name in skipped if name.lower().endswith(".gguf")]
         if ggufs:
             raise _gguf_as_source(str(directory / ggufs[0]))
+        if "model.nsq" in skipped:
+            raise make_error("FAILED_PRECONDITION", "NSQ_AS_SOURCE", f"{source} is an nsq artifact, which nashswarm has compressed already",
+                             f"give the original checkpoint; or unpack it first: nashswarm unpack {source} -o OUT, then give OUT")
         pickles = [name for name in skipped if name.lower().endswith(_PICKLES)]
         raise make_error("NOT_FOUND", "NO_WEIGHTS", f"there are no *.safetensors weights in {source}",
                          f"{pickles[0]} is a pickle, which can run code, and is not read: convert it where you trust it" if pickles
@@ -95,6 +102,15 @@ def select_checkpoint(source: str) -> list[LocalFile]:
         raise make_error("NOT_FOUND", "NO_CONFIG", f"there is no config.json in {source}",
                          "copy config.json and the tokenizer files of the model beside its weights")
     return files
+
+
+def name_of_checkpoint(source: str) -> str:
+    """What people call the model: ORG/NAME of a directory in the hub's cache, else the directory's own name."""
+    path = pathlib.Path(source).resolve()
+    cached = path.parent.parent.name  # models--ORG--NAME/snapshots/COMMIT
+    if path.parent.name == "snapshots" and cached.startswith("models--"):
+        return cached.removeprefix("models--").replace("--", "/", 1)
+    return path.name[:200]
 
 
 def select_data(source: str) -> list[LocalFile]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from nashswarm import _download, _watch
+from nashswarm._files import name_of_checkpoint
 from nashswarm._session import Session, check_traceparent
 from nashswarm._spec import Request, data_fields
 from nashswarm._upload import Push
@@ -24,7 +25,11 @@ def qualified(kind: str, name: str) -> str:
 
 async def push(session: Session, source: Path, data: bool, model_id: str | None, labels: Mapping[str, str] | None) -> Model:
     with local_files():
-        return Model.of(await Push(session, os.fspath(source), data=data, model_id=model_id or "", labels=labels or {}).run())
+        path = os.fspath(source)
+        named = dict(labels or {})
+        if not data:
+            named.setdefault("name", name_of_checkpoint(path))  # what its artifacts are called
+        return Model.of(await Push(session, path, data=data, model_id=model_id or "", labels=named).run())
 
 
 async def _push_data(session: Session, value: str) -> str:
