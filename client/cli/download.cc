@@ -14,6 +14,7 @@
 #include "client/cli/digest.h"
 #include "client/cli/files.h"
 #include "client/cli/safe_path.h"
+#include "client/cli/streamed_file.h"
 
 namespace nashswarm::cli {
 namespace {
@@ -23,8 +24,6 @@ constexpr char kGguf[] = ".gguf";
 constexpr std::array<const char*, 3> kBesideTheWeights = {"manifest.json", "report.html", "report.json"};
 constexpr std::chrono::seconds kSilence(60);
 constexpr int kMaxDamaged = 3;
-// Writing to the disk is begun this often, so that the fsync at the end finds little left to wait for.
-constexpr int64_t kWriteBackBytes = 8 << 20;
 
 bool EndsWith(const std::string& text, const std::string& ending) {
   return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
@@ -62,7 +61,6 @@ class FileDownload {
   absl::Status OpenPart();
   absl::Status Fetch();
   absl::Status FetchFrom(int64_t offset);
-  absl::Status Write(const std::string& data);
   absl::Status StartOver();
   void Show(int64_t done) const;
 
@@ -74,7 +72,6 @@ class FileDownload {
   UniqueFd fd_;
   std::unique_ptr<Sha256> hash_;  // of the first `position_` bytes
   int64_t position_ = 0;
-  int64_t unwritten_ = 0;  // bytes since the kernel was told to begin writing to the disk
   int64_t before_ = 0;
   int64_t total_ = 0;
 };
@@ -161,8 +158,9 @@ absl::Status FileDownload::FetchFrom(int64_t offset) {
     position_ += static_cast<int64_t>(data.size());
     return absl::OkStatus();
   });
-  ByteWorker writer([this, &hasher](std::string& data) -> absl::Status {
-    NS_RETURN_IF_ERROR(Write(data));
+  StreamedFile file(fd_.get(), part_, offset, entry_.digest().size_bytes() - offset);
+  ByteWorker writer([&file, &hasher](std::string& data) -> absl::Status {
+    NS_RETURN_IF_ERROR(file.Append(data));
     return hasher.Push(std::move(data));
   });
   int64_t received = offset;
@@ -187,20 +185,11 @@ absl::Status FileDownload::FetchFrom(int64_t offset) {
   const absl::Status written = writer.Finish();
   NS_RETURN_IF_ERROR(hasher.Finish());
   NS_RETURN_IF_ERROR(written);
+  NS_RETURN_IF_ERROR(file.Finish());
   if (!problem.ok()) return problem;
   NS_RETURN_IF_ERROR(status);
   if (position_ == entry_.digest().size_bytes()) return absl::OkStatus();
   return MakeError(absl::StatusCode::kUnavailable, "", "the stream ended early");
-}
-
-// On a thread of its own while a stream lasts.
-absl::Status FileDownload::Write(const std::string& data) {
-  NS_RETURN_IF_ERROR(WriteAll(fd_.get(), data, part_));
-  unwritten_ += static_cast<int64_t>(data.size());
-  if (unwritten_ < kWriteBackBytes) return absl::OkStatus();
-  sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
-  unwritten_ = 0;
-  return absl::OkStatus();
 }
 
 void FileDownload::Show(int64_t done) const {

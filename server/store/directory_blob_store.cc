@@ -14,6 +14,7 @@
 #include "core/base/status.h"
 #include "server/store/checked_reader.h"
 #include "server/store/file_blob_reader.h"
+#include "server/store/file_staged_writer.h"
 #include "server/store/link_file.h"
 #include "server/store/temporary_files.h"
 
@@ -21,8 +22,6 @@ namespace nashswarm::server {
 namespace {
 
 constexpr int64_t kCopyBytes = 1 << 20;
-// Write-back is started this often, so that the next Sync() finds little left to wait for.
-constexpr int64_t kWriteBackBytes = 8 << 20;
 
 class Descriptor {
  public:
@@ -36,40 +35,6 @@ class Descriptor {
 
  private:
   int fd_;
-};
-
-absl::StatusOr<DiskRoom::Hold> TakeRoom(DiskRoom* room, std::string_view what, int64_t bytes) {
-  return room == nullptr ? DiskRoom::Hold() : room->Take(what, bytes);
-}
-
-class FileStagedWriter : public StagedWriter {
- public:
-  FileStagedWriter(int fd, std::string path, DiskRoom* room, VerifiedFiles* verified)
-      : fd_(fd), path_(std::move(path)), room_(room), verified_(verified) {}
-
-  absl::Status Append(absl::Span<const char> bytes) override {
-    NS_ASSIGN_OR_RETURN(const DiskRoom::Hold hold, TakeRoom(room_, "the upload", static_cast<int64_t>(bytes.size())));
-    NS_RETURN_IF_ERROR(WriteFully(fd_.get(), bytes.data(), bytes.size(), static_cast<uint64_t>(size_), path_));
-    size_ += static_cast<int64_t>(bytes.size());
-    if (size_ - write_back_from_ >= kWriteBackBytes) {
-      sync_file_range(fd_.get(), write_back_from_, size_ - write_back_from_, SYNC_FILE_RANGE_WRITE);
-      write_back_from_ = size_;
-    }
-    return absl::OkStatus();
-  }
-  absl::Status Sync() override {
-    if (fdatasync(fd_.get()) != 0) return ErrnoError(errno, path_);
-    verified_->NoteWritten(fd_.get());
-    return absl::OkStatus();
-  }
-
- private:
-  Descriptor fd_;
-  std::string path_;
-  DiskRoom* room_;
-  VerifiedFiles* verified_;
-  int64_t size_ = 0;
-  int64_t write_back_from_ = 0;
 };
 
 // fsync of a file that somebody else wrote, read-only from now on.

@@ -52,4 +52,8 @@ absl::StatusOr<DiskRoom::Hold> DiskRoom::Take(std::string_view what, int64_t byt
   return hold;
 }
 
+absl::StatusOr<DiskRoom::Hold> TakeRoom(DiskRoom* room, std::string_view what, int64_t bytes) {
+  return room == nullptr ? DiskRoom::Hold() : room->Take(what, bytes);
+}
+
 }  // namespace nashswarm::server

@@ -57,6 +57,9 @@ class DiskRoom {
   std::atomic<int64_t> held_{0};
 };
 
+// Of a store that may have no room to ask: `room` may be null.
+absl::StatusOr<DiskRoom::Hold> TakeRoom(DiskRoom* room, std::string_view what, int64_t bytes);
+
 }  // namespace nashswarm::server
 
 #endif  // NASHSWARM_SERVER_STORE_DISK_ROOM_H_
