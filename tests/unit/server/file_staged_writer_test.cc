@@ -5,18 +5,16 @@
 
 #include <random>
 
-#include "tests/support/files.h"
+#include "core/base/file.h"
 
 namespace nashswarm::server {
 namespace {
 
-using ::nashswarm::testing::MakeTemporaryDirectory;
-using ::nashswarm::testing::ReadTestFile;
-
 // Sizes that fill blocks, that do not, and syncs in the middle of one: the file always holds what was appended before a sync.
 TEST(FileStagedWriterTest, TheFileHoldsWhatWasAppendedWhereverASyncFalls) {
-  const auto directory = MakeTemporaryDirectory();
-  const std::string path = directory.path() + "/part";
+  const auto directory = TemporaryDirectory::Create();
+  ASSERT_TRUE(directory.ok());
+  const std::string path = directory->path() + "/part";
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   ASSERT_GE(fd, 0);
   VerifiedFiles verified;
@@ -27,14 +25,14 @@ TEST(FileStagedWriterTest, TheFileHoldsWhatWasAppendedWhereverASyncFalls) {
   for (size_t n = 0; n < sizes.size(); ++n) {
     std::string bytes(sizes[n], '\0');
     for (char& c : bytes) c = static_cast<char>(random());
-    NS_ASSERT_OK(writer.Append(bytes));
+    ASSERT_TRUE(writer.Append(bytes).ok());
     expected += bytes;
     if (n % 3 == 2) continue;  // the next one lies behind a block that is half full
-    NS_ASSERT_OK(writer.Sync());
-    ASSERT_TRUE(ReadTestFile(path) == expected) << n;
+    ASSERT_TRUE(writer.Sync().ok());
+    ASSERT_TRUE(*ReadFile(path) == expected) << n;
   }
-  NS_ASSERT_OK(writer.Sync());
-  EXPECT_TRUE(ReadTestFile(path) == expected);
+  ASSERT_TRUE(writer.Sync().ok());
+  EXPECT_TRUE(*ReadFile(path) == expected);
 }
 
 }  // namespace
