@@ -8,7 +8,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ALLOWED = {
     "core/base": [],
     "core/blas": [],
-    "core/commandline": [],
+    "base/commandline": [],
     "core/quant": ["core/base"],
     "core/coding": ["core/base"],
     "core/feedback": ["core/base", "core/blas", "core/quant"],
@@ -30,12 +30,12 @@ ALLOWED = {
                    "core/artifact", "core/report"],
     "core/pipeline": ["core/base", "core/quant", "core/coding", "core/expert_cache", "core/nsq", "core/checkpoint", "core/model",
                       "core/tokenizer", "core/forward", "core/evaluate", "core/calibrate", "core/game", "core/artifact", "core/report"],
-    "core/engine": ["core/base", "core/blas", "core/commandline", "core/quant", "core/nsq", "core/checkpoint", "core/model", "core/tokenizer",
+    "core/engine": ["core/base", "core/blas", "base/commandline", "core/quant", "core/nsq", "core/checkpoint", "core/model", "core/tokenizer",
                     "core/forward", "core/evaluate", "core/calibrate", "core/game", "core/artifact", "core/report", "core/route",
                     "core/pipeline", "core/game/routing", "core/expert_cache"],
     "core/capi": ["core/base", "core/checkpoint", "core/artifact"],
     "server": ["core/base", "core/quant", "nashswarm/v1"],
-    "client": ["nashswarm/v1", "core/commandline"],
+    "client": ["nashswarm/v1", "base/commandline"],
 }
 # Libraries the engine must not know.
 FOREIGN = re.compile(r'#include *[<"](grpc|google/protobuf|sqlite3|libpq|curl|prometheus|nashswarm/v1|[^>"]*\.pb\.h)')
@@ -47,7 +47,7 @@ def folder_of(path):
 
 
 def broken_arrows():
-    for top in ("core", "server", "client"):
+    for top in ("base", "core", "server", "client"):
         for directory, _, files in os.walk(os.path.join(ROOT, top)):
             for name in files:
                 if not name.endswith((".h", ".cc")):
@@ -58,7 +58,7 @@ def broken_arrows():
                     yield f"{path}: its folder is not in the list of folders"
                     continue
                 for number, line in enumerate(open(os.path.join(ROOT, path), encoding="utf8"), 1):
-                    if top == "core" and FOREIGN.match(line):
+                    if top in ("base", "core") and FOREIGN.match(line):
                         yield f"{path}:{number}: the engine knows no RPC, SQL or HTTP: {line.strip()}"
                     found = INCLUDE.match(line)
                     if not found or "/" not in found[1]:
@@ -66,7 +66,7 @@ def broken_arrows():
                     target = folder_of(found[1]) or ("nashswarm/v1" if found[1].startswith("nashswarm/v1/") else None)
                     if target and target != own and target not in ALLOWED[own]:
                         yield f"{path}:{number}: {own} must not include {found[1]}"
-                    elif target is None and found[1].split("/")[0] in ("core", "server", "client", "tests"):
+                    elif target is None and found[1].split("/")[0] in ("base", "core", "server", "client", "tests"):
                         yield f"{path}:{number}: {own} must not include {found[1]}"
 
 

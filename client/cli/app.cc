@@ -7,8 +7,8 @@
 #include "client/cli/commands/commands.h"
 #include "client/cli/errors.h"
 #include "client/cli/programs.h"
-#include "core/commandline/help.h"
-#include "core/commandline/unknown.h"
+#include "base/commandline/help.h"
+#include "base/commandline/unknown.h"
 
 namespace nashswarm::cli {
 namespace {

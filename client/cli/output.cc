@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/commandline/help.h"
-#include "core/commandline/table.h"
+#include "base/commandline/help.h"
+#include "base/commandline/table.h"
 
 namespace nashswarm::cli {
 void Table::AddRow(std::vector<std::string> cells) {

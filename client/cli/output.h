@@ -10,7 +10,7 @@
 
 namespace nashswarm::cli {
 
-// Columns padded to their widest cell, in 80 columns (core/commandline/table.h). Cells are plain text; control characters are
+// Columns padded to their widest cell, in 80 columns (base/commandline/table.h). Cells are plain text; control characters are
 // replaced.
 class Table {
  public:

@@ -8,8 +8,8 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/blas/blas.h"
-#include "core/commandline/help.h"
-#include "core/commandline/unknown.h"
+#include "base/commandline/help.h"
+#include "base/commandline/unknown.h"
 #include "core/engine/command_help.h"
 #include "core/engine/commands.h"
 

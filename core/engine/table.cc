@@ -1,7 +1,7 @@
 #include "core/engine/table.h"
 
-#include "core/commandline/help.h"
-#include "core/commandline/table.h"
+#include "base/commandline/help.h"
+#include "base/commandline/table.h"
 
 namespace nashswarm::engine {
 

@@ -1,4 +1,4 @@
-#include "core/commandline/table.h"
+#include "base/commandline/table.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "core/commandline/help.h"
+#include "base/commandline/help.h"
 
 namespace nashswarm::commandline {
 namespace {

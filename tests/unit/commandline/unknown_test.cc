@@ -1,4 +1,4 @@
-#include "core/commandline/unknown.h"
+#include "base/commandline/unknown.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

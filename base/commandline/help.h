@@ -1,6 +1,6 @@
 // --help that fits a terminal of 80 columns.
-#ifndef NASHSWARM_CORE_COMMANDLINE_HELP_H_
-#define NASHSWARM_CORE_COMMANDLINE_HELP_H_
+#ifndef NASHSWARM_BASE_COMMANDLINE_HELP_H_
+#define NASHSWARM_BASE_COMMANDLINE_HELP_H_
 
 #include <CLI/CLI.hpp>
 #include <string>
@@ -27,4 +27,4 @@ class HelpFormatter : public CLI::Formatter {
 
 }  // namespace nashswarm::commandline
 
-#endif  // NASHSWARM_CORE_COMMANDLINE_HELP_H_
+#endif  // NASHSWARM_BASE_COMMANDLINE_HELP_H_

@@ -1,6 +1,6 @@
 // Words on a command line that no command knows, and the ones that may have been meant.
-#ifndef NASHSWARM_CORE_COMMANDLINE_UNKNOWN_H_
-#define NASHSWARM_CORE_COMMANDLINE_UNKNOWN_H_
+#ifndef NASHSWARM_BASE_COMMANDLINE_UNKNOWN_H_
+#define NASHSWARM_BASE_COMMANDLINE_UNKNOWN_H_
 
 #include <optional>
 #include <string>
@@ -24,4 +24,4 @@ std::optional<Unknown> FindUnknown(const CLI::App& root, const std::vector<std::
 
 }  // namespace nashswarm::commandline
 
-#endif  // NASHSWARM_CORE_COMMANDLINE_UNKNOWN_H_
+#endif  // NASHSWARM_BASE_COMMANDLINE_UNKNOWN_H_

@@ -1,6 +1,6 @@
 // Tables for people that fit a terminal of 80 columns, whatever is in them.
-#ifndef NASHSWARM_CORE_COMMANDLINE_TABLE_H_
-#define NASHSWARM_CORE_COMMANDLINE_TABLE_H_
+#ifndef NASHSWARM_BASE_COMMANDLINE_TABLE_H_
+#define NASHSWARM_BASE_COMMANDLINE_TABLE_H_
 
 #include <cstddef>
 #include <string>
@@ -22,4 +22,4 @@ std::string RenderTable(const std::vector<Column>& columns, const std::vector<st
 
 }  // namespace nashswarm::commandline
 
-#endif  // NASHSWARM_CORE_COMMANDLINE_TABLE_H_
+#endif  // NASHSWARM_BASE_COMMANDLINE_TABLE_H_

@@ -1,4 +1,4 @@
-#include "core/commandline/table.h"
+#include "base/commandline/table.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "core/commandline/help.h"
+#include "base/commandline/help.h"
 
 #include <sstream>
 
