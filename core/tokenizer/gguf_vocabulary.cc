@@ -102,7 +102,9 @@ class Maker {
       case SentencePieceFile::Kind::kNormal: return TokenType::kNormal;
       case SentencePieceFile::Kind::kUnknown: return TokenType::kUnknown;
       case SentencePieceFile::Kind::kControl: return TokenType::kControl;
-      case SentencePieceFile::Kind::kUserDefined: return TokenType::kUserDefined;
+      // The model sees marks in place of spaces: a piece with a space in it never occurs, and llama.cpp would find it.
+      case SentencePieceFile::Kind::kUserDefined:
+        return absl::StrContains(text, ' ') ? TokenType::kNormal : TokenType::kUserDefined;
       case SentencePieceFile::Kind::kUnused: return TokenType::kUnused;
       case SentencePieceFile::Kind::kByte: return TokenType::kByte;
     }

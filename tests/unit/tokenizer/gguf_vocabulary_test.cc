@@ -175,6 +175,23 @@ TEST(GgufVocabularyTest, KindsOfSentencePiecePiecesAndAddedTokens) {
   EXPECT_TRUE(vocabulary->add_space_prefix);
 }
 
+// Written back from a GGUF by others: the model's texts have marks in place of spaces, so such a piece never occurs in one.
+TEST(GgufVocabularyTest, APieceWithASpaceInItIsNotLookedForInATextByLlamaEither) {
+  const auto dir = MakeTemporaryDirectory();
+  const std::vector<TestPiece> pieces = PiecesWith({{"  ", 0, 4}});
+  WriteTestFile(dir.path() + "/tokenizer.model", SentencePieceModel(pieces));
+  const auto vocabulary = Read(dir.path(), Json::object(), pieces.size());
+  NS_ASSERT_OK(vocabulary.status());
+  EXPECT_EQ(vocabulary->types.back(), TokenType::kNormal);
+  const auto own = OpenTokenizer(dir.path(), Json::object());
+  NS_ASSERT_OK(own.status());
+  checkpoint::GgufFile file;
+  AppendMetadata(*vocabulary, &file.metadata);
+  const auto gguf = OpenTokenizer(file);
+  NS_ASSERT_OK(gguf.status());
+  EXPECT_EQ((*gguf)->Encode("a  b"), (*own)->Encode("a  b"));
+}
+
 TEST(GgufVocabularyTest, ASentencePieceModelThatIsNoBpeIsRefused) {
   const auto dir = MakeTemporaryDirectory();
   WriteTestFile(dir.path() + "/tokenizer.model", SentencePieceModel(PiecesWith({}), /*model=*/1));
