@@ -23,6 +23,8 @@ constexpr Bytes kFloat = sizeof(float), kMiB = 1 << 20;
 constexpr Bytes kProgram = 12 * kMiB;
 // A parsed tokenizer.json and the vocabulary made of it, per byte of the file.
 constexpr Bytes kPerCompanionByte = 16;
+// A token in the directory's tokenizer, the GGUF's and its vocabulary, which PREPARE and PUBLISH hold at once (gguf_head.cc).
+constexpr Bytes kPerToken = 1 << 10;
 // Names, shapes, curves and plans of a tensor, parsed.
 constexpr Bytes kPerTensor = 16 << 10;
 // A thread's stack, its share of the heap and what OpenBLAS touches of its buffer.
@@ -280,7 +282,7 @@ class Estimate {
     return need;
   }
 
-  Need Publish() const { return {Base() + 8 * kMiB, kThread, FewFiles() + all_bytes_ + companions_ + 4 * kMiB}; }
+  Need Publish() const { return {Base() + 8 * kMiB + (spec_.is_nsq() ? 0 : kPerToken * vocabulary_), kThread, FewFiles() + all_bytes_ + companions_ + 4 * kMiB}; }
 
   const Prepared& prepared_;
   const Spec& spec_;

@@ -15,6 +15,8 @@ constexpr int kMostThreads = 4096;
 
 // A parsed tokenizer is many times its file; of the weights a header is parsed, a thousandth of them at most.
 constexpr int64_t kPrepareBytes = 32 * kMiB, kPerCompanionByte = 16, kWeightsPerByte = 64;
+// A tokenizer.model says a token in 20 bytes, tokenizer.json in 100; 262,144 tokens, parsed and compared, took 261 MiB.
+constexpr int64_t kPerDenseByte = 64, kTokenizerBytes = 320 * kMiB;
 // Stages that run the model keep it as floats, at worst (F16 weights, SEARCH) eight times over; the others have a
 // tensor at a time.
 constexpr int64_t kFallbackBytes = 512 * kMiB, kRunningFactor = 16, kReadingFactor = 2, kDiskFactor = 4;
@@ -54,7 +56,8 @@ ModelSize SizeOf(const std::vector<ModelFile>& files) {
 
 Need NeedOfPrepare(const ModelSize& model) {
   const int64_t weights = Clamp(model.weight_bytes), companions = Clamp(Clamp(model.total_bytes) - weights);
-  return {kPrepareBytes + weights / kWeightsPerByte + kPerCompanionByte * companions,
+  const int64_t tokenizers = std::max(kPerCompanionByte * companions, std::min(kPerDenseByte * companions, kTokenizerBytes));
+  return {kPrepareBytes + weights / kWeightsPerByte + tokenizers,
           kMiB + weights / kWeightsPerByte + companions};
 }
 
