@@ -70,6 +70,16 @@ def broken_arrows():
                         yield f"{path}:{number}: {own} must not include {found[1]}"
 
 
-broken = list(broken_arrows())
+def left_out_of_the_image():
+    """Folders that the build enters, and .dockerignore does not let in."""
+    with open(os.path.join(ROOT, "CMakeLists.txt"), encoding="utf8") as file:
+        entered = {folder.split("/")[0] for folder in re.findall(r"add_subdirectory\(([\w/]+)\)", file.read())}
+    with open(os.path.join(ROOT, ".dockerignore"), encoding="utf8") as file:
+        let_in = {line[1:].split("/")[0] for line in file.read().split() if line.startswith("!")}
+    for folder in sorted(entered - let_in):
+        yield f".dockerignore: {folder}/ is built, and is left out of the image's sources"
+
+
+broken = list(broken_arrows()) + list(left_out_of_the_image())
 print("\n".join(broken) if broken else "ok      every include follows the arrows of the architecture")
 sys.exit(1 if broken else 0)
