@@ -31,8 +31,11 @@ FileStagedWriter::~FileStagedWriter() {
 }
 
 absl::Status FileStagedWriter::Append(absl::Span<const char> bytes) {
-  NS_ASSIGN_OR_RETURN(const DiskRoom::Hold hold, TakeRoom(room_, "the upload", static_cast<int64_t>(bytes.size())));
   std::lock_guard<std::mutex> lock(mutex_);
+  // What the block holds takes its room later; until the next call it stays taken, with these bytes.
+  hold_.reset();
+  NS_ASSIGN_OR_RETURN(DiskRoom::Hold hold, TakeRoom(room_, "the upload", static_cast<int64_t>(bytes.size() + held_)));
+  hold_.emplace(std::move(hold));
   if (!tried_direct_ && size_ >= kCachedBytes && size_ % static_cast<int64_t>(kAlignment) == 0) OpenDirect();
   while (!bytes.empty() && direct_ >= 0) {
     const size_t take = std::min(bytes.size(), kBlockBytes - held_);
@@ -41,7 +44,9 @@ absl::Status FileStagedWriter::Append(absl::Span<const char> bytes) {
     bytes.remove_prefix(take);
     if (held_ == kBlockBytes) NS_RETURN_IF_ERROR(WriteBlock());
   }
-  return bytes.empty() ? absl::OkStatus() : WriteCached(bytes);
+  if (!bytes.empty()) NS_RETURN_IF_ERROR(WriteCached(bytes));
+  if (held_ == 0) hold_.reset();
+  return absl::OkStatus();
 }
 
 absl::Status FileStagedWriter::Sync() {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -44,6 +45,7 @@ class FileStagedWriter : public StagedWriter {
   bool tried_direct_ ABSL_GUARDED_BY(mutex_) = false;
   int direct_ ABSL_GUARDED_BY(mutex_) = -1;              // the same file past the cache
   std::unique_ptr<char, decltype(&std::free)> block_ ABSL_GUARDED_BY(mutex_){nullptr, &std::free};  // what follows `size_`
+  std::optional<DiskRoom::Hold> hold_ ABSL_GUARDED_BY(mutex_);  // of the disk, for what the block holds
   size_t held_ ABSL_GUARDED_BY(mutex_) = 0, flushed_ ABSL_GUARDED_BY(mutex_) = 0;  // bytes of it; that are in the file already
 };
 
