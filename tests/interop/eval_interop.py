@@ -4,23 +4,20 @@ usage: eval_interop.py --bin BIN_DIR --root SOURCE_DIR
        eval_interop.py --write tests/data/text --root SOURCE_DIR   samples a text from the bundled model and records its
                                                                    perplexities for tests/unit/evaluate/recorded_test.cc
 """
-import argparse
 import json
 import math
 import os
 import subprocess
-import sys
-import tempfile
 
 import torch
 import transformers
+
+from checks import arguments, check, run_checks, work_directory
 
 SHARED_TEXT = "../shared/data/wikitext2/eval.txt"
 TEXT_BYTES = 60_000  # some 20 thousand tokens
 TOLERANCE = 1e-3     # relative, as promised
 CONTEXT = 256
-
-failed = []
 
 
 def ours(args, text, *flags):
@@ -68,11 +65,8 @@ def padded(model, tokenizer, text, eos):
 def compare(name, theirs, result):
     expected = math.exp(theirs.mean().item())
     difference = abs(result["perplexity"] / expected - 1)
-    ok = difference <= TOLERANCE and result["tokens"] == len(theirs)
-    if not ok:
-        failed.append(name)
-    print(f"{'ok     ' if ok else 'FAILED '} {name}: perplexity {result['perplexity']:.4f}, transformers {expected:.4f} "
-          f"({difference:.1e}), {result['tokens']} and {len(theirs)} tokens", flush=True)
+    check(f"{name}: perplexity {result['perplexity']:.4f}, transformers {expected:.4f} ({difference:.1e}), {result['tokens']} and "
+          f"{len(theirs)} tokens", difference <= TOLERANCE and result["tokens"] == len(theirs), f"more than {TOLERANCE} apart")
 
 
 def write_recorded(model, tokenizer, out):
@@ -94,12 +88,8 @@ def write_recorded(model, tokenizer, out):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--bin")
-    parser.add_argument("--root", required=True)
-    parser.add_argument("--write")
-    args = parser.parse_args()
-    os.chdir(args.root)
+    args = arguments(writes=True)
+    os.chdir(args.root or ".")
     args.model = "tests/data/gpt2-wiki-6m"
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32).eval()
@@ -109,7 +99,7 @@ def main():
     source = SHARED_TEXT if os.path.exists(SHARED_TEXT) else "docs/operations.md"
     text = open(source, encoding="utf8").read(TEXT_BYTES)
     ids = tokenizer.encode(text)
-    with tempfile.TemporaryDirectory() as work:
+    with work_directory() as work:
         path = os.path.join(work, "text")
         with open(path, "w", encoding="utf8") as f:
             f.write(text)
@@ -117,8 +107,7 @@ def main():
         compare("strided", strided(model, ids, 100), ours(args, path, "--stride", "100"))
         compare("padded64", padded(model, tokenizer, text, tokenizer.eos_token_id),
                 ours(args, path, "--protocol", "padded64"))
-    print(f"eval interop: {3 - len(failed)} passed, {len(failed)} failed")
-    sys.exit(1 if failed else 0)
 
 
-main()
+if __name__ == "__main__":
+    run_checks("eval interop", main)

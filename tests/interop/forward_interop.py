@@ -4,29 +4,21 @@ architecture and for the real checkpoints on this machine.
 usage: forward_interop.py --bin BIN_DIR --root SOURCE_DIR
        forward_interop.py --write tests/data/forward   makes the recorded logits that tests/unit/forward/recorded_test.cc reads
 """
-import argparse
 import os
 import subprocess
-import sys
 import tempfile
-import traceback
 
 import numpy as np
 import torch
 import transformers
 from safetensors.torch import save_file
 
+from checks import arguments, check, run_checks, skip
+
 SHARED = "../shared/models"
 # Sums of float32 in another order, and angles of rotary embeddings that transformers computes in float32.
 TOLERANCE = 1e-3
 TOKENS = 96
-
-passed, failed, skipped = [], [], []
-
-
-def check(name, ok, why=""):
-    (passed if ok else failed).append(name)
-    print(("ok      " if ok else "FAILED  ") + name + ("" if ok else ": " + why), flush=True)
 
 
 def our_logits(bin_dir, path, tokens, work):
@@ -156,8 +148,7 @@ def check_real(bin_dir, root):
     for name in ("gpt2-wiki-6m", "stories260K/hf", "tinystories-656k-llama", "moe-wiki-8m"):
         path = os.path.join(root, SHARED, name)
         if not os.path.isdir(path):
-            skipped.append(name)
-            print(f"SKIPPED {name}: {path} is not on this machine", flush=True)
+            skip(name, f"{path} is not on this machine")
             continue
         model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager").eval()
         config = model.config
@@ -173,23 +164,13 @@ def check_real(bin_dir, root):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--bin")
-    parser.add_argument("--root")
-    parser.add_argument("--write")
-    args = parser.parse_args()
+    args = arguments(writes=True)
     transformers.utils.logging.set_verbosity_error()
     if args.write:
         return write_recorded(args.write)
     check_tiny(args.bin)
     check_real(args.bin, args.root)
-    print(f"forward interop: {len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")
-    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception:
-        traceback.print_exc(file=sys.stdout)
-        sys.exit(1)
+    run_checks("forward interop", main)

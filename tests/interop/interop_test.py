@@ -3,15 +3,12 @@ file, splits text into the tokens the model's own tokenizer makes, and writes fr
 
 usage: interop_test.py --bin BIN_DIR --root SOURCE_DIR
 """
-import argparse
 import json
 import os
 import re
 import struct
 import subprocess
-import sys
 import tempfile
-import traceback
 import urllib.request
 
 import gguf
@@ -20,17 +17,12 @@ import sentencepiece
 import tokenizers
 import xllamacpp
 
+from checks import arguments, check, run_checks, skip, work_directory
+
 SHARED = "../shared/models"
 TEXT = "Once upon a time there were 12 little dogs, and they didn't   know that café 😀 is open.\n\tdef f(x): return x"
 # For vocabularies without byte tokens, in which llama.cpp cannot spell what is not in them.
 PLAIN_TEXT = "Once upon a time there was a little dog, and she didn't know that the big red ball was hers."
-
-passed, failed, skipped = [], [], []
-
-
-def check(name, ok, why=""):
-    (passed if ok else failed).append(name)
-    print(("ok      " if ok else "FAILED  ") + name + ("" if ok else ": " + why), flush=True)
 
 
 def compress(bin_dir, model, out, *flags):
@@ -126,10 +118,7 @@ def reference_tokens(model):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", required=True)
-    parser.add_argument("--root", required=True)
-    args = parser.parse_args()
+    args = arguments()
     bundled = os.path.join(args.root, "tests/data/gpt2-wiki-6m")
     models = [(bundled, "gpt2-wiki-6m", "The history of the", ["4.5", "3.5"])]
     for path, name, prompt, bits in (
@@ -140,12 +129,9 @@ def main():
         if os.path.isdir(path):
             models.append((path, name, prompt, [bits]))
         else:
-            skipped.append(name)
-            print(f"SKIPPED {name}: {path} is not on this machine", flush=True)
+            skip(name, f"{path} is not on this machine")
 
-    with tempfile.TemporaryDirectory() as work:
-        # llama.cpp talks a lot on standard error.
-        os.dup2(os.open(os.path.join(work, "llama.log"), os.O_WRONLY | os.O_CREAT, 0o600), 2)
+    with work_directory(talkative=True) as work:
         out = os.path.join(work, "every-format")
         compress(args.bin, bundled, out, "--size", "60MB", *rules_for_every_format(bundled))
         formats = same_bits(args.bin, out, "every format")
@@ -157,13 +143,7 @@ def main():
                 compress(args.bin, path, out, "--bpw", bits)
                 same_bits(args.bin, out, f"{name} at {bits} bits")
                 runs_in_llama(out, path, f"{name} at {bits} bits", prompt)
-    print(f"interop: {len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")
-    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception:
-        traceback.print_exc(file=sys.stdout)
-        sys.exit(1)
+    run_checks("interop", main)

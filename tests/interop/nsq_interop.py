@@ -3,32 +3,23 @@ tensor to the bits that unpack gives, and refuses damaged files.
 
 usage: nsq_interop.py --bin BIN_DIR --root SOURCE_DIR
 """
-import argparse
 import json
 import os
 import shutil
 import struct
 import subprocess
-import sys
-import tempfile
 import time
-import traceback
 import zlib
 
 import numpy as np
 
 import nsq_reader
 
+from checks import arguments, check, run_checks, work_directory
+
 # What the artifacts below have in them, if they are to show anything.
 EXPECTED = {"1 lanes", "2 lanes", "8 lanes", "32 lanes", "escapes", "side array of mode 0", "side array of mode 1",
             "several tiles"}
-
-passed, failed = [], []
-
-
-def check(name, ok, why=""):
-    (passed if ok else failed).append(name)
-    print(("ok      " if ok else "FAILED  ") + name + ("" if ok else ": " + why), flush=True)
 
 
 def run(*command):
@@ -132,13 +123,10 @@ def refuses_damage(artifact, work):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", required=True)
-    parser.add_argument("--root", required=True)
-    args = parser.parse_args()
+    args = arguments()
     bundled = os.path.join(args.root, "tests/data/gpt2-wiki-6m")
     compress = [os.path.join(args.bin, "nashswarm"), "compress", "--json", "--format", "nsq"]
-    with tempfile.TemporaryDirectory() as work:
+    with work_directory() as work:
         tiny, out = os.path.join(work, "tiny"), os.path.join(work, "tiny-nsq")
         tiny_gpt2(bundled, tiny)
         run(*compress, tiny, "-o", out, "--bpw", "4")
@@ -156,13 +144,7 @@ def main():
         same_bits(args.bin, out, "gpt2-wiki-6m, calibrated")
     missing = EXPECTED - nsq_reader.seen
     check("what was read has everything that the format has to offer here", not missing, ", ".join(sorted(missing)) + " was not met")
-    print(f"nsq interop: {len(passed)} passed, {len(failed)} failed")
-    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception:
-        traceback.print_exc(file=sys.stdout)
-        sys.exit(1)
+    run_checks("nsq interop", main)

@@ -5,14 +5,10 @@ ones trained here with the pre-tokenizers of GPT-2, Llama 2 and 3, Qwen2 and Smo
 
 usage: tokenizer_interop.py --bin BIN_DIR --root SOURCE_DIR
 """
-import argparse
 import json
 import os
 import random
 import subprocess
-import sys
-import tempfile
-import traceback
 import urllib.request
 
 import gguf
@@ -21,6 +17,8 @@ import sentencepiece
 import tokenizers
 import xllamacpp
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from checks import arguments, check, run_checks, skip, work_directory
 
 SHARED = "../shared/models"
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -50,18 +48,6 @@ NASTY = [
 # Broken UTF-8: bytes to us, and to others what Python decodes them to.
 BROKEN = [b"\xff", b"a\xc3", b"\xe2\x82", b"\xe2\x82(", b"\xf0\x9f\x98", b"\xf0\x9f\x98 x", b"\xed\xa0\x80\xed\xbf\xbf", b"\xc0\xaf\xc1",
           b"\xf5\x80\x80\x80", b"\xf4\x90\x80\x80", b"\x80\xbf ok \xe0\x80\x80", b"good \xe4\xbd\xa0 bad \xe4\xbd end"]
-
-passed, failed, skipped = [], [], []
-
-
-def check(name, ok, why=""):
-    (passed if ok else failed).append(name)
-    print(("ok      " if ok else "FAILED  ") + name + ("" if ok else ": " + why), flush=True)
-
-
-def skip(name, why):
-    skipped.append(name)
-    print(f"SKIPPED {name}: {why}", flush=True)
 
 
 def fuzz_texts(count, seed):
@@ -279,24 +265,13 @@ def ggufs(bin_dir, root, work):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", required=True)
-    parser.add_argument("--root", required=True)
-    args = parser.parse_args()
+    args = arguments()
     print(f"tokenizers {tokenizers.__version__}, sentencepiece {sentencepiece.__version__}, gguf and llama.cpp as in requirements.txt")
-    with tempfile.TemporaryDirectory() as work:
+    with work_directory(talkative=True) as work:
         at_hand(args.bin, args.root)
         train_all(args.bin, args.root, work)
-        # llama.cpp talks a lot on standard error.
-        os.dup2(os.open(os.path.join(work, "llama.log"), os.O_WRONLY | os.O_CREAT, 0o600), 2)
         ggufs(args.bin, args.root, work)
-    print(f"tokenizer interop: {len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")
-    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception:
-        traceback.print_exc(file=sys.stdout)
-        sys.exit(1)
+    run_checks("tokenizer interop", main)

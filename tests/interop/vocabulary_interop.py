@@ -3,14 +3,10 @@ token ids with special tokens parsed and not, one chat turn rendered, and a turn
 
 usage: vocabulary_interop.py --bin BIN_DIR --root SOURCE_DIR
 """
-import argparse
 import json
 import os
 import struct
 import subprocess
-import sys
-import tempfile
-import traceback
 import unicodedata
 import urllib.request
 
@@ -20,7 +16,8 @@ import sentencepiece
 import xllamacpp
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from tokenizer_interop import GPT4O, LLAMA3, NASTY, QWEN2, byte_level, check, corpus, failed, passed, skipped, split
+from checks import arguments, check, run_checks, work_directory
+from tokenizer_interop import GPT4O, LLAMA3, NASTY, QWEN2, byte_level, corpus, split
 
 TEKKEN = GPT4O.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "").replace(r"\p{N}{1,3}", r"\p{N}")
 QWEN35 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -199,21 +196,11 @@ def pieces(bin_dir, root, work):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", required=True)
-    parser.add_argument("--root", required=True)
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        os.dup2(os.open(os.path.join(work, "llama.log"), os.O_WRONLY | os.O_CREAT, 0o600), 2)  # llama.cpp talks a lot
+    args = arguments()
+    with work_directory(talkative=True) as work:
         byte_levels(args.bin, args.root, work)
         pieces(args.bin, args.root, work)
-    print(f"vocabulary interop: {len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")
-    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception:
-        traceback.print_exc(file=sys.stdout)
-        sys.exit(1)
+    run_checks("vocabulary interop", main)
