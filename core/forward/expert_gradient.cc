@@ -36,7 +36,7 @@ void ExpertGradient::Run(const LayerWeights& weights, const float* normed, const
 }
 
 void ExpertGradient::Route(const float* normed, uint64_t rows) {
-  ProjectRows(pool_, weights_->router, From(normed, config_.width), rows, {Room(logits_, rows * config_.experts), config_.experts});
+  RouterLogits(pool_, weights_->router, normed, rows, Room(logits_, rows * config_.experts));
   choices_.tokens = rows;
   choices_.used = config_.experts_used;
   choices_.expert.resize(rows * choices_.used);

@@ -30,6 +30,14 @@ float SumOfExponentials(const float* row, uint64_t experts, float greatest) {
 
 }  // namespace
 
+void RouterLogits(ThreadPool& pool, const Matrix& router, const float* normed, uint64_t tokens, float* logits) {
+  ForRows(pool, tokens, [&](uint64_t token, int) {
+    for (uint64_t e = 0; e < router.outputs; ++e) {
+      logits[token * router.outputs + e] = ActiveKernels().dot(normed + token * router.inputs, &router.weight[e * router.inputs], router.inputs);
+    }
+  });
+}
+
 void ChooseGreatest(const float* logits, uint64_t tokens, uint64_t experts, uint64_t used, uint16_t* chosen) {
   std::vector<uint16_t> order(experts);
   for (uint64_t t = 0; t < tokens; ++t) {
@@ -110,9 +118,7 @@ void ExpertPass::Run(const Call& call) {
 }
 
 void ExpertPass::Route(const Call& call) {
-  Room(logits_, call.rows * config_.experts);
-  const Rows normed{const_cast<float*>(call.normed), config_.width};
-  ProjectRows(pool_, weights_->router, normed, call.rows, {logits_.data(), config_.experts});
+  RouterLogits(pool_, weights_->router, call.normed, call.rows, Room(logits_, call.rows * config_.experts));
   choices_.tokens = call.rows;
   choices_.used = config_.experts_used;
   choices_.expert.resize(call.rows * choices_.used);

@@ -26,6 +26,9 @@ struct ExpertChoices {
   std::vector<float> weight;     // p of each, [tokens x used]
 };
 
+// logits[tokens x experts] from rows of `router` [experts x width] and `normed` [tokens x width]. Each is a sum of its own, whatever
+// row of the router it comes from: products of BLAS differ by where a row lies, and a file may order the experts anew.
+void RouterLogits(ThreadPool& pool, const Matrix& router, const float* normed, uint64_t tokens, float* logits);
 // The router's own choice: the `used` greatest logits of each row, the lower expert first where two are equal.
 void ChooseGreatest(const float* logits, uint64_t tokens, uint64_t experts, uint64_t used, uint16_t* chosen);
 // The weights of chosen experts, from logits [tokens x experts].

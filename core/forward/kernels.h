@@ -33,6 +33,8 @@ struct Kernels {
   void (*rotate_halves)(float* x, const float* cos, const float* sin, size_t half);
   // Rotates the pairs (x[2i], x[2i + 1]).
   void (*rotate_pairs)(float* x, const float* cos, const float* sin, size_t half);
+  // The sum of x[i] y[i].
+  float (*dot)(const float* x, const float* y, size_t n);
   // The greatest element; n > 0. Any NaN may be overlooked.
   float (*max)(const float* x, size_t n);
   // x = exp(x - shift); returns the sum.

@@ -49,6 +49,12 @@ void RotatePairs(float* x, const float* cos, const float* sin, size_t half) {
   for (size_t i = 0; i < half; ++i) RotateOf(x[2 * i], x[2 * i + 1], cos[i], sin[i]);
 }
 
+float Dot(const float* x, const float* y, size_t n) {
+  float sums[kPartialFloats] = {};
+  for (size_t i = 0; i < n; ++i) sums[i % kPartialFloats] += x[i] * y[i];
+  return Total(sums, kPartialFloats);
+}
+
 float Max(const float* x, size_t n) { return *std::max_element(x, x + n); }
 
 float ExpSum(float* x, float shift, size_t n) {
@@ -74,7 +80,7 @@ bool Finite(const float* x, size_t n) { return std::all_of(x, x + n, FiniteOf); 
 
 const Kernels& ScalarKernels() {
   static const Kernels kernels = {"PLAIN", RmsNorm,     LayerNorm, SiluGate, GeluGate, Gelu, RotateHalves,
-                                  RotatePairs, Max, ExpSum,    Scale,    Add,      Finite};
+                                  RotatePairs, Dot, Max,       ExpSum,    Scale,    Add,      Finite};
   return kernels;
 }
 

@@ -159,6 +159,18 @@ void RotatePairs(float* x, const float* cos, const float* sin, size_t half) {
   for (; i < half; ++i) RotateOf(x[2 * i], x[2 * i + 1], cos[i], sin[i]);
 }
 
+float Dot(const float* x, const float* y, size_t n) {
+  float partial[kPartialFloats] = {};
+  const size_t whole = n - n % kPartialFloats;
+  for (size_t k = 0; k < kPartialFloats; k += hn::Lanes(D())) {
+    V sum = hn::Zero(D());
+    for (size_t i = k; i < whole; i += kPartialFloats) sum = hn::Add(sum, hn::Mul(Get(x + i), Get(y + i)));
+    Put(sum, partial + k);
+  }
+  for (size_t i = whole; i < n; ++i) partial[i - whole] += x[i] * y[i];
+  return Total(partial, kPartialFloats);
+}
+
 float Max(const float* x, size_t n) {
   const size_t step = hn::Lanes(D());
   if (n < step) return *std::max_element(x, x + n);
@@ -215,7 +227,7 @@ bool Finite(const float* x, size_t n) {
 
 const Kernels& TargetKernels() {
   static const Kernels kernels = {hwy::TargetName(HWY_TARGET), RmsNorm, LayerNorm, SiluGate, GeluGate, Gelu, RotateHalves,
-                                  RotatePairs,                 Max,     ExpSum,    Scale,    Add,      Finite};
+                                  RotatePairs,                 Dot,     Max,       ExpSum,   Scale,    Add,  Finite};
   return kernels;
 }
 

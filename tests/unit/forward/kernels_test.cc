@@ -46,6 +46,7 @@ std::vector<float> Everything(const Kernels& k, const std::vector<float>& x, con
   y = x;
   k.rotate_pairs(y.data(), w.data(), w.data() + n / 2, n / 2);
   keep();
+  all.push_back(k.dot(x.data(), w.data(), n));
   const float greatest = k.max(x.data(), n);
   all.push_back(greatest);
   y = x;
@@ -115,6 +116,9 @@ TEST_F(ForwardKernelsTest, FunctionsAreRight) {
   k.gelu_gate(x.data(), up.data(), 1000, gated.data());
   k.rms_norm(x.data(), up.data(), 0.5f, 1000, norm.data());
   k.layer_norm(x.data(), up.data(), x.data(), 0.5f, 1000, layer.data());
+  double dot = 0, magnitude = 0;
+  for (int i = 0; i < 1000; ++i) dot += double{x[i]} * up[i], magnitude += std::abs(double{x[i]} * up[i]);
+  EXPECT_NEAR(k.dot(x.data(), up.data(), 1000), dot, 1e-6 * magnitude);
   double mean = 0, squares = 0, variance = 0;
   for (const float v : x) mean += v / 1000.0;
   for (const float v : x) squares += double{v} * v / 1000, variance += (v - mean) * (v - mean) / 1000;
