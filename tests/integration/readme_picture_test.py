@@ -10,8 +10,9 @@ from cli_harness import BIN, ENVIRONMENT, SOURCE, TemporaryTest  # noqa: E402
 sys.path.insert(0, str(SOURCE / "tests" / "browser"))
 import readme_picture  # noqa: E402
 
-# What a machine with other kernels of BLAS may change, each beside the figure's last digit.
-CLOSE = {"megabytes": 0.006, "bits": 0.002, "saved": 0.06, "mean_kl": 0.0002, "same_top1": 0.6, "perplexity_change": 0.3}
+# What a machine with other kernels of BLAS may change: with OPENBLAS_CORETYPE=Haswell the command gave a KL divergence of 0.00375 and
+# +0.59 % perplexity, with SkylakeX 0.00422 and +0.49 %. The search takes another path where moments differ in the last bit.
+CLOSE = {"megabytes": 0.006, "bits": 0.002, "saved": 0.06, "mean_kl": 0.0008, "same_top1": 0.6, "perplexity_change": 0.3}
 
 
 class ReadmePictureTest(TemporaryTest):
