@@ -116,6 +116,17 @@ TEST(NotASourceTest, HeadThatTheIndexNamesAndNoShardHas) {
                    .With("model.safetensors.index.json", R"({"weight_map":{"a":"m.safetensors","lm_head.weight":"m.safetensors"}})").Open().status());
 }
 
+TEST(NotASourceTest, AnUntiedHeadThatTheIndexNamesAndNoShardHasIsLost) {
+  const auto opened = [](const std::string& config) {
+    return Directory().WithTensor("m.safetensors", "a").With("config.json", config)
+        .With("model.safetensors.index.json", R"({"weight_map":{"a":"m.safetensors","lm_head.weight":"m.safetensors"}})").Open().status();
+  };
+  ExpectRefused(opened(R"({"tie_word_embeddings":false})"), absl::StatusCode::kInvalidArgument, "SHARD_MISMATCH",
+                {"lm_head.weight", "in no shard"});
+  NS_EXPECT_OK(opened(R"({"tie_word_embeddings":true})"));
+  NS_EXPECT_OK(opened("{}"));
+}
+
 TEST(NotASourceTest, QuantizedByOthers) {
   const auto code = absl::StatusCode::kFailedPrecondition;
   const struct {
