@@ -20,8 +20,10 @@ absl::StatusOr<Description> DescribeTokenizer(const Directory& directory) {
   if (directory.Has("tokenizer.json")) {
     NS_ASSIGN_OR_RETURN(const Json json, directory.ReadJson("tokenizer.json"));
     auto description = DescribeTokenizerJson(json, directory);
-    // A kind of tokenizer.json that is not read here may be the copy of a tokenizer.model that is.
-    if (description.ok() || !has_model || ReasonOf(description.status()) != "TOKENIZER_UNKNOWN") return description;
+    if (!has_model) return description;
+    // A tokenizer.json of a kind, or with a part, that is not read here may be the copy of a tokenizer.model that is.
+    const absl::Status readable = description.ok() ? CheckParts(*description) : description.status();
+    if (ReasonOf(readable) != "TOKENIZER_UNKNOWN") return description;
   }
   if (has_model) return DescribeSentencePiece(directory);
   if (directory.Has("vocab.json") && directory.Has("merges.txt")) return DescribeVocabAndMerges(directory);

@@ -113,6 +113,15 @@ absl::Status CheckAffixes(const Json& model) {
   return absl::OkStatus();
 }
 
+// What is said of it as JSON; the other parts are left alone.
+absl::Status ParseParts(const Description& description, BpeParts* parts) {
+  const auto part = [&](const char* name) { return absl::StrCat(description.file, ": ", name); };
+  NS_ASSIGN_OR_RETURN(parts->pre_tokenizer, PreTokenizer::Parse(description.pre_tokenizer, part("pre_tokenizer")));
+  NS_ASSIGN_OR_RETURN(parts->normalizer, Normalizer::Parse(description.normalizer, part("normalizer")));
+  NS_ASSIGN_OR_RETURN(parts->decoder, Decoder::Parse(description.decoder, part("decoder")));
+  return absl::OkStatus();
+}
+
 // Does any object below `node` have this type?
 bool MentionsType(const Json& node, std::string_view type) {
   if (JsonString(node, "type") == type) return true;
@@ -210,12 +219,14 @@ absl::StatusOr<Description> DescribeVocabAndMerges(const Directory& directory) {
   return out;
 }
 
+absl::Status CheckParts(const Description& description) {
+  BpeParts parts;
+  return ParseParts(description, &parts);
+}
+
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeBpe(const Description& description) {
   BpeParts parts;
-  const auto part = [&](const char* name) { return absl::StrCat(description.file, ": ", name); };
-  NS_ASSIGN_OR_RETURN(parts.pre_tokenizer, PreTokenizer::Parse(description.pre_tokenizer, part("pre_tokenizer")));
-  NS_ASSIGN_OR_RETURN(parts.normalizer, Normalizer::Parse(description.normalizer, part("normalizer")));
-  NS_ASSIGN_OR_RETURN(parts.decoder, Decoder::Parse(description.decoder, part("decoder")));
+  NS_RETURN_IF_ERROR(ParseParts(description, &parts));
   Bpe::Options options = description.options;
   options.byte_level = parts.pre_tokenizer.byte_level();
   NS_ASSIGN_OR_RETURN(parts.bpe, Bpe::Create(description.ids, description.merges, options, description.file));

@@ -17,6 +17,9 @@ namespace nashswarm::tokenizer {
 absl::StatusOr<Description> DescribeTokenizerJson(const Json& json, const Directory& directory);
 absl::StatusOr<Description> DescribeVocabAndMerges(const Directory& directory);
 
+// Whether the normalizer, the pre-tokenizer and the decoder of a description from either can be read. The same errors.
+absl::Status CheckParts(const Description& description);
+
 // Of a description from either. The same errors.
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeBpe(const Description& description);
 

@@ -226,6 +226,22 @@ TEST(GgufVocabularyTest, AddedTokensOfTokenizerJsonReachASentencePieceModel) {
   EXPECT_EQ(vocabulary->types[n], TokenType::kControl);
 }
 
+TEST(GgufVocabularyTest, ATokenizerJsonWithAPartThatIsNotReadGivesWayToTokenizerModel) {
+  for (const char* part : {"normalizer", "pre_tokenizer", "decoder"}) {
+    const auto dir = MakeTemporaryDirectory();
+    Json json = Json::parse(kPieces);
+    json[part] = {{"type", "Precompiled"}};
+    WriteTestFile(dir.path() + "/tokenizer.json", json.dump());
+    EXPECT_EQ(ReasonOf(OpenTokenizer(dir.path(), Json::object()).status()), "TOKENIZER_UNKNOWN") << part;
+    const std::vector<TestPiece> pieces = PiecesWith({});
+    WriteTestFile(dir.path() + "/tokenizer.model", SentencePieceModel(pieces));
+    NS_EXPECT_OK(OpenTokenizer(dir.path(), Json::object()).status());
+    const auto vocabulary = Read(dir.path(), Json::object(), pieces.size());
+    NS_ASSERT_OK(vocabulary.status());
+    EXPECT_EQ(vocabulary->tokens.back(), "b") << part;  // of tokenizer.model
+  }
+}
+
 TEST(GgufVocabularyTest, PiecesWithMergesGetScoresInMergeOrder) {
   const auto dir = MakeTemporaryDirectory();
   WriteTestFile(dir.path() + "/tokenizer.json", kPieces);
