@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "core/base/file.h"
@@ -176,6 +177,18 @@ namespace {
 
 constexpr char kDefault[] = "default";
 
+// Of several with one name the last is used, as of the keys of a dictionary in Python.
+std::vector<ChatTemplate> LastOfEachName(std::vector<ChatTemplate> all) {
+  std::vector<ChatTemplate> out;
+  absl::flat_hash_map<std::string, size_t> places;
+  for (ChatTemplate& found : all) {
+    const auto [it, fresh] = places.emplace(found.name, out.size());
+    if (fresh) out.push_back(std::move(found));
+    else out[it->second].text = std::move(found.text);
+  }
+  return out;
+}
+
 // A template, or a list of them with their names.
 std::vector<ChatTemplate> TemplatesIn(const Json& value) {
   std::vector<ChatTemplate> out;
@@ -212,6 +225,7 @@ absl::StatusOr<std::vector<ChatTemplate>> ReadChatTemplates(const Directory& dir
     out = TemplatesIn(Field(json, "chat_template"));
   }
   if (out.empty()) out = TemplatesIn(Field(directory.tokenizer_config, "chat_template"));
+  out = LastOfEachName(std::move(out));
   std::stable_partition(out.begin(), out.end(), [](const ChatTemplate& found) { return found.name == kDefault; });
   return out;
 }

@@ -58,7 +58,7 @@ struct ChatTemplate {
   std::string name, text;
 };
 // From chat_template.jinja with additional_chat_templates/*.jinja, else chat_template.json, else tokenizer_config.json, in this
-// order of precedence as transformers reads them; the default comes first.
+// order of precedence as transformers reads them; the default comes first, and no two have one name.
 absl::StatusOr<std::vector<ChatTemplate>> ReadChatTemplates(const Directory& directory);
 
 }  // namespace nashswarm::tokenizer

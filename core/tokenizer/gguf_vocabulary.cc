@@ -49,6 +49,15 @@ const std::vector<Role>& FillRoles() {
 constexpr char kAllowHint[] =
     "use --format nsq, which carries the tokenizer as it is, or write it all the same with --allow-tokenizer-mismatch";
 
+// llama.cpp's converter writes names of templates so.
+std::string PlainName(const std::string& name) {
+  std::string out = name;
+  for (char& c : out) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c))) c = '_';
+  }
+  return out;
+}
+
 class Maker {
  public:
   Maker(const Description& description, const Directory& directory, uint64_t rows, const VocabularyOptions& options)
@@ -63,7 +72,8 @@ class Maker {
     WarnOfLoneFlags();
     WarnOfControlLooking();
     ResolveRoles();
-    NS_ASSIGN_OR_RETURN(out_.templates, ReadChatTemplates(directory_));
+    NS_ASSIGN_OR_RETURN(std::vector<ChatTemplate> templates, ReadChatTemplates(directory_));
+    KeepTemplates(std::move(templates));
     return std::move(out_);
   }
 
@@ -373,6 +383,19 @@ class Maker {
     if (!lost.empty()) Warn(absl::StrCat("GGUF has no place for so many end tokens: llama.cpp does not stop at ", Some(lost)));
   }
 
+  // Two names may be one in a GGUF, where a key must not be there twice.
+  void KeepTemplates(std::vector<ChatTemplate> templates) {
+    absl::flat_hash_map<std::string, std::string> kept;  // names by their plain ones
+    for (ChatTemplate& found : templates) {
+      const auto [it, fresh] = kept.emplace(PlainName(found.name), found.name);
+      if (!fresh) {
+        Warn(absl::StrCat("the chat templates ", Some({it->second, found.name}), " have one name in a GGUF: the first is written"));
+        continue;
+      }
+      out_.templates.push_back(std::move(found));
+    }
+  }
+
   // "a, b and 7 more", of names from a file.
   static std::string Some(const std::vector<std::string>& names) {
     constexpr size_t kShown = 4;
@@ -389,15 +412,6 @@ class Maker {
   absl::flat_hash_set<std::string> merged_;  // what merges make
   Vocabulary out_;
 };
-
-// llama.cpp's converter writes names of templates so.
-std::string PlainName(const std::string& name) {
-  std::string out = name;
-  for (char& c : out) {
-    if (!absl::ascii_isalnum(static_cast<unsigned char>(c))) c = '_';
-  }
-  return out;
-}
 
 }  // namespace
 

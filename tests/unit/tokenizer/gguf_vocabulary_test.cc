@@ -342,6 +342,36 @@ TEST(GgufVocabularyTest, ChatTemplatesByName) {
   EXPECT_EQ(vocabulary->templates[1].name, "rag");
 }
 
+TEST(GgufVocabularyTest, ChatTemplatesOfOneNameAreOneKey) {
+  const auto dir = MakeTemporaryDirectory();
+  WriteTestFile(dir.path() + "/tokenizer.json", kByteLevel);
+  NS_ASSERT_OK(MakeDirectories(dir.path() + "/additional_chat_templates"));
+  WriteTestFile(dir.path() + "/chat_template.jinja", "{{file}}");
+  WriteTestFile(dir.path() + "/additional_chat_templates/default.jinja", "{{default}}");
+  WriteTestFile(dir.path() + "/additional_chat_templates/rag-v1.jinja", "{{dash}}");
+  WriteTestFile(dir.path() + "/additional_chat_templates/rag_v1.jinja", "{{line}}");
+  const auto vocabulary = Read(dir.path(), Json::object(), 6);
+  NS_ASSERT_OK(vocabulary.status());
+  EXPECT_THAT(vocabulary->warnings, Contains(HasSubstr("'rag-v1', 'rag_v1'")));
+  std::vector<checkpoint::GgufMetadata> metadata;
+  AppendMetadata(*vocabulary, &metadata);
+  std::map<std::string, checkpoint::GgufValue> values;
+  for (const auto& entry : metadata) EXPECT_TRUE(values.emplace(entry.key, entry.value).second) << entry.key;
+  EXPECT_EQ(std::get<std::string>(values.at("tokenizer.chat_template").data), "{{default}}");  // as transformers takes it
+  EXPECT_EQ(std::get<std::string>(values.at("tokenizer.chat_template.rag_v1").data), "{{dash}}");
+  EXPECT_THAT(std::get<std::vector<std::string>>(values.at("tokenizer.chat_templates").data), ElementsAre("rag_v1"));
+
+  // A list in tokenizer_config.json, too.
+  const auto list = MakeTemporaryDirectory();
+  WriteTestFile(list.path() + "/tokenizer.json", kByteLevel);
+  WriteTestFile(list.path() + "/tokenizer_config.json", R"({"chat_template":
+    [{"name": "default", "template": "{{a}}"}, {"name": "default", "template": "{{b}}"}]})");
+  const auto listed = Read(list.path(), Json::object(), 6);
+  NS_ASSERT_OK(listed.status());
+  ASSERT_EQ(listed->templates.size(), 1u);
+  EXPECT_EQ(listed->templates[0].text, "{{b}}");
+}
+
 TEST(GgufVocabularyTest, ATokenizerWithoutMergesIsRead) {
   const auto dir = MakeTemporaryDirectory();
   Json json = Json::parse(kByteLevel);
