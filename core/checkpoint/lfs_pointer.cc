@@ -18,7 +18,6 @@ constexpr uint64_t kMaxPointerBytes = 1024;  // the specification's limit
 // Who pulls the weights alone leaves pointers of what is of no use here: of other frameworks' weights, of what lies deeper.
 // Weight files are looked at when they are opened.
 bool IsNeeded(const std::string& name) {
-  if (absl::StrContains(name, "/")) return false;
   for (const char* end : {".json", ".model", ".txt", ".jinja"}) {
     if (absl::EndsWith(name, end)) return true;
   }
@@ -42,7 +41,7 @@ absl::Status RefuseLfsPointer(absl::Span<const uint8_t> file, std::string_view w
 }
 
 absl::Status CheckNoLfsPointers(const std::string& directory) {
-  NS_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFiles(directory));
+  NS_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListOwnFiles(directory));
   for (const std::string& name : names) {
     if (!IsNeeded(name)) continue;
     const std::string path = JoinPath(directory, name);

@@ -136,8 +136,7 @@ std::vector<std::string> Candidates(const std::vector<std::string>& files) {
 }
 
 absl::StatusOr<WeightFiles> WithoutIndex(const std::string& directory) {
-  NS_ASSIGN_OR_RETURN(std::vector<std::string> files, ListFiles(directory));
-  std::erase_if(files, [](const std::string& file) { return absl::StrContains(file, "/"); });
+  NS_ASSIGN_OR_RETURN(const std::vector<std::string> files, ListOwnFiles(directory));
   const std::vector<std::string> found = Candidates(files);
   if (found.empty()) return NoWeights(directory, files);
   NS_ASSIGN_OR_RETURN(const bool shards, AreShards(found));

@@ -1,6 +1,9 @@
 // What people give for a checkpoint and is none: each is said for what it is, with what to do.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/base/status.h"
 #include "core/checkpoint/checkpoint.h"
@@ -64,6 +67,30 @@ TEST(NotASourceTest, GitLfsPointersInAnyFileThatIsNeeded) {
   const std::string text = kPointer;
   ExpectRefused(ParseGguf({reinterpret_cast<const uint8_t*>(text.data()), text.size()}, "m.gguf").status(), absl::StatusCode::kDataLoss,
                 "LFS_POINTER", {"m.gguf", "5000000"});
+}
+
+// A directory that nobody can walk through, root neither: the paths in it are longer than the system takes.
+void MakeEndless(const std::string& path) {
+  NS_ASSERT_OK(MakeDirectories(path));
+  const std::string name(250, 'd');
+  int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  for (int depth = 0; depth < 20; ++depth) {
+    ASSERT_EQ(mkdirat(fd, name.c_str(), 0700), 0);
+    const int next = openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    close(fd);
+    fd = next;
+  }
+  close(fd);
+}
+
+TEST(NotASourceTest, WhatLiesDeeperIsNotLookedAt) {
+  const Directory single = std::move(Directory().WithTensor("model.safetensors", "a"));
+  MakeEndless(single.dir.path() + "/lost+found");
+  EXPECT_FALSE(ListFiles(single.dir.path()).ok());
+  NS_EXPECT_OK(single.Open().status());
+  const Directory renamed = std::move(Directory().WithTensor("renamed.safetensors", "a"));
+  MakeEndless(renamed.dir.path() + "/lost+found");
+  NS_EXPECT_OK(renamed.Open().status());
 }
 
 TEST(NotASourceTest, AdaptersNameTheirBase) {
