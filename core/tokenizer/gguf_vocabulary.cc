@@ -248,8 +248,8 @@ class Maker {
     if (type == "Metaspace") {
       const std::string scheme = JsonString(pre, "prepend_scheme", JsonBool(pre, "add_prefix_space", true) ? "always" : "never");
       prepends = prepends || scheme != "never";
-      out_.differs_at_tokens |= scheme == "first";
-      // It puts none before a text that has one.
+      // It puts none before a text that has one, nor before what follows a token and has one; "first" none behind a token at all.
+      out_.differs_at_tokens |= scheme != "never";
       out_.differs_at_space |= scheme != "never";
       if (scheme != "never") Warn("llama.cpp puts a space before a text that begins with one, and after every special token; the model's tokenizer does not");
     } else if (!pre.is_null() && !(type == "Split" && JsonString(Field(pre, "pattern"), "String") == " ")) {
