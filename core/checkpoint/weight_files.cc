@@ -37,7 +37,7 @@ absl::StatusOr<std::set<std::string>> ShardsOf(const Json& weight_map) {
   std::set<std::string> shards;
   for (const auto& [tensor, shard] : weight_map.items()) {
     if (!shard.is_string()) return invalid(absl::StrCat("the shard of tensor '", tensor, "' is not a string"));
-    NS_RETURN_IF_ERROR(Annotate(ValidateRelativePath(shard.get<std::string>()), kIndexFile));
+    if (const absl::Status path = ValidateRelativePath(shard.get<std::string>()); !path.ok()) return invalid(std::string(path.message()));
     shards.insert(shard.get<std::string>());
   }
   return shards;
