@@ -53,7 +53,8 @@ absl::Status WithInfo(absl::StatusCode code, const std::string& message, const v
 constexpr std::string_view kAboutTheCommandLine[] = {
     kUsageReason,       "RULE_INVALID",      "UNKNOWN_FORMAT",  "NOT_A_CHECKPOINT", "NOT_DATA", "UNKNOWN_ARTIFACT_FORMAT",
     "NO_EVALUATION_TEXT", "CONTEXT_TOO_LONG", "CONTEXT_TOO_SHORT", "STRIDE_TOO_LONG"};
-constexpr std::string_view kAboutDamage[] = {"INDEX_INVALID", "TENSOR_DUPLICATE", "SHARD_MISMATCH", "NON_FINITE_WEIGHTS"};
+constexpr std::string_view kAboutDamage[] = {"INDEX_INVALID", "TENSOR_DUPLICATE", "SHARD_MISMATCH", "NON_FINITE_WEIGHTS",
+                                             "TOKENIZER_INVALID"};
 
 template <size_t N>
 bool Has(const std::string_view (&list)[N], const std::string& reason) {

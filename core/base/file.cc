@@ -46,21 +46,28 @@ absl::StatusOr<OpenedFile> OpenRegular(const std::string& path) {
   return file;
 }
 
-absl::Status CollectFiles(const std::string& root, const std::string& prefix, std::vector<std::string>* out) {
-  const std::string dir = prefix.empty() ? root : JoinPath(root, prefix);
-  std::error_code error;
-  fs::directory_iterator it(dir, error);
-  if (error) return ErrnoError(error.value(), dir);
-  for (const auto& entry : it) {
-    const std::string name = entry.path().filename().string();
+// What lies in a directory itself, by name; hidden entries left out.
+struct Entries {
+  std::vector<std::string> files, directories;
+};
+
+absl::StatusOr<Entries> EntriesOf(const std::string& dir) {
+  Entries out;
+  std::error_code error, ignored;
+  for (fs::directory_iterator it(dir, error); !error && it != fs::directory_iterator(); it.increment(error)) {
+    std::string name = it->path().filename().string();
     if (name.starts_with(".")) continue;
-    const std::string relative = prefix.empty() ? name : JoinPath(prefix, name);
-    if (entry.is_directory(error) && !entry.is_symlink(error)) {
-      NS_RETURN_IF_ERROR(CollectFiles(root, relative, out));
-    } else if (entry.is_regular_file(error)) {
-      out->push_back(relative);
-    }
+    if (it->is_directory(ignored) && !it->is_symlink(ignored)) out.directories.push_back(std::move(name));
+    else if (it->is_regular_file(ignored)) out.files.push_back(std::move(name));
   }
+  if (error) return ErrnoError(error.value(), dir);
+  return out;
+}
+
+absl::Status CollectFiles(const std::string& root, const std::string& prefix, std::vector<std::string>* out) {
+  NS_ASSIGN_OR_RETURN(const Entries entries, EntriesOf(prefix.empty() ? root : JoinPath(root, prefix)));
+  for (const std::string& name : entries.files) out->push_back(JoinPath(prefix, name));
+  for (const std::string& name : entries.directories) NS_RETURN_IF_ERROR(CollectFiles(root, JoinPath(prefix, name), out));
   return absl::OkStatus();
 }
 
@@ -125,6 +132,13 @@ absl::StatusOr<std::vector<std::string>> ListFiles(const std::string& dir) {
   NS_RETURN_IF_ERROR(CollectFiles(dir, "", &files));
   std::sort(files.begin(), files.end());
   return files;
+}
+
+absl::StatusOr<std::vector<std::string>> ListOwnFiles(const std::string& dir) {
+  if (!IsDirectory(dir)) return ErrnoError(PathExists(dir) ? ENOTDIR : ENOENT, dir);
+  NS_ASSIGN_OR_RETURN(Entries entries, EntriesOf(dir));
+  std::sort(entries.files.begin(), entries.files.end());
+  return std::move(entries.files);
 }
 
 absl::Status MakeDirectories(const std::string& path) {

@@ -24,6 +24,8 @@ bool IsDirectory(const std::string& path);
 // Regular files below `dir`, as sorted relative '/'-separated paths. Hidden entries (".git", ".cache") are left out;
 // symbolic links to files count as files, links to directories are not followed.
 absl::StatusOr<std::vector<std::string>> ListFiles(const std::string& dir);
+// Those of `dir` itself alone: what lies deeper is not looked at, so it may be unreadable.
+absl::StatusOr<std::vector<std::string>> ListOwnFiles(const std::string& dir);
 
 absl::Status MakeDirectories(const std::string& path);
 absl::Status RemoveTree(const std::string& path);  // ok when absent

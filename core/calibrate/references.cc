@@ -64,7 +64,7 @@ absl::StatusOr<std::vector<Reference>> MeasureReferences(forward::Transformer& c
     if (++run == runs) break;
     NS_ASSIGN_OR_RETURN(Reference reference,
                         MeasureBaseline(baseline, weights, model, predictions, windows, threads, part));
-    references.push_back(std::move(reference));
+    if (evaluate::IsFinite(reference.score)) references.push_back(std::move(reference));
   }
   return references;
 }

@@ -80,9 +80,11 @@ absl::Status Checkpoint::AddWeightFile(const std::string& file) {
 }
 
 absl::Status Checkpoint::CheckIndex(const Json& weight_map) const {
+  // An untied head that the index names and no shard has is lost.
+  const bool may_lack_head = JsonBool(config_, "tie_word_embeddings", true);
   for (const auto& [name, shard] : weight_map.items()) {
     const SourceTensor* tensor = Find(name);
-    if (tensor == nullptr && IsHead(name)) continue;  // config.json decides whether it is missed
+    if (tensor == nullptr && may_lack_head && IsHead(name)) continue;
     if (tensor == nullptr || tensor->file != shard.get<std::string>()) {
       return MakeError(absl::StatusCode::kInvalidArgument, "SHARD_MISMATCH",
                        absl::StrCat(kIndexFile, " says tensor '", name, "' is in '", shard.get<std::string>(), "', it is ",

@@ -12,13 +12,11 @@
 namespace nashswarm::checkpoint {
 namespace {
 
-constexpr absl::string_view kBeginning = "version https://git-lfs.github.com/spec/";
 constexpr uint64_t kMaxPointerBytes = 1024;  // the specification's limit
 
 // Who pulls the weights alone leaves pointers of what is of no use here: of other frameworks' weights, of what lies deeper.
 // Weight files are looked at when they are opened.
 bool IsNeeded(const std::string& name) {
-  if (absl::StrContains(name, "/")) return false;
   for (const char* end : {".json", ".model", ".txt", ".jinja"}) {
     if (absl::EndsWith(name, end)) return true;
   }
@@ -30,7 +28,7 @@ bool IsNeeded(const std::string& name) {
 absl::Status RefuseLfsPointer(absl::Span<const uint8_t> file, std::string_view what) {
   if (file.size() > kMaxPointerBytes) return absl::OkStatus();
   const absl::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
-  if (!absl::StartsWith(text, kBeginning)) return absl::OkStatus();
+  if (!absl::StartsWith(text, ToAbsl(kLfsPointerBeginning))) return absl::OkStatus();
   std::string of = "of a file that is not here";
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     uint64_t bytes = 0;
@@ -42,7 +40,7 @@ absl::Status RefuseLfsPointer(absl::Span<const uint8_t> file, std::string_view w
 }
 
 absl::Status CheckNoLfsPointers(const std::string& directory) {
-  NS_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFiles(directory));
+  NS_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListOwnFiles(directory));
   for (const std::string& name : names) {
     if (!IsNeeded(name)) continue;
     const std::string path = JoinPath(directory, name);

@@ -8,9 +8,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "core/base/file.h"
+#include "core/base/some_of.h"
 #include "core/base/status.h"
 
 namespace nashswarm::checkpoint {
@@ -22,12 +22,6 @@ constexpr char kEnding[] = ".safetensors";
 constexpr size_t kMaxNamesShown = 5;
 constexpr char kMissingHint[] = "download the missing shard into the same directory";
 
-std::string NameSome(const std::vector<std::string>& names) {
-  const size_t shown = std::min(names.size(), kMaxNamesShown);
-  const std::string list = absl::StrJoin(names.begin(), names.begin() + static_cast<ptrdiff_t>(shown), ", ");
-  return shown == names.size() ? list : absl::StrCat(list, " and ", names.size() - shown, " more");
-}
-
 // The weight files an index names.
 absl::StatusOr<std::set<std::string>> ShardsOf(const Json& weight_map) {
   const auto invalid = [](const std::string& why) {
@@ -37,7 +31,7 @@ absl::StatusOr<std::set<std::string>> ShardsOf(const Json& weight_map) {
   std::set<std::string> shards;
   for (const auto& [tensor, shard] : weight_map.items()) {
     if (!shard.is_string()) return invalid(absl::StrCat("the shard of tensor '", tensor, "' is not a string"));
-    NS_RETURN_IF_ERROR(Annotate(ValidateRelativePath(shard.get<std::string>()), kIndexFile));
+    if (const absl::Status path = ValidateRelativePath(shard.get<std::string>()); !path.ok()) return invalid(std::string(path.message()));
     shards.insert(shard.get<std::string>());
   }
   return shards;
@@ -96,7 +90,7 @@ absl::StatusOr<bool> AreShards(const std::vector<std::string>& names) {
   }
   if (missing.empty()) return true;
   return MakeError(absl::StatusCode::kDataLoss, "SHARD_MISSING",
-                   absl::StrCat("has ", names.size(), " of ", first->count, " shards; missing: ", NameSome(missing)), kMissingHint);
+                   absl::StrCat("has ", names.size(), " of ", first->count, " shards; missing: ", SomeOf(missing, kMaxNamesShown)), kMissingHint);
 }
 
 absl::Status NoWeights(const std::string& directory, const std::vector<std::string>& files) {
@@ -110,13 +104,13 @@ absl::Status NoWeights(const std::string& directory, const std::vector<std::stri
   }
   if (!ggufs.empty()) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "GGUF_AS_SOURCE",
-                     absl::StrCat("has no safetensors weights but a GGUF file (", NameSome(ggufs), "), which is no source to compress"),
+                     absl::StrCat("has no safetensors weights but a GGUF file (", SomeOf(ggufs, kMaxNamesShown), "), which is no source to compress"),
                      absl::StrCat("give the original safetensors checkpoint; to run or inspect the GGUF file name it: ",
                                   JoinPath(directory, ggufs[0])));
   }
   if (!pickles.empty()) {
     return MakeError(absl::StatusCode::kNotFound, "PICKLE_REFUSED",
-                     absl::StrCat("has no safetensors weights but pickles (", NameSome(pickles), "), and pickles can run code"),
+                     absl::StrCat("has no safetensors weights but pickles (", SomeOf(pickles, kMaxNamesShown), "), and pickles can run code"),
                      "convert it where you trust it, with transformers: model.save_pretrained(DIR, safe_serialization=True)");
   }
   return MakeError(absl::StatusCode::kNotFound, "CHECKPOINT_NOT_FOUND",
@@ -136,15 +130,14 @@ std::vector<std::string> Candidates(const std::vector<std::string>& files) {
 }
 
 absl::StatusOr<WeightFiles> WithoutIndex(const std::string& directory) {
-  NS_ASSIGN_OR_RETURN(std::vector<std::string> files, ListFiles(directory));
-  std::erase_if(files, [](const std::string& file) { return absl::StrContains(file, "/"); });
+  NS_ASSIGN_OR_RETURN(const std::vector<std::string> files, ListOwnFiles(directory));
   const std::vector<std::string> found = Candidates(files);
   if (found.empty()) return NoWeights(directory, files);
   NS_ASSIGN_OR_RETURN(const bool shards, AreShards(found));
   // Any other file is accepted, alone, so that a renamed download works.
   if (shards || found.size() == 1) return WeightFiles{found, {}};
   return MakeError(absl::StatusCode::kNotFound, "CHECKPOINT_NOT_FOUND",
-                   absl::StrCat("has ", found.size(), " safetensors files (", NameSome(found), ") and neither ", kSingleFile, " nor ",
+                   absl::StrCat("has ", found.size(), " safetensors files (", SomeOf(found, kMaxNamesShown), ") and neither ", kSingleFile, " nor ",
                                 kIndexFile),
                    "leave one model in the directory, or add the index of its shards");
 }

@@ -23,7 +23,7 @@ struct WeightFiles {
 
 // model.safetensors; else the shards of the index; else shards that number themselves complete (NAME-00001-of-00003); else the
 // only *.safetensors there is. Nothing is opened but the index.
-// DATA_LOSS / SHARD_MISSING (names those); INVALID_ARGUMENT with INDEX_INVALID or BAD_PATH; FAILED_PRECONDITION with
+// DATA_LOSS / SHARD_MISSING (names those); INVALID_ARGUMENT / INDEX_INVALID; FAILED_PRECONDITION with
 // ADAPTER_AS_SOURCE or GGUF_AS_SOURCE; NOT_FOUND with PICKLE_REFUSED or CHECKPOINT_NOT_FOUND.
 absl::StatusOr<WeightFiles> FindWeightFiles(const std::string& directory);
 

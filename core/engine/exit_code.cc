@@ -13,9 +13,10 @@ constexpr int kFailed = 1, kUsage = 2, kNotFound = 3, kNoSpace = 6, kCorrupt = 7
 
 // What is wrong with an argument that is a flag, and with a file that is damaged. Others are files that are whole, and that we
 // cannot use.
-constexpr std::string_view kAboutTheCommandLine[] = {"USAGE", "RULE_INVALID", "UNKNOWN_FORMAT", "NOT_A_CHECKPOINT", "CONTEXT_TOO_LONG",
-                                                     "CONTEXT_TOO_SHORT", "STRIDE_TOO_LONG"};
-constexpr std::string_view kAboutDamage[] = {"INDEX_INVALID", "TENSOR_DUPLICATE", "SHARD_MISMATCH", "NON_FINITE_WEIGHTS"};
+constexpr std::string_view kAboutTheCommandLine[] = {"USAGE", "RULE_INVALID", "NOT_A_CHECKPOINT", "CONTEXT_TOO_LONG", "CONTEXT_TOO_SHORT",
+                                                     "STRIDE_TOO_LONG"};
+constexpr std::string_view kAboutDamage[] = {"INDEX_INVALID", "TENSOR_DUPLICATE", "SHARD_MISMATCH", "NON_FINITE_WEIGHTS",
+                                             "TOKENIZER_INVALID"};
 
 template <size_t N>
 bool Has(const std::string_view (&list)[N], const std::string& reason) {

@@ -15,8 +15,10 @@ std::string ModelName(const std::string& path) {
   return std::filesystem::weakly_canonical(std::filesystem::path(path) / "config.json").parent_path().filename().string();
 }
 
-absl::Status OfModel(const absl::Status& error, const std::string& path) {
+absl::Status OfModel(const absl::Status& error, const std::string& given) {
   if (error.ok()) return error;
+  std::string path = given;
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();  // as a shell completes a directory
   const std::string message(error.message());
   if (message.starts_with(path + ":") || message.find(path + "/") != std::string::npos) return error;
   const std::string name = message.substr(0, message.find_first_of(" :,"));

@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/base/utf8.h"
 
 namespace nashswarm::model {
 namespace {
@@ -57,11 +58,11 @@ YAML::Node FrontMatter(const std::string& directory) {
   }
 }
 
+// Bytes of another encoding, which neither JSON nor GGUF takes, are replaced.
 std::string TextOf(const YAML::Node& card, const char* key) {
   if (!card.IsMap() || !card[key] || !card[key].IsScalar()) return {};
-  std::string text = card[key].Scalar();
-  if (text.size() > kMaxTextBytes) text.clear();
-  return text;
+  const std::string text = card[key].Scalar();
+  return text.size() > kMaxTextBytes ? "" : ValidUtf8(text);
 }
 
 // A text or a list of texts.
@@ -71,7 +72,7 @@ std::vector<std::string> TextsOf(const YAML::Node& card, const char* key) {
   if (card[key].IsScalar()) return {TextOf(card, key)};
   if (!card[key].IsSequence()) return out;
   for (const YAML::Node& entry : card[key]) {
-    if (entry.IsScalar() && entry.Scalar().size() <= kMaxTextBytes && out.size() < kMaxEntries) out.push_back(entry.Scalar());
+    if (entry.IsScalar() && entry.Scalar().size() <= kMaxTextBytes && out.size() < kMaxEntries) out.push_back(ValidUtf8(entry.Scalar()));
   }
   return out;
 }

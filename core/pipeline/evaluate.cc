@@ -78,8 +78,10 @@ absl::StatusOr<Json> Evaluate(const Task& task) {
     NS_ASSIGN_OR_RETURN(const PresetScore preset,
                         MeasurePreset({open, *calibrated.moments, task.spec.calibrates_encoders(), windows, reference, task.threads},
                                       assembled.file.bytes, progress(2 * tokens, "llama.cpp's preset")));
-    json["preset"] = {{"name", preset.name}, {"bytes", preset.bytes}, {"weighted", preset.weighted},
-                      {"score", calibrate::ToJson(preset.score)}};
+    if (evaluate::IsFinite(preset.score)) {
+      json["preset"] = {{"name", preset.name}, {"bytes", preset.bytes}, {"weighted", preset.weighted},
+                        {"score", calibrate::ToJson(preset.score)}};
+    }
   }
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, kFile), json.dump(1)));
   return Json{{"perplexity", score.perplexity}, {"mean_kl", score.agreement->mean_kl}};

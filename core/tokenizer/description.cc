@@ -1,7 +1,5 @@
 #include "core/tokenizer/description.h"
 
-#include <algorithm>
-
 #include "core/base/status.h"
 #include "core/tokenizer/huggingface.h"
 #include "core/tokenizer/sentencepiece.h"
@@ -10,9 +8,7 @@ namespace nashswarm::tokenizer {
 
 int32_t Description::Find(const std::string& text) const {
   if (const auto it = ids.find(text); it != ids.end()) return it->second;
-  const auto same = [&](const AddedToken& token) { return token.content == text; };
-  const auto it = std::find_if(added.begin(), added.end(), same);
-  return text.empty() || it == added.end() ? -1 : it->id;
+  return text.empty() ? -1 : added.Find(text);
 }
 
 absl::StatusOr<Description> DescribeTokenizer(const Directory& directory) {
@@ -20,8 +16,10 @@ absl::StatusOr<Description> DescribeTokenizer(const Directory& directory) {
   if (directory.Has("tokenizer.json")) {
     NS_ASSIGN_OR_RETURN(const Json json, directory.ReadJson("tokenizer.json"));
     auto description = DescribeTokenizerJson(json, directory);
-    // A kind of tokenizer.json that is not read here may be the copy of a tokenizer.model that is.
-    if (description.ok() || !has_model || ReasonOf(description.status()) != "TOKENIZER_UNKNOWN") return description;
+    if (!has_model) return description;
+    // A tokenizer.json of a kind, or with a part, that is not read here may be the copy of a tokenizer.model that is.
+    const absl::Status readable = description.ok() ? CheckParts(*description) : description.status();
+    if (ReasonOf(readable) != "TOKENIZER_UNKNOWN") return description;
   }
   if (has_model) return DescribeSentencePiece(directory);
   if (directory.Has("vocab.json") && directory.Has("merges.txt")) return DescribeVocabAndMerges(directory);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "core/base/file.h"
@@ -18,13 +19,11 @@ std::string TextOf(const Json& token) {
 }
 
 // Adds a token unless its text is there already.
-void AddOnce(AddedToken token, std::vector<AddedToken>* tokens) {
-  const auto same = [&](const AddedToken& other) { return other.content == token.content; };
-  if (token.content.empty() || std::any_of(tokens->begin(), tokens->end(), same)) return;
-  tokens->push_back(std::move(token));
+void AddOnce(AddedToken token, AddedTokens* tokens) {
+  if (!token.content.empty() && !tokens->Has(token.content)) tokens->Add(std::move(token));
 }
 
-void AddSpecial(const Json& json, const TokenIds& ids, std::vector<AddedToken>* tokens) {
+void AddSpecial(const Json& json, const TokenIds& ids, AddedTokens* tokens) {
   AddedToken token = ReadAddedToken(json);
   token.content = TextOf(json);
   token.special = true;
@@ -42,7 +41,7 @@ absl::Status CheckId(std::string_view file, const std::string& text, int64_t id)
   return Invalid(file, absl::StrCat("token '", text.substr(0, 200), "' has the id ", id, ", which is outside [0, ", kMaxTokenId, ")"));
 }
 
-absl::Status AppendDecoderList(const Json& list, const TokenIds& ids, std::vector<AddedToken>* tokens) {
+absl::Status AppendDecoderList(const Json& list, const TokenIds& ids, AddedTokens* tokens) {
   constexpr char kFile[] = "tokenizer_config.json";
   if (!list.is_object()) return absl::OkStatus();
   for (const auto& [key, json] : list.items()) {
@@ -109,7 +108,7 @@ AddedToken ReadAddedToken(const Json& json) {
   return token;
 }
 
-absl::Status AppendAddedTokens(const Directory& directory, const TokenIds& ids, std::vector<AddedToken>* tokens) {
+absl::Status AppendAddedTokens(const Directory& directory, const TokenIds& ids, AddedTokens* tokens) {
   NS_RETURN_IF_ERROR(AppendDecoderList(Field(directory.tokenizer_config, "added_tokens_decoder"), ids, tokens));
   const auto named = [&](const char* name) -> const Json& {
     const Json& first = Field(directory.tokenizer_config, name);
@@ -176,6 +175,18 @@ namespace {
 
 constexpr char kDefault[] = "default";
 
+// Of several with one name the last is used, as of the keys of a dictionary in Python.
+std::vector<ChatTemplate> LastOfEachName(std::vector<ChatTemplate> all) {
+  std::vector<ChatTemplate> out;
+  absl::flat_hash_map<std::string, size_t> places;
+  for (ChatTemplate& found : all) {
+    const auto [it, fresh] = places.emplace(found.name, out.size());
+    if (fresh) out.push_back(std::move(found));
+    else out[it->second].text = std::move(found.text);
+  }
+  return out;
+}
+
 // A template, or a list of them with their names.
 std::vector<ChatTemplate> TemplatesIn(const Json& value) {
   std::vector<ChatTemplate> out;
@@ -212,6 +223,7 @@ absl::StatusOr<std::vector<ChatTemplate>> ReadChatTemplates(const Directory& dir
     out = TemplatesIn(Field(json, "chat_template"));
   }
   if (out.empty()) out = TemplatesIn(Field(directory.tokenizer_config, "chat_template"));
+  out = LastOfEachName(std::move(out));
   std::stable_partition(out.begin(), out.end(), [](const ChatTemplate& found) { return found.name == kDefault; });
   return out;
 }

@@ -42,7 +42,7 @@ struct Ends {
 using TokenIds = std::function<int32_t(const std::string& text)>;
 
 // Appends the tokens that these files add or name as special and that are not in `tokens` yet.
-absl::Status AppendAddedTokens(const Directory& directory, const TokenIds& ids, std::vector<AddedToken>* tokens);
+absl::Status AppendAddedTokens(const Directory& directory, const TokenIds& ids, AddedTokens* tokens);
 
 // The flags of an added token from its JSON object; its id is left alone.
 AddedToken ReadAddedToken(const Json& json);
@@ -58,7 +58,7 @@ struct ChatTemplate {
   std::string name, text;
 };
 // From chat_template.jinja with additional_chat_templates/*.jinja, else chat_template.json, else tokenizer_config.json, in this
-// order of precedence as transformers reads them; the default comes first.
+// order of precedence as transformers reads them; the default comes first, and no two have one name.
 absl::StatusOr<std::vector<ChatTemplate>> ReadChatTemplates(const Directory& directory);
 
 }  // namespace nashswarm::tokenizer

@@ -8,6 +8,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
+#include "core/base/some_of.h"
 #include "core/base/status.h"
 #include "core/tokenizer/json_parts.h"
 #include "core/tokenizer/llama_pre_tokenizers.h"
@@ -49,6 +50,15 @@ const std::vector<Role>& FillRoles() {
 constexpr char kAllowHint[] =
     "use --format nsq, which carries the tokenizer as it is, or write it all the same with --allow-tokenizer-mismatch";
 
+// llama.cpp's converter writes names of templates so.
+std::string PlainName(const std::string& name) {
+  std::string out = name;
+  for (char& c : out) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c))) c = '_';
+  }
+  return out;
+}
+
 class Maker {
  public:
   Maker(const Description& description, const Directory& directory, uint64_t rows, const VocabularyOptions& options)
@@ -63,7 +73,8 @@ class Maker {
     WarnOfLoneFlags();
     WarnOfControlLooking();
     ResolveRoles();
-    NS_ASSIGN_OR_RETURN(out_.templates, ReadChatTemplates(directory_));
+    NS_ASSIGN_OR_RETURN(std::vector<ChatTemplate> templates, ReadChatTemplates(directory_));
+    KeepTemplates(std::move(templates));
     return std::move(out_);
   }
 
@@ -80,10 +91,8 @@ class Maker {
   absl::Status PlaceModelTokens() {
     int64_t highest = -1;
     std::string last;
-    absl::flat_hash_set<int32_t> added;
-    for (const AddedToken& token : from_.added) added.insert(token.id);
     for (const auto& [text, id] : from_.ids) {
-      if (id >= highest && !added.contains(id)) highest = id, last = text;
+      if (id >= highest && !from_.added.HasId(id)) highest = id, last = text;
       if (static_cast<uint64_t>(id) >= rows_) continue;
       out_.tokens[id] = text;
       out_.types[id] = TypeOf(text, id);
@@ -208,8 +217,7 @@ class Maker {
     for (const auto& [text, id] : from_.ids) {
       size_t position = 0;
       NextChar(text, &position);
-      const bool added = std::any_of(from_.added.begin(), from_.added.end(), [&, id = id](const AddedToken& token) { return token.id == id; });
-      if (position < text.size() && !made.contains(text) && !added) ++count;
+      if (position < text.size() && !made.contains(text) && !from_.added.HasId(id)) ++count;
     }
     if (count == 0) return;
     out_.differs_anywhere = true;
@@ -238,8 +246,8 @@ class Maker {
     if (type == "Metaspace") {
       const std::string scheme = JsonString(pre, "prepend_scheme", JsonBool(pre, "add_prefix_space", true) ? "always" : "never");
       prepends = prepends || scheme != "never";
-      out_.differs_at_tokens |= scheme == "first";
-      // It puts none before a text that has one.
+      // It puts none before a text that has one, nor before what follows a token and has one; "first" none behind a token at all.
+      out_.differs_at_tokens |= scheme != "never";
       out_.differs_at_space |= scheme != "never";
       if (scheme != "never") Warn("llama.cpp puts a space before a text that begins with one, and after every special token; the model's tokenizer does not");
     } else if (!pre.is_null() && !(type == "Split" && JsonString(Field(pre, "pattern"), "String") == " ")) {
@@ -373,13 +381,25 @@ class Maker {
     if (!lost.empty()) Warn(absl::StrCat("GGUF has no place for so many end tokens: llama.cpp does not stop at ", Some(lost)));
   }
 
+  // Two names may be one in a GGUF, where a key must not be there twice.
+  void KeepTemplates(std::vector<ChatTemplate> templates) {
+    absl::flat_hash_map<std::string, std::string> kept;  // names by their plain ones
+    for (ChatTemplate& found : templates) {
+      const auto [it, fresh] = kept.emplace(PlainName(found.name), found.name);
+      if (!fresh) {
+        Warn(absl::StrCat("the chat templates ", Some({it->second, found.name}), " have one name in a GGUF: the first is written"));
+        continue;
+      }
+      out_.templates.push_back(std::move(found));
+    }
+  }
+
   // "a, b and 7 more", of names from a file.
   static std::string Some(const std::vector<std::string>& names) {
     constexpr size_t kShown = 4;
-    std::vector<std::string> shown;
-    for (size_t i = 0; i < names.size() && i < kShown; ++i) shown.push_back(absl::StrCat("'", absl::CHexEscape(names[i].substr(0, 60)), "'"));
-    const std::string more = names.size() > kShown ? absl::StrCat(" and ", names.size() - kShown, " more") : "";
-    return absl::StrCat(absl::StrJoin(shown, ", "), more);
+    std::vector<std::string> quoted;
+    for (const std::string& name : names) quoted.push_back(absl::StrCat("'", absl::CHexEscape(name.substr(0, 60)), "'"));
+    return SomeOf(quoted, kShown);
   }
 
   const Description& from_;
@@ -389,15 +409,6 @@ class Maker {
   absl::flat_hash_set<std::string> merged_;  // what merges make
   Vocabulary out_;
 };
-
-// llama.cpp's converter writes names of templates so.
-std::string PlainName(const std::string& name) {
-  std::string out = name;
-  for (char& c : out) {
-    if (!absl::ascii_isalnum(static_cast<unsigned char>(c))) c = '_';
-  }
-  return out;
-}
 
 }  // namespace
 

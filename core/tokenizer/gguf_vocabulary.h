@@ -32,7 +32,7 @@ struct Vocabulary {
   Ends ends;
   std::vector<std::pair<std::string, int32_t>> roles;  // further tokens by their key: {"eot", 107}, {"fim_pre", 5}
   bool add_space_prefix = false;
-  std::vector<ChatTemplate> templates;
+  std::vector<ChatTemplate> templates;  // each of a key of its own
   std::vector<std::string> warnings;
 
   // Where llama.cpp is known to cut a text otherwise than the directory's tokenizer.

@@ -17,11 +17,14 @@ namespace nashswarm::tokenizer {
 absl::StatusOr<Description> DescribeTokenizerJson(const Json& json, const Directory& directory);
 absl::StatusOr<Description> DescribeVocabAndMerges(const Directory& directory);
 
+// Whether the normalizer, the pre-tokenizer and the decoder of a description from either can be read. The same errors.
+absl::Status CheckParts(const Description& description);
+
 // Of a description from either. The same errors.
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeBpe(const Description& description);
 
 // tokenizer.json's added_tokens, whatever its model is. `ids` knows the model's.
-absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const Json& tokenizer_json, const TokenIds& ids);
+absl::StatusOr<AddedTokens> ReadAddedTokens(const Json& tokenizer_json, const TokenIds& ids);
 
 }  // namespace nashswarm::tokenizer
 

@@ -203,6 +203,8 @@ TEST(FileTest, ListsRegularFilesSortedWithoutHiddenOnes) {
   for (const char* name : {"b", "a", "sub/c", ".git/x", ".hidden"}) WriteTestFile(dir.path() + "/" + name, "x");
   EXPECT_THAT(*ListFiles(dir.path()), ElementsAre("a", "b", "sub/c"));
   EXPECT_FALSE(ListFiles(dir.path() + "/absent").ok());
+  EXPECT_THAT(*ListOwnFiles(dir.path()), ElementsAre("a", "b"));
+  EXPECT_FALSE(ListOwnFiles(dir.path() + "/absent").ok());
 }
 
 TEST(FileTest, ReadRefusesTooLarge) {

@@ -1,6 +1,9 @@
 // What people give for a checkpoint and is none: each is said for what it is, with what to do.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/base/status.h"
 #include "core/checkpoint/checkpoint.h"
@@ -66,6 +69,30 @@ TEST(NotASourceTest, GitLfsPointersInAnyFileThatIsNeeded) {
                 "LFS_POINTER", {"m.gguf", "5000000"});
 }
 
+// A directory that nobody can walk through, root neither: the paths in it are longer than the system takes.
+void MakeEndless(const std::string& path) {
+  NS_ASSERT_OK(MakeDirectories(path));
+  const std::string name(250, 'd');
+  int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  for (int depth = 0; depth < 20; ++depth) {
+    ASSERT_EQ(mkdirat(fd, name.c_str(), 0700), 0);
+    const int next = openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    close(fd);
+    fd = next;
+  }
+  close(fd);
+}
+
+TEST(NotASourceTest, WhatLiesDeeperIsNotLookedAt) {
+  const Directory single = std::move(Directory().WithTensor("model.safetensors", "a"));
+  MakeEndless(single.dir.path() + "/lost+found");
+  EXPECT_FALSE(ListFiles(single.dir.path()).ok());
+  NS_EXPECT_OK(single.Open().status());
+  const Directory renamed = std::move(Directory().WithTensor("renamed.safetensors", "a"));
+  MakeEndless(renamed.dir.path() + "/lost+found");
+  NS_EXPECT_OK(renamed.Open().status());
+}
+
 TEST(NotASourceTest, AdaptersNameTheirBase) {
   const std::string config = R"({"peft_type":"LORA","base_model_name_or_path":"org/base"})";
   const auto code = absl::StatusCode::kFailedPrecondition;
@@ -114,6 +141,17 @@ TEST(NotASourceTest, ShardsAreCompleteByTheirOwnNumbers) {
 TEST(NotASourceTest, HeadThatTheIndexNamesAndNoShardHas) {
   NS_EXPECT_OK(Directory().WithTensor("m.safetensors", "a")
                    .With("model.safetensors.index.json", R"({"weight_map":{"a":"m.safetensors","lm_head.weight":"m.safetensors"}})").Open().status());
+}
+
+TEST(NotASourceTest, AnUntiedHeadThatTheIndexNamesAndNoShardHasIsLost) {
+  const auto opened = [](const std::string& config) {
+    return Directory().WithTensor("m.safetensors", "a").With("config.json", config)
+        .With("model.safetensors.index.json", R"({"weight_map":{"a":"m.safetensors","lm_head.weight":"m.safetensors"}})").Open().status();
+  };
+  ExpectRefused(opened(R"({"tie_word_embeddings":false})"), absl::StatusCode::kInvalidArgument, "SHARD_MISMATCH",
+                {"lm_head.weight", "in no shard"});
+  NS_EXPECT_OK(opened(R"({"tie_word_embeddings":true})"));
+  NS_EXPECT_OK(opened("{}"));
 }
 
 TEST(NotASourceTest, QuantizedByOthers) {

@@ -34,6 +34,8 @@ TEST(Errors, MapsEveryKindToItsExitCode) {
   // The right to a local file is no matter of logging in.
   EXPECT_EQ(ExitCodeOf(ErrnoError(EACCES, "in")), 1);
   EXPECT_EQ(ExitCodeOf(MakeError(StatusCode::kDataLoss, "X", "m")), 7);
+  EXPECT_EQ(ExitCodeOf(MakeError(StatusCode::kInvalidArgument, "INDEX_INVALID", "m")), 7);
+  EXPECT_EQ(ExitCodeOf(MakeError(StatusCode::kInvalidArgument, "TOKENIZER_INVALID", "m")), 7);
   EXPECT_EQ(ExitCodeOf(InterruptedError("m")), 130);
   // Cancelled by somebody else is a failure, not Ctrl-C.
   EXPECT_EQ(ExitCodeOf(MakeError(StatusCode::kCancelled, "JOB_CANCELLED", "m")), 1);

@@ -73,6 +73,13 @@ TEST(ModelCardTest, ACardThatCannotBeReadIsNoError) {
     WriteTestFile(dir.path() + "/README.md", text);
     EXPECT_EQ(ReadModelCard(dir.path(), "", Json::object(), "llama", 5'848'000).license, "") << text;
   }
+  // In Latin-1: every byte that is no UTF-8 is replaced, since the name goes into JSON, which throws over one.
+  WriteTestFile(dir.path() + "/README.md", "---\nmodel_name: Caf\xe9 1B\ntags: [caf\xe9, th\xe9]\nlanguage: fran\xe7" "ais\n---\n");
+  const ModelCard card = ReadModelCard(dir.path(), "", Json::object(), "llama", 5'848'000);
+  EXPECT_EQ(card.name.name, "Caf\ufffd 1B");
+  EXPECT_THAT(card.tags, ElementsAre("caf\ufffd", "th\ufffd"));
+  EXPECT_THAT(card.languages, ElementsAre("fran\ufffd" "ais"));
+  EXPECT_NO_THROW(Json(card.name.name).dump());
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <ctime>
 #include <map>
 
 #include "core/base/file.h"
@@ -226,6 +227,22 @@ TEST(GgufVocabularyTest, AddedTokensOfTokenizerJsonReachASentencePieceModel) {
   EXPECT_EQ(vocabulary->types[n], TokenType::kControl);
 }
 
+TEST(GgufVocabularyTest, ATokenizerJsonWithAPartThatIsNotReadGivesWayToTokenizerModel) {
+  for (const char* part : {"normalizer", "pre_tokenizer", "decoder"}) {
+    const auto dir = MakeTemporaryDirectory();
+    Json json = Json::parse(kPieces);
+    json[part] = {{"type", "Precompiled"}};
+    WriteTestFile(dir.path() + "/tokenizer.json", json.dump());
+    EXPECT_EQ(ReasonOf(OpenTokenizer(dir.path(), Json::object()).status()), "TOKENIZER_UNKNOWN") << part;
+    const std::vector<TestPiece> pieces = PiecesWith({});
+    WriteTestFile(dir.path() + "/tokenizer.model", SentencePieceModel(pieces));
+    NS_EXPECT_OK(OpenTokenizer(dir.path(), Json::object()).status());
+    const auto vocabulary = Read(dir.path(), Json::object(), pieces.size());
+    NS_ASSERT_OK(vocabulary.status());
+    EXPECT_EQ(vocabulary->tokens.back(), "b") << part;  // of tokenizer.model
+  }
+}
+
 TEST(GgufVocabularyTest, PiecesWithMergesGetScoresInMergeOrder) {
   const auto dir = MakeTemporaryDirectory();
   WriteTestFile(dir.path() + "/tokenizer.json", kPieces);
@@ -326,6 +343,36 @@ TEST(GgufVocabularyTest, ChatTemplatesByName) {
   EXPECT_EQ(vocabulary->templates[1].name, "rag");
 }
 
+TEST(GgufVocabularyTest, ChatTemplatesOfOneNameAreOneKey) {
+  const auto dir = MakeTemporaryDirectory();
+  WriteTestFile(dir.path() + "/tokenizer.json", kByteLevel);
+  NS_ASSERT_OK(MakeDirectories(dir.path() + "/additional_chat_templates"));
+  WriteTestFile(dir.path() + "/chat_template.jinja", "{{file}}");
+  WriteTestFile(dir.path() + "/additional_chat_templates/default.jinja", "{{default}}");
+  WriteTestFile(dir.path() + "/additional_chat_templates/rag-v1.jinja", "{{dash}}");
+  WriteTestFile(dir.path() + "/additional_chat_templates/rag_v1.jinja", "{{line}}");
+  const auto vocabulary = Read(dir.path(), Json::object(), 6);
+  NS_ASSERT_OK(vocabulary.status());
+  EXPECT_THAT(vocabulary->warnings, Contains(HasSubstr("'rag-v1', 'rag_v1'")));
+  std::vector<checkpoint::GgufMetadata> metadata;
+  AppendMetadata(*vocabulary, &metadata);
+  std::map<std::string, checkpoint::GgufValue> values;
+  for (const auto& entry : metadata) EXPECT_TRUE(values.emplace(entry.key, entry.value).second) << entry.key;
+  EXPECT_EQ(std::get<std::string>(values.at("tokenizer.chat_template").data), "{{default}}");  // as transformers takes it
+  EXPECT_EQ(std::get<std::string>(values.at("tokenizer.chat_template.rag_v1").data), "{{dash}}");
+  EXPECT_THAT(std::get<std::vector<std::string>>(values.at("tokenizer.chat_templates").data), ElementsAre("rag_v1"));
+
+  // A list in tokenizer_config.json, too.
+  const auto list = MakeTemporaryDirectory();
+  WriteTestFile(list.path() + "/tokenizer.json", kByteLevel);
+  WriteTestFile(list.path() + "/tokenizer_config.json", R"({"chat_template":
+    [{"name": "default", "template": "{{a}}"}, {"name": "default", "template": "{{b}}"}]})");
+  const auto listed = Read(list.path(), Json::object(), 6);
+  NS_ASSERT_OK(listed.status());
+  ASSERT_EQ(listed->templates.size(), 1u);
+  EXPECT_EQ(listed->templates[0].text, "{{b}}");
+}
+
 TEST(GgufVocabularyTest, ATokenizerWithoutMergesIsRead) {
   const auto dir = MakeTemporaryDirectory();
   Json json = Json::parse(kByteLevel);
@@ -347,6 +394,44 @@ TEST(GgufVocabularyTest, NoTwoTokensHaveOneText) {
   NS_ASSERT_OK(vocabulary.status());
   EXPECT_EQ(vocabulary->tokens[6], "[PAD5]");
   EXPECT_NE(vocabulary->tokens[5], "[PAD5]");
+}
+
+// What takes a moment when every token is looked up, and minutes when all are gone through for each.
+class ManyAddedTokensTest : public ::testing::Test {
+ protected:
+  static constexpr int kMany = 200'000;
+  // Of the processor's time: whatever else the machine does.
+  ~ManyAddedTokensTest() override { EXPECT_LT(static_cast<double>(std::clock() - begin_) / CLOCKS_PER_SEC, 40); }
+  const TemporaryDirectory dir_ = MakeTemporaryDirectory();
+  const std::clock_t begin_ = std::clock();
+};
+
+TEST_F(ManyAddedTokensTest, OfABpe) {
+  Json json = Json::parse(kByteLevel), config;
+  json["model"]["ignore_merges"] = true;  // so that tokens that no merge makes are counted, of which added ones are none
+  for (int i = 3; i < kMany; ++i) json["model"]["vocab"][absl::StrCat("w", i)] = i;
+  json["added_tokens"] = Json::array();
+  for (int i = 0; i < kMany; ++i) config["added_tokens_decoder"][absl::StrCat(kMany + i)] = {{"content", absl::StrCat("<|", i, "|>")}, {"special", true}};
+  WriteTestFile(dir_.path() + "/tokenizer.json", json.dump());
+  WriteTestFile(dir_.path() + "/tokenizer_config.json", config.dump());
+  const auto vocabulary = Read(dir_.path(), Json::object(), 2 * kMany);
+  NS_ASSERT_OK(vocabulary.status());
+  EXPECT_EQ(vocabulary->tokens.back(), absl::StrCat("<|", kMany - 1, "|>"));
+  EXPECT_EQ(vocabulary->types.back(), TokenType::kControl);
+}
+
+TEST_F(ManyAddedTokensTest, OfASentencePieceModel) {
+  std::vector<TestPiece> more;
+  for (int i = 0; i < kMany; ++i) more.push_back({absl::StrCat("<c", i, ">"), 0, 3});
+  const std::vector<TestPiece> pieces = PiecesWith(more);
+  Json added;
+  for (int i = 0; i < kMany; ++i) added[absl::StrCat("<|", i, "|>")] = pieces.size() + i;
+  WriteTestFile(dir_.path() + "/tokenizer.model", SentencePieceModel(pieces));
+  WriteTestFile(dir_.path() + "/added_tokens.json", added.dump());
+  const auto vocabulary = Read(dir_.path(), Json::object(), pieces.size() + kMany);
+  NS_ASSERT_OK(vocabulary.status());
+  EXPECT_EQ(vocabulary->types[pieces.size() - 1], TokenType::kControl);
+  EXPECT_EQ(vocabulary->tokens.back(), absl::StrCat("<|", kMany - 1, "|>"));
 }
 
 TEST(GgufVocabularyTest, ErrorsNameTheTrouble) {

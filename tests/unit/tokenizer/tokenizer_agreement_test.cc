@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "core/base/status.h"
 #include "tests/support/files.h"
@@ -88,6 +89,37 @@ TEST_F(TokenizerAgreementTest, ANormalizerThatCannotBeSaidIsLeftOutOfTheComparis
   EXPECT_EQ(ReasonOf(Check(vocabulary_)), "TOKENIZER_MISMATCH");
   vocabulary_.unsaid_normalizer = description_.normalizer;
   NS_EXPECT_OK(Check(vocabulary_));
+}
+
+// llama.cpp puts a space behind every special token; Metaspace puts none where the text has one, or with "first" none at all.
+TEST(TokenizerAgreementOfPiecesTest, WhatMetaspaceDoesBehindATokenIsForeseen) {
+  Json json = Json::parse(R"({"added_tokens": [{"id": 0, "content": "<unk>", "special": true}],
+    "model": {"type": "BPE", "unk_token": "<unk>", "byte_fallback": true, "vocab": {"<unk>": 0, "▁": 257}, "merges": []}})");
+  for (int byte = 0; byte < 256; ++byte) {
+    char text[8];
+    std::snprintf(text, sizeof(text), "<0x%02X>", byte);
+    json["model"]["vocab"][text] = byte + 1;
+  }
+  for (const char* scheme : {"always", "first", "never"}) {
+    json["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", scheme}, {"split", false}};
+    const auto dir = testing::MakeTemporaryDirectory();
+    testing::WriteTestFile(dir.path() + "/tokenizer.json", json.dump());
+    const auto directory = OpenDirectory(dir.path(), Json::object());
+    NS_ASSERT_OK(directory.status());
+    const auto description = DescribeTokenizer(*directory);
+    NS_ASSERT_OK(description.status());
+    const auto vocabulary = MakeVocabulary(*description, *directory, 258, {});
+    NS_ASSERT_OK(vocabulary.status());
+    checkpoint::GgufFile file;
+    AppendMetadata(*vocabulary, &file.metadata);
+    const auto own = MakeTokenizer(*description);
+    NS_ASSERT_OK(own.status());
+    const auto gguf = OpenTokenizer(file);
+    NS_ASSERT_OK(gguf.status());
+    std::vector<std::string> warnings;
+    NS_EXPECT_OK(CheckAgreement(*description, **own, **gguf, *vocabulary, "the <unk> of\n", /*allow_mismatch=*/false, &warnings));
+    EXPECT_EQ((*own)->Encode("the <unk> of") == (*gguf)->Encode("the <unk> of"), std::string(scheme) == "never") << scheme;
+  }
 }
 
 }  // namespace
