@@ -225,6 +225,21 @@ TEST_P(BlobStoreConformanceTest, WhoeverReadsAllOfADamagedBlobIsTold) {
   EXPECT_FALSE(Must(store().Has(digest.sha256)));
 }
 
+// The right bytes, stored again while somebody was still reading the damaged ones, were taken away in their place.
+TEST_P(BlobStoreConformanceTest, WhatHasTakenADamagedBlobsPlaceStays) {
+  const BlobDigest digest = DigestOf("hello");
+  ASSERT_TRUE(store().PutFile(File("hello"), digest).ok());
+  under_test_.damage(digest.sha256, "hellO");
+  auto reader = Must(store().Open(digest.sha256));
+  char bytes[5];
+  ASSERT_TRUE(reader->ReadAt(0, 3, bytes).ok());
+  ASSERT_TRUE(store().PutFile(File("hello"), digest).ok());
+  EXPECT_EQ(ReasonOf(reader->ReadAt(3, 2, bytes)), "BLOB_DAMAGED");
+  EXPECT_TRUE(Must(store().Has(digest.sha256)));
+  EXPECT_TRUE(store().Verify(digest, {}).ok());
+  EXPECT_EQ(damages_.size(), 0u);
+}
+
 // Sending a file again was answered with the damaged copy of it.
 TEST_P(BlobStoreConformanceTest, StoringAgainPutsADamagedBlobRight) {
   const BlobDigest digest = DigestOf("hello");

@@ -340,6 +340,37 @@ TEST_F(S3ScriptedStoreTest, SmallCommitsAreCheckedHereToo) {
   EXPECT_EQ(server_->requests().size(), 4u) << "nothing was put";
 }
 
+// Put again with the same bytes an object has the ETag it had; and it may be put again at any moment.
+TEST_F(S3ScriptedStoreTest, AnObjectThatWasPutAgainIsNotSetAside) {
+  const auto head = [](const std::string& time) {
+    return FakeHttpServer::Answer{absl::StrCat("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nETag: \"e\"\r\nLast-Modified: ", time,
+                                               "\r\nConnection: close\r\n\r\n")};
+  };
+  const auto wrong = FakeHttpServer::Of(206, "abC", "Content-Range: bytes 0-2/3\r\n");
+  const auto copied = FakeHttpServer::Of(200, "<CopyObjectResult><ETag>e</ETag></CopyObjectResult>");
+  const std::vector<std::vector<FakeHttpServer::Answer>> ends = {
+      {head("later")},                                         // before the copy
+      {FakeHttpServer::Of(404, "")},                           // somebody else has set it aside
+      {head("once"), FakeHttpServer::Of(412, "")},             // at its beginning
+      {head("once"), copied, head("later")},                   // while it was made
+  };
+  for (const std::vector<FakeHttpServer::Answer>& end : ends) {
+    std::vector<FakeHttpServer::Answer> script = {head("once"), head("once"), wrong};
+    script.insert(script.end(), end.begin(), end.end());
+    const size_t requests = script.size() + 1;
+    S3BlobStore& store = Store(std::move(script));
+    store.OnDamage([](const BlobDamage& damage) { ADD_FAILURE() << damage.kept_at; });
+    EXPECT_EQ(ReasonOf(store.Verify(DigestOf("abc"), {})), "BLOB_DAMAGED");
+    EXPECT_EQ(server_->requests().size(), requests) << server_->requests().back();
+    for (const std::string& request : server_->requests()) {
+      EXPECT_FALSE(request.starts_with("DELETE")) << request;
+      if (request.starts_with("PUT")) {
+        EXPECT_THAT(request, ::testing::HasSubstr("x-amz-copy-source-if-match: \"e\"\r\n"));
+      }
+    }
+  }
+}
+
 TEST_F(S3ScriptedStoreTest, AFailedMultipartUploadIsAborted) {
   const auto upload = FakeHttpServer::Of(
       200, "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>");
