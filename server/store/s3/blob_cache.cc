@@ -13,7 +13,6 @@
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
-#include "server/store/checked_reader.h"
 #include "server/store/file_blob_reader.h"
 #include "server/store/link_file.h"
 #include "server/store/temporary_files.h"
@@ -201,10 +200,11 @@ absl::StatusOr<std::unique_ptr<BlobReader>> BlobCache::Open(const std::string& s
     if (found == entries_.end() || !found->second.present) return BlobError(ENOENT, sha256);
     Touch(&found->second);
   }
-  return OpenChecked(PathOf(sha256), sha256, &verified_, [this, sha256](int, const absl::Status& damage) {
-    NoteDamage(sha256, damage);
-    Remove(sha256);
-  });
+  const int fd = open(PathOf(sha256).c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return BlobError(errno, sha256);
+  if (verified_.Knows(fd, sha256)) return ReaderOf(fd, sha256);
+  close(fd);
+  return BlobError(ENOENT, sha256);
 }
 
 absl::Status BlobCache::Adopt(const std::string& sha256, const std::string& path) {

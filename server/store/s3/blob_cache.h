@@ -36,7 +36,8 @@ class BlobCache {
   // against its digest (DATA_LOSS / DIGEST_MISMATCH); what is here and is not what it was is downloaded again.
   absl::Status LinkInto(const std::string& sha256, const std::string& path, const Between& between = {});
   absl::Status Unlink(const std::string& path);  // of what LinkInto made
-  // NOT_FOUND when it is not here.
+  // NOT_FOUND when it is not here, or nothing in this process has verified it yet: whoever reads a part of it has verified what is
+  // stored, not what is here.
   absl::StatusOr<std::unique_ptr<BlobReader>> Open(const std::string& sha256);
   // Takes the file `path` as this blob's content when that costs nothing; the file is gone afterwards in any case.
   absl::Status Adopt(const std::string& sha256, const std::string& path);

@@ -11,7 +11,8 @@
 //     only pieces too small for that are read, and each is compared with the digest it was sent with. The sizes of all
 //     pieces and of the result are compared. That `digest` is the concatenation's is then the word of the caller, who
 //     hashed what it gave to Append.
-//   - LinkInto compares the digest of everything it downloads, and of what it finds in the cache.
+//   - LinkInto compares the digest of everything it downloads, and of what it finds in the cache. Open reads nothing in the cache
+//     that has not been compared since the process started.
 //   - Verify reads an object once, then goes by its ETag and size. So does whoever stores: an object under the blob's name that
 //     is not known to be right is replaced.
 // A blob appears whole or not at all: a PUT and the completion of a multipart upload are atomic.

@@ -267,6 +267,27 @@ TEST_F(S3ServerTest, AFileNextToTheStoreIsNotFetchedAgain) {
   EXPECT_TRUE(store_->LinkInto(Sha256Of("own"), scratch_.path() + "/link", {}).ok());
 }
 
+// A part of a file, and a whole one: the object was verified, and the cached file was read, which may hold other bytes, or fewer.
+TEST_F(S3ServerTest, ACachedFileThatWasDamagedWhileTheServerWasDownIsNotRead) {
+  for (const char* damage : {"damageD", "dam"}) {
+    const BlobDigest digest = DigestOf("damaged");
+    ASSERT_TRUE(store_->PutFile(File("damaged"), digest).ok());
+    const std::string directory = options_.cache_dir + "/sha256/";
+    const std::string cached = directory + Must(ListFiles(directory)).at(0);
+    store_ = nullptr;
+    ASSERT_TRUE(RemoveTree(cached).ok());
+    ASSERT_TRUE(WriteFileUnsynced(cached, damage).ok());
+    store_ = Must(S3BlobStore::OpenAt(options_));
+    ASSERT_TRUE(store_->Verify(digest, {}).ok());
+    auto reader = Must(store_->Open(digest.sha256));
+    ASSERT_EQ(reader->size(), digest.size_bytes) << damage;
+    char end[2];
+    ASSERT_TRUE(reader->ReadAt(5, 2, end).ok());
+    EXPECT_EQ(std::string(end, 2), "ed");
+    ASSERT_TRUE(store_->Remove(digest.sha256).ok());
+  }
+}
+
 TEST_F(S3ServerTest, AbandonedUploadsAreFreedWhenTheyAreOld) {
   const std::string key = prefix() + "sha256/ab/abcd";
   const std::string upload = Must(client().CreateMultipartUpload(key));
