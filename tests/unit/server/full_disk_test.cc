@@ -82,6 +82,8 @@ TEST_F(FullDiskTest, EndsAndDeletesGetThroughAndNothingElseDoes) {
   MakeModel(*store_, "m", "content");
   MakeModel(*store_, "n", "other content");
   const std::string job = MakeJob(*store_, "n");
+  const auto task = Must(store_->ClaimTask("w", 1000 * kSecond));
+  ASSERT_TRUE(task.has_value());
   NewUpload request;
   request.tenant = kDefaultTenant;
   request.ttl_us = 1000 * kSecond;
@@ -94,9 +96,11 @@ TEST_F(FullDiskTest, EndsAndDeletesGetThroughAndNothingElseDoes) {
   // What the first delete left of its piece may be used up, too.
   for (const auto& end : std::vector<std::function<absl::Status()>>{
            [&] { return store_->AbortUpload(kDefaultTenant, upload); },
+           [&] { return store_->RemakeInputs(task->lease, {}, {}).status(); },
            [&] { return store_->CancelJob(kDefaultTenant, job).status(); },
            [&] { return store_->DeleteJob(kDefaultTenant, job); },
            [&] { return store_->DeleteModel(kDefaultTenant, "n"); },
+           [&] { return store_->ForgetAllButResults(0); },
        }) {
     Fill();
     UseUpTheJournal();
