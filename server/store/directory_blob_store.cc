@@ -211,14 +211,16 @@ absl::Status DirectoryBlobStore::CommitStaged(absl::Span<const StagedPart> parts
       if (!absl::IsUnimplemented(linked)) return linked;
     }
   }
-  NS_ASSIGN_OR_RETURN(const DiskRoom::Hold hold, TakeRoom(room_, "joining the pieces of the upload", digest.size_bytes));
+  NS_ASSIGN_OR_RETURN(DiskRoom::Hold hold, TakeRoom(room_, "joining the pieces of the upload", digest.size_bytes));
   const std::string joined = TemporaryName(JoinPath(root_, "tmp"));
   NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(joined));
   Sha256 hash;
   for (const StagedPart& part : parts) {
     NS_RETURN_IF_ERROR(ReadStaged(part, [&](absl::Span<const char> bytes) {
       hash.Update(bytes.data(), bytes.size());
-      return file.Append(std::string_view(bytes.data(), bytes.size()));
+      NS_RETURN_IF_ERROR(file.Append(std::string_view(bytes.data(), bytes.size())));
+      hold.Written(static_cast<int64_t>(bytes.size()));
+      return absl::OkStatus();
     }));
   }
   if (hash.Finish() != digest.sha256) return StagedMismatch(digest);

@@ -153,5 +153,19 @@ TEST(DiskRoomTest, WhatOneHoldsOthersDoNotSee) {
   EXPECT_EQ(ReasonOf(DiskRoom(directory.path(), INT64_MAX / 2).Check("the upload", 1)), "NO_SPACE");
 }
 
+// While a file was joined of its pieces, uploads were refused that would have fitted.
+TEST(DiskRoomTest, WhatIsWrittenIsNotHeldAnyMore) {
+  DiskRoom room("/no/such/directory", 0);  // no disk changes under the test: INT64_MAX bytes are free
+  {
+    DiskRoom::Hold hold = Must(room.Take("the upload", 100));
+    EXPECT_EQ(room.Left(), INT64_MAX - 100);
+    hold.Written(60);
+    EXPECT_EQ(room.Left(), INT64_MAX - 40);
+    const DiskRoom::Hold moved = std::move(hold);
+    EXPECT_EQ(room.Left(), INT64_MAX - 40);
+  }
+  EXPECT_EQ(room.Left(), INT64_MAX) << "and what was not is given back";
+}
+
 }  // namespace
 }  // namespace nashswarm::server
