@@ -32,6 +32,9 @@ struct HttpPage {
   bool slow = false;
 };
 
+// Reads, and throws away, some of what the other side sends, but not for as long as it sends. False when there will be no more.
+bool ReadAndForget(int fd);
+
 class HttpListener {
  public:
   struct Options {

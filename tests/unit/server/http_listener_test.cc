@@ -3,11 +3,14 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <future>
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -147,6 +150,24 @@ TEST_F(HttpListenerTest, WhoDoesNotReadTheAnswerKeepsNobodyWaiting) {
   EXPECT_THAT(Get("/fast"), HasSubstr("fast\n"));
   std::this_thread::sleep_for(milliseconds(200));
   EXPECT_LT(Hear(lazy).size(), size_t{32} << 20) << "and was given up";
+}
+
+// It was read for as long as it sent, on the thread that answers everybody.
+TEST(ReadAndForgetTest, LeavesTheRestOfWhatCameForTheNextTurn) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+  const std::string bytes(96 << 10, 'x');
+  ASSERT_EQ(send(ends[0], bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  EXPECT_TRUE(ReadAndForget(ends[1]));
+  int left = 0;
+  ASSERT_EQ(ioctl(ends[1], FIONREAD, &left), 0);
+  EXPECT_GT(left, 0);
+  EXPECT_LT(left, 96 << 10);
+  EXPECT_TRUE(ReadAndForget(ends[1])) << "the rest";
+  EXPECT_TRUE(ReadAndForget(ends[1])) << "nothing yet";
+  close(ends[0]);
+  EXPECT_FALSE(ReadAndForget(ends[1]));
+  close(ends[1]);
 }
 
 TEST_F(HttpListenerTest, AnAddressInUseIsAnError) {
