@@ -150,6 +150,7 @@ void HttpListener::Accept(int listener, Time now) {
     connection.fd = fd;
     connection.id = ++last_id_;
     connection.deadline = now + options_.request_timeout;
+    ++open_;
     // Most requests are there already.
     if (!Read(connection, now)) Close(std::prev(connections_.end()));
   }
@@ -165,6 +166,7 @@ void HttpListener::MakeRoom() {
 void HttpListener::Close(Connections::iterator connection) {
   close(connection->fd);
   connections_.erase(connection);
+  --open_;
 }
 
 bool HttpListener::Advance(Connection& connection, Time now) {
@@ -261,6 +263,13 @@ void HttpListener::AskLater(const HttpPage& page, uint64_t connection) {
     }
   }
   asked_.notify_all();
+}
+
+size_t HttpListener::waiting() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  size_t connections = 0;
+  for (const Waiting& page : waiting_) connections += page.connections.size();
+  return connections;
 }
 
 void HttpListener::SlowLoop() {
