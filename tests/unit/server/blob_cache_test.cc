@@ -1,6 +1,7 @@
 #include "server/store/s3/blob_cache.h"
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -65,6 +66,8 @@ TEST_F(BlobCacheTest, WhatLostItsBytesHereIsDownloadedAgain) {
     const std::string file = Path("cache/sha256/") + Must(ListFiles(Path("cache/sha256"))).at(0);
     std::filesystem::permissions(file, std::filesystem::perms::owner_all);
     std::ofstream(file, std::ios::trunc) << "aaaA";
+    // As if time had passed since it was written: the kernel's clock of files ticks every few milliseconds.
+    std::filesystem::last_write_time(file, std::filesystem::last_write_time(file) - std::chrono::seconds(1));
     if (i == 2) {
       EXPECT_EQ(ReasonOf(cache->Open(Sha256Of("aaaa")).status()), "BLOB_NOT_FOUND");
     }
