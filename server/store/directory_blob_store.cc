@@ -256,7 +256,12 @@ absl::Status DirectoryBlobStore::LinkStaged(int fd, const std::string& source, c
 absl::Status DirectoryBlobStore::RemoveStaged(const std::string& key) {
   NS_RETURN_IF_ERROR(ValidateRelativePath(key));
   const std::string path = StagedPathOf(key);
-  return IsDirectory(path) ? RemoveTree(path) : Unlink(path);
+  if (!IsDirectory(path)) return Unlink(path);
+  // Each by itself: what is remembered of a file goes with it. Somebody else may be removing the same.
+  if (const auto files = ListFiles(path); files.ok()) {
+    for (const std::string& file : *files) NS_RETURN_IF_ERROR(Unlink(JoinPath(path, file)));
+  }
+  return RemoveTree(path);
 }
 
 absl::StatusOr<std::vector<std::string>> DirectoryBlobStore::ListStagedGroups() {

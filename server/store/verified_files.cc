@@ -110,6 +110,11 @@ void VerifiedFiles::NoteWritten(int fd) {
 
 bool VerifiedFiles::IsAsWritten(int fd) { return Knows(fd, ""); }
 
+size_t VerifiedFiles::size() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return known_.size();
+}
+
 int VerifiedFiles::Over(int fd, const std::function<int()>& change) {
   std::lock_guard<std::mutex> lock(mutex_);
   const std::optional<Identity> before = Identify(fd);

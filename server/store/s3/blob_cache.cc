@@ -113,7 +113,7 @@ absl::Status BlobCache::LinkInto(const std::string& sha256, const std::string& p
     status = LinkVerified(sha256, path, between);
     lock.lock();
     if (absl::IsDataLoss(status)) {
-      unlink(PathOf(sha256).c_str());
+      Drop(sha256);
     } else if (status.ok() || PathExists(PathOf(sha256))) {
       break;
     }
@@ -228,7 +228,7 @@ void BlobCache::Remove(const std::string& sha256) {
   std::lock_guard<std::mutex> lock(mutex_);
   const auto found = entries_.find(sha256);
   if (found == entries_.end() || !found->second.present) return;
-  unlink(PathOf(sha256).c_str());
+  Drop(sha256);
   SetAbsent(&found->second);
   if (found->second.users == 0) entries_.erase(found);
 }
@@ -236,6 +236,9 @@ void BlobCache::Remove(const std::string& sha256) {
 absl::Status BlobCache::RemoveLeftovers(std::chrono::seconds older_than) {
   return RemoveOldFiles(JoinPath(root_, "tmp"), older_than);
 }
+
+// A file that cannot be taken away is found at the next start.
+void BlobCache::Drop(const std::string& sha256) { Unlink(PathOf(sha256)).IgnoreError(); }
 
 int64_t BlobCache::size_bytes() {
   std::lock_guard<std::mutex> lock(mutex_);
@@ -268,7 +271,7 @@ void BlobCache::Evict() {
     const std::string sha256 = *next++;
     const auto found = entries_.find(sha256);
     if (found->second.users > 0) continue;
-    unlink(PathOf(sha256).c_str());
+    Drop(sha256);
     SetAbsent(&found->second);
     entries_.erase(found);
   }

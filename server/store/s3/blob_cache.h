@@ -45,6 +45,7 @@ class BlobCache {
   absl::Status RemoveLeftovers(std::chrono::seconds older_than);
 
   int64_t size_bytes();
+  size_t known_files() { return verified_.size(); }  // that are remembered as verified: no more than there are
 
  private:
   struct Entry {
@@ -67,6 +68,7 @@ class BlobCache {
   absl::StatusOr<int64_t> Fetch(const std::string& sha256);
   absl::Status LinkVerified(const std::string& sha256, const std::string& path, const Between& between);
   void NoteDamage(const std::string& sha256, const absl::Status& damage);
+  void Drop(const std::string& sha256);  // the file, and what is remembered of it
   // These need mutex_.
   absl::Status MakePresent(std::unique_lock<std::mutex>& lock, const std::string& sha256, Entry* entry);
   void SetPresent(const std::string& sha256, Entry* entry, int64_t size_bytes);

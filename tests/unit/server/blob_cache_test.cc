@@ -93,6 +93,22 @@ TEST_F(BlobCacheTest, TheLeastRecentlyUsedGoesAndLinksStay) {
   EXPECT_EQ(downloads_, 4);
 }
 
+// A worker that lives for months remembered every file that had ever been in its cache.
+TEST_F(BlobCacheTest, WhatIsGoneIsNotRememberedAsVerified) {
+  auto cache = Open(8);
+  for (const char* content : {"aaaa", "bbbb", "cccc"}) EXPECT_EQ(Link(*cache, content), content);  // link0 to link2
+  EXPECT_EQ(cache->known_files(), 3u) << "aaaa is not in the cache any more, and is linked";
+  ASSERT_TRUE(cache->Unlink(Path("link0")).ok());
+  EXPECT_EQ(cache->known_files(), 2u);
+  ASSERT_TRUE(cache->Unlink(Path("link2")).ok());
+  cache->Remove(Sha256Of("cccc"));
+  EXPECT_EQ(cache->known_files(), 1u);
+  ASSERT_TRUE(cache->Unlink(Path("link1")).ok());
+  EXPECT_EQ(Link(*cache, "aaaa"), "aaaa");  // link3
+  EXPECT_EQ(Link(*cache, "cccc"), "cccc");  // link4; bbbb goes
+  EXPECT_EQ(cache->known_files(), 2u);
+}
+
 TEST_F(BlobCacheTest, ABlobLargerThanTheCacheIsHandedOutAndForgotten) {
   auto cache = Open(3);
   EXPECT_EQ(Link(*cache, "aaaa"), "aaaa");

@@ -269,6 +269,26 @@ TEST(DirectoryBlobStoreTest, StartingLeavesTheFilesOfOthersUntilTheyAreOld) {
   EXPECT_FALSE(PathExists(others));
 }
 
+// A server that lives for months remembered every part that had ever been uploaded.
+TEST(DirectoryBlobStoreTest, WhatIsGoneIsNotRememberedAsVerified) {
+  const TemporaryDirectory directory = *TemporaryDirectory::Create();
+  const auto store = Must(DirectoryBlobStore::OpenAt(directory.path()));
+  const auto stage = [&](const std::string& key, const std::string& content) {
+    const auto writer = Must(store->CreateStaged(key));
+    EXPECT_TRUE(writer->Append(content).ok());
+    EXPECT_TRUE(writer->Sync().ok());
+  };
+  stage("u1/a", "one");
+  stage("u1/b", "two");
+  ASSERT_TRUE(store->CommitStaged({{"u1/a", 3}}, DigestOf("one")).ok());
+  EXPECT_EQ(store->known_files(), 2u);
+  ASSERT_TRUE(store->RemoveStaged("u1").ok());
+  EXPECT_EQ(store->known_files(), 1u) << "the blob";
+  EXPECT_TRUE(store->Verify(DigestOf("one"), [] { return absl::CancelledError("no need to read it"); }).ok());
+  ASSERT_TRUE(store->Remove(Sha256Of("one")).ok());
+  EXPECT_EQ(store->known_files(), 0u);
+}
+
 BlobStoreUnderTest MakeDirectory() {
   BlobStoreUnderTest made;
   made.directory = std::make_unique<TemporaryDirectory>(*TemporaryDirectory::Create());
