@@ -194,12 +194,14 @@ absl::StatusOr<std::vector<std::string>> S3BlobStore::ListStagedGroups() {
 
 absl::Status S3BlobStore::RemoveLeftovers(std::chrono::seconds older_than) {
   NS_RETURN_IF_ERROR(cache_->RemoveLeftovers(older_than));
-  NS_ASSIGN_OR_RETURN(const std::vector<S3Upload> uploads,
-                      client_.ListMultipartUploads(client_.location().prefix + "sha256/"));
   const int64_t before = static_cast<int64_t>(std::time(nullptr)) - older_than.count();
-  for (const S3Upload& upload : uploads) {
-    if (upload.initiated_unix_seconds == 0 || upload.initiated_unix_seconds > before) continue;
-    NS_RETURN_IF_ERROR(client_.AbortMultipartUpload(upload.key, upload.upload_id));
+  for (const char* made : {"sha256/", "damaged/"}) {
+    NS_ASSIGN_OR_RETURN(const std::vector<S3Upload> uploads,
+                        client_.ListMultipartUploads(client_.location().prefix + made));
+    for (const S3Upload& upload : uploads) {
+      if (upload.initiated_unix_seconds == 0 || upload.initiated_unix_seconds > before) continue;
+      NS_RETURN_IF_ERROR(client_.AbortMultipartUpload(upload.key, upload.upload_id));
+    }
   }
   return absl::OkStatus();
 }

@@ -289,15 +289,17 @@ TEST_F(S3ServerTest, ACachedFileThatWasDamagedWhileTheServerWasDownIsNotRead) {
 }
 
 TEST_F(S3ServerTest, AbandonedUploadsAreFreedWhenTheyAreOld) {
-  const std::string key = prefix() + "sha256/ab/abcd";
-  const std::string upload = Must(client().CreateMultipartUpload(key));
-  const std::string bytes = Noise(100);
-  ASSERT_TRUE(client().UploadPart(key, upload, 1, S3Payload::Of(absl::MakeConstSpan(bytes.data(), bytes.size()))).ok());
-  ASSERT_TRUE(store_->RemoveLeftovers(std::chrono::hours(24)).ok());
-  EXPECT_EQ(Must(client().ListMultipartUploads(prefix())).size(), 1u);
-  ASSERT_TRUE(store_->RemoveLeftovers(std::chrono::seconds(-60)).ok());
-  EXPECT_TRUE(Must(client().ListMultipartUploads(prefix())).empty());
-  EXPECT_TRUE(client().AbortMultipartUpload(key, upload).ok()) << "absent is fine";
+  for (const char* made : {"sha256/ab/abcd", "damaged/abcd"}) {
+    const std::string key = prefix() + made;
+    const std::string upload = Must(client().CreateMultipartUpload(key));
+    const std::string bytes = Noise(100);
+    ASSERT_TRUE(client().UploadPart(key, upload, 1, S3Payload::Of(absl::MakeConstSpan(bytes.data(), bytes.size()))).ok());
+    ASSERT_TRUE(store_->RemoveLeftovers(std::chrono::hours(24)).ok());
+    EXPECT_EQ(Must(client().ListMultipartUploads(prefix())).size(), 1u);
+    ASSERT_TRUE(store_->RemoveLeftovers(std::chrono::seconds(-60)).ok());
+    EXPECT_TRUE(Must(client().ListMultipartUploads(prefix())).empty()) << made;
+    EXPECT_TRUE(client().AbortMultipartUpload(key, upload).ok()) << "absent is fine";
+  }
 }
 
 TEST_F(S3ServerTest, AGroupIsNotThePrefixOfAnother) {
