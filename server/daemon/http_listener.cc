@@ -24,6 +24,8 @@ constexpr size_t kMaxRequestBytes = 8 << 10;
 constexpr milliseconds kPauseWhenExhausted{100};
 // For the other side to read the answer and close.
 constexpr milliseconds kEndTimeout{1000};
+// What one that goes on sending may have of the loop's thread before the others have their turn.
+constexpr int kReadsATurn = 16;
 
 const char* ReasonPhrase(int code) {
   switch (code) {
@@ -47,6 +49,15 @@ bool RequestIsWhole(const std::string& request) {
 }
 
 }  // namespace
+
+bool ReadAndForget(int fd) {
+  char ignored[4096];
+  for (int i = 0; i < kReadsATurn; ++i) {
+    const ssize_t got = recv(fd, ignored, sizeof(ignored), 0);
+    if (got <= 0) return got < 0 && (errno == EAGAIN || errno == EINTR);
+  }
+  return true;
+}
 
 absl::StatusOr<std::unique_ptr<HttpListener>> HttpListener::Start(const std::string& address, Pages pages,
                                                                   Options options) {
@@ -139,6 +150,7 @@ void HttpListener::Accept(int listener, Time now) {
     connection.fd = fd;
     connection.id = ++last_id_;
     connection.deadline = now + options_.request_timeout;
+    ++open_;
     // Most requests are there already.
     if (!Read(connection, now)) Close(std::prev(connections_.end()));
   }
@@ -154,6 +166,7 @@ void HttpListener::MakeRoom() {
 void HttpListener::Close(Connections::iterator connection) {
   close(connection->fd);
   connections_.erase(connection);
+  --open_;
 }
 
 bool HttpListener::Advance(Connection& connection, Time now) {
@@ -165,13 +178,9 @@ bool HttpListener::Advance(Connection& connection, Time now) {
     case Connection::State::kWaiting:
       return false;  // only errors are polled for
     case Connection::State::kEnding:
-      break;
+      return ReadAndForget(connection.fd);  // until the deadline
   }
-  char ignored[4096];
-  ssize_t got = 0;
-  while ((got = recv(connection.fd, ignored, sizeof(ignored), 0)) > 0) {
-  }
-  return got < 0 && (errno == EAGAIN || errno == EINTR);
+  return false;
 }
 
 bool HttpListener::Read(Connection& connection, Time now) {
@@ -254,6 +263,13 @@ void HttpListener::AskLater(const HttpPage& page, uint64_t connection) {
     }
   }
   asked_.notify_all();
+}
+
+size_t HttpListener::waiting() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  size_t connections = 0;
+  for (const Waiting& page : waiting_) connections += page.connections.size();
+  return connections;
 }
 
 void HttpListener::SlowLoop() {

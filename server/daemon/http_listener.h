@@ -4,6 +4,7 @@
 #ifndef NASHSWARM_SERVER_DAEMON_HTTP_LISTENER_H_
 #define NASHSWARM_SERVER_DAEMON_HTTP_LISTENER_H_
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -32,6 +33,9 @@ struct HttpPage {
   bool slow = false;
 };
 
+// Reads, and throws away, some of what the other side sends, but not for as long as it sends. False when there will be no more.
+bool ReadAndForget(int fd);
+
 class HttpListener {
  public:
   struct Options {
@@ -49,6 +53,9 @@ class HttpListener {
   HttpListener& operator=(const HttpListener&) = delete;
 
   const std::string& address() const { return listeners_.address(); }  // with the real port
+  // For tests: connections that are open, and of these, those for whom a slow page is yet to be asked.
+  size_t connections() const { return open_; }
+  size_t waiting();
 
  private:
   using Time = std::chrono::steady_clock::time_point;
@@ -89,6 +96,7 @@ class HttpListener {
   const Options options_;
   const int wake_fd_;
   Connections connections_;  // of the loop's thread
+  std::atomic<size_t> open_{0};  // their number
   uint64_t last_id_ = 0;
   Time accept_again_;  // after the process ran out of descriptors
 

@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 #include <vector>
-#include <string>
 
 #include "absl/status/statusor.h"
 #include "server/config/config.h"

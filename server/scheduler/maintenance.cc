@@ -105,8 +105,8 @@ absl::Status Maintenance::ExpireOnce() {
   }
   if (expired == 0) return absl::OkStatus();
   Log(LogLevel::kInfo, "uploads expired", {{"count", expired}});
-  CollectSoon();  // their finished files
-  return RemoveEndedUploads();
+  CollectSoon();  // what they leave: on this thread lost leases would wait for it
+  return absl::OkStatus();
 }
 
 absl::Status Maintenance::RemoveEndedUploads() {

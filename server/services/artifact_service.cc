@@ -28,6 +28,25 @@ absl::Status PastEnd(const std::string& path, int64_t offset, int64_t size) {
                    absl::StrCat("'", path, "' has ", size, " bytes; the range starts at ", offset));
 }
 
+// Every message of a download goes through here: a client that takes none, not even a small one, is not waited for.
+class PacedWriter {
+ public:
+  PacedWriter(StreamWatchdog::Watch* pace, grpc::ServerWriter<v1::ReadFileResponse>* writer) : pace_(*pace), writer_(*writer) {}
+  // DEADLINE_EXCEEDED / DOWNLOAD_TOO_SLOW, CANCELLED / CALL_CANCELLED.
+  absl::Status Write(const v1::ReadFileResponse& message) {
+    pace_.WaitBegins();
+    const bool written = writer_.Write(message);
+    pace_.WaitEnds(static_cast<int64_t>(message.data().size()));
+    if (written) return absl::OkStatus();
+    if (pace_.cancelled()) return MakeError(absl::StatusCode::kDeadlineExceeded, kTooSlow, kTooSlowMessage);
+    return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the client has gone");
+  }
+
+ private:
+  StreamWatchdog::Watch& pace_;
+  grpc::ServerWriter<v1::ReadFileResponse>& writer_;
+};
+
 // Nothing may be silent for long: clients give up on what is.
 constexpr std::chrono::seconds kSignOfLife{10};
 
@@ -35,19 +54,19 @@ constexpr std::chrono::seconds kSignOfLife{10};
 class SignsOfLife {
  public:
   // `empty`: what to send.
-  SignsOfLife(grpc::ServerContext* call, grpc::ServerWriter<v1::ReadFileResponse>* writer, v1::ReadFileResponse empty)
+  SignsOfLife(grpc::ServerContext* call, PacedWriter* writer, v1::ReadFileResponse empty)
       : call_(call), writer_(writer), empty_(std::move(empty)) {}
   absl::Status Tell() {
     if (call_->IsCancelled()) return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the call was cancelled");
     if (std::chrono::steady_clock::now() - last_ < kSignOfLife) return absl::OkStatus();
-    writer_->Write(empty_);
+    NS_RETURN_IF_ERROR(writer_->Write(empty_));
     last_ = std::chrono::steady_clock::now();
     return absl::OkStatus();
   }
 
  private:
   grpc::ServerContext* const call_;
-  grpc::ServerWriter<v1::ReadFileResponse>* const writer_;
+  PacedWriter* const writer_;
   const v1::ReadFileResponse empty_;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
@@ -101,11 +120,12 @@ grpc::Status ArtifactService::DeleteArtifact(grpc::ServerContext* call, const v1
 }
 
 absl::Status ArtifactService::Send(const Caller& caller, grpc::ServerContext* call, const v1::ReadFileRequest& request,
-                                   grpc::ServerWriter<v1::ReadFileResponse>* writer) {
+                                   grpc::ServerWriter<v1::ReadFileResponse>* stream) {
   const StreamSlot slot(context_, caller.tenant);
   NS_RETURN_IF_ERROR(slot.status());
   StreamWatchdog::Watch pace(context_.watchdog, {.idle = context_.limits.download_idle_timeout},
                              [call] { CancelTooSlow(call, kTooSlow, kTooSlowMessage); });
+  PacedWriter writer(&pace, stream);
   const std::string collection = request.name().starts_with("models/") ? "models" : "artifacts";
   NS_RETURN_IF_ERROR(ParseName(collection, request.name()).status());
   NS_RETURN_IF_ERROR(ValidateRelativePath(request.path()));
@@ -124,13 +144,10 @@ absl::Status ArtifactService::Send(const Caller& caller, grpc::ServerContext* ca
   v1::ReadFileResponse message;
   message.mutable_digest()->set_sha256(digest.sha256);
   message.mutable_digest()->set_size_bytes(digest.size_bytes);
-  SignsOfLife signs(call, writer, message);
+  SignsOfLife signs(call, &writer, message);
   const auto reader = OpenToSend(*context_.blobs, digest, begin > 0 || end < digest.size_bytes, signs);
   NS_RETURN_IF_ERROR(explain(reader.status()));
-  if (begin == end) {  // an empty range still tells the digest
-    writer->Write(message);
-    return absl::OkStatus();
-  }
+  if (begin == end) return writer.Write(message);  // an empty range still tells the digest
   ReadAhead ahead(reader->get(), begin, end, kReadChunkBytes);
   ReadAhead::Chunk chunk;
   for (int64_t offset = begin; offset < end; offset += static_cast<int64_t>(message.data().size())) {
@@ -139,13 +156,7 @@ absl::Status ArtifactService::Send(const Caller& caller, grpc::ServerContext* ca
     NS_RETURN_IF_ERROR(explain(ahead.Next(&chunk)));
     message.mutable_data()->swap(chunk.data);
     message.set_crc32c(chunk.crc32c);
-    pace.WaitBegins();
-    const bool written = writer->Write(message);
-    pace.WaitEnds(static_cast<int64_t>(message.data().size()));
-    if (!written) {
-      if (pace.cancelled()) return MakeError(absl::StatusCode::kDeadlineExceeded, kTooSlow, kTooSlowMessage);
-      return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the client has gone");
-    }
+    NS_RETURN_IF_ERROR(writer.Write(message));
     context_.metrics->BytesDownloaded(static_cast<int64_t>(message.data().size()));
     message.clear_digest();
   }

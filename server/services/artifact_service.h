@@ -22,7 +22,7 @@ class ArtifactService : public v1::ArtifactService::Service {
 
  private:
   absl::Status Send(const Caller& caller, grpc::ServerContext* call, const v1::ReadFileRequest& request,
-                    grpc::ServerWriter<v1::ReadFileResponse>* writer);
+                    grpc::ServerWriter<v1::ReadFileResponse>* stream);
 
   const ServiceContext& context_;
 };

@@ -35,7 +35,7 @@ struct Limits {
   int64_t max_header_bytes = 100 << 20;
   int max_queued_jobs = 1000;
   int max_attempts = 3;
-  // Streams hold a thread each while they last.
+  // Streams hold threads while they last: an upload three, a download two, a watch one.
   int max_streams = 256;
   std::chrono::milliseconds upload_ttl{24LL * 3600 * 1000};
   std::chrono::milliseconds lease{60000};

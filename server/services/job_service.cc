@@ -51,7 +51,7 @@ absl::StatusOr<v1::Job> JobService::Create(const Caller& caller, const std::stri
   // A model that is not there is CreateJob's to report.
   if (const auto model = context_.jobs->GetModel(job.tenant, job.model_id); model.ok()) {
     const auto label = model->labels().find(kNameLabel);
-    if (job.spec.model_name().empty() && label != model->labels().end()) job.spec.set_model_name(label->second.substr(0, kMaxModelName));
+    if (job.spec.model_name().empty() && label != model->labels().end()) job.spec.set_model_name(ModelNameOfLabel(label->second));
     const Need need = NeedOfPrepare({model->weight_bytes(), model->total_bytes()});
     job.first_task.need_memory_bytes = need.memory_bytes;
     job.first_task.need_disk_bytes = need.disk_bytes;

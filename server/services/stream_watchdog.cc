@@ -3,12 +3,6 @@
 #include <utility>
 
 namespace nashswarm::server {
-namespace {
-
-// How late a stream may be ended.
-constexpr std::chrono::milliseconds kPoll{100};
-
-}  // namespace
 
 void StreamPace::WaitEnds(Time now, int64_t bytes) {
   if (!waiting_since_.has_value()) return;
@@ -52,7 +46,7 @@ void StreamWatchdog::Loop() {
     if (watches_.empty()) {
       changed_.wait(lock, [this] { return stopping_ || !watches_.empty(); });
     } else {
-      changed_.wait_for(lock, kPoll, [this] { return stopping_; });
+      changed_.wait_for(lock, kPacePoll, [this] { return stopping_; });
     }
     const auto now = std::chrono::steady_clock::now();
     for (Watch* watch : watches_) {

@@ -14,6 +14,9 @@
 
 namespace nashswarm::server {
 
+// How late a stream that is too slow may be ended.
+inline constexpr std::chrono::milliseconds kPacePoll{100};
+
 // Zero: no such limit.
 struct PaceLimits {
   std::chrono::milliseconds idle{0};  // the longest single wait

@@ -11,9 +11,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// How late a stream may be ended.
-constexpr std::chrono::milliseconds kPoll{100};
-
 }  // namespace
 
 UploadStream* UploadStream::Refuse(const absl::Status& status) {
@@ -44,7 +41,7 @@ bool UploadStream::Read(v1::WriteFileRequest* message) {
   if (!std::exchange(reading_, true)) StartRead(&incoming_);
   pace_.WaitBegins(steady_clock::now());
   std::unique_lock<std::mutex> lock(mutex_);
-  while (!changed_.wait_for(lock, kPoll, [this] { return state_ != State::kNone; })) {
+  while (!changed_.wait_for(lock, kPacePoll, [this] { return state_ != State::kNone; })) {
     if (!pace_.TooSlow(steady_clock::now())) continue;
     too_slow_ = true;
     return false;

@@ -328,6 +328,14 @@ absl::Status ValidatePriority(int priority) {
   return Invalid("BAD_PRIORITY", absl::StrCat("priority is ", priority, ", not 0 (most urgent) to 9"));
 }
 
+std::string ModelNameOfLabel(const std::string& label) {
+  size_t end = std::min(label.size(), kMaxModelName);
+  // A string of proto3 is UTF-8: half a code point, and nobody could read the job, nor the list it is in.
+  while (end > 0 && end < label.size() && (static_cast<unsigned char>(label[end]) & 0xc0) == 0x80) --end;
+  const std::string name = label.substr(0, end);
+  return ValidateModelName(name).ok() ? name : "";
+}
+
 std::string RequestDigest(const google::protobuf::Message& request) {
   std::string bytes;
   {

@@ -30,6 +30,10 @@ absl::StatusOr<v1::Model::Kind> ValidateUploadKind(const v1::CreateUploadRequest
 absl::Status ValidateSpec(v1::CompressionSpec* spec);
 absl::Status ValidatePriority(int priority);
 
+// The model_name of a job whose spec has none, from the model's label: a longer one is cut, between code points. "" where it is
+// none that a spec could have.
+std::string ModelNameOfLabel(const std::string& label);
+
 // SHA-256 of the message's deterministic serialization: equal requests, equal digests.
 std::string RequestDigest(const google::protobuf::Message& request);
 

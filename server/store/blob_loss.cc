@@ -22,7 +22,7 @@ absl::Status ExplainBlobLoss(const absl::Status& status, const std::string& sha2
   }
   if (!absl::IsDataLoss(status)) return status;
   return MakeError(absl::StatusCode::kDataLoss, kDamaged,
-                   absl::StrCat(ToAbsl(file), ": the server's copy of it is damaged and was set aside"), remedy);
+                   absl::StrCat(ToAbsl(file), ": the server's copy of it is damaged"), remedy);
 }
 
 }  // namespace nashswarm::server

@@ -58,6 +58,7 @@ class BlobReader {
 class StagedWriter {
  public:
   virtual ~StagedWriter() = default;
+  // After an error nothing more is appended; a Sync still speaks of what was appended before it.
   virtual absl::Status Append(absl::Span<const char> bytes) = 0;
   // Makes everything durable that was appended before the call.
   virtual absl::Status Sync() = 0;

@@ -211,14 +211,16 @@ absl::Status DirectoryBlobStore::CommitStaged(absl::Span<const StagedPart> parts
       if (!absl::IsUnimplemented(linked)) return linked;
     }
   }
-  NS_ASSIGN_OR_RETURN(const DiskRoom::Hold hold, TakeRoom(room_, "joining the pieces of the upload", digest.size_bytes));
+  NS_ASSIGN_OR_RETURN(DiskRoom::Hold hold, TakeRoom(room_, "joining the pieces of the upload", digest.size_bytes));
   const std::string joined = TemporaryName(JoinPath(root_, "tmp"));
   NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(joined));
   Sha256 hash;
   for (const StagedPart& part : parts) {
     NS_RETURN_IF_ERROR(ReadStaged(part, [&](absl::Span<const char> bytes) {
       hash.Update(bytes.data(), bytes.size());
-      return file.Append(std::string_view(bytes.data(), bytes.size()));
+      NS_RETURN_IF_ERROR(file.Append(std::string_view(bytes.data(), bytes.size())));
+      hold.Written(static_cast<int64_t>(bytes.size()));
+      return absl::OkStatus();
     }));
   }
   if (hash.Finish() != digest.sha256) return StagedMismatch(digest);
@@ -254,7 +256,12 @@ absl::Status DirectoryBlobStore::LinkStaged(int fd, const std::string& source, c
 absl::Status DirectoryBlobStore::RemoveStaged(const std::string& key) {
   NS_RETURN_IF_ERROR(ValidateRelativePath(key));
   const std::string path = StagedPathOf(key);
-  return IsDirectory(path) ? RemoveTree(path) : Unlink(path);
+  if (!IsDirectory(path)) return Unlink(path);
+  // Each by itself: what is remembered of a file goes with it. Somebody else may be removing the same.
+  if (const auto files = ListFiles(path); files.ok()) {
+    for (const std::string& file : *files) NS_RETURN_IF_ERROR(Unlink(JoinPath(path, file)));
+  }
+  return RemoveTree(path);
 }
 
 absl::StatusOr<std::vector<std::string>> DirectoryBlobStore::ListStagedGroups() {

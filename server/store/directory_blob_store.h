@@ -43,6 +43,8 @@ class DirectoryBlobStore : public BlobStore {
   absl::StatusOr<std::vector<std::string>> ListStagedGroups() override;
   absl::Status RemoveLeftovers(std::chrono::seconds older_than) override;
 
+  size_t known_files() { return verified_.size(); }  // that are remembered as verified: no more than there are
+
  private:
   DirectoryBlobStore(std::string root, DiskRoom* room) : root_(std::move(root)), room_(room) {}
   std::string PathOf(const std::string& sha256) const;

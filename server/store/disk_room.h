@@ -3,6 +3,7 @@
 #ifndef NASHSWARM_SERVER_STORE_DISK_ROOM_H_
 #define NASHSWARM_SERVER_STORE_DISK_ROOM_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <string>
@@ -33,8 +34,13 @@ class DiskRoom {
     explicit Hold(DiskRoom* room = nullptr, int64_t bytes = 0) : room_(room), bytes_(bytes) {}
     Hold(Hold&& other) noexcept : room_(std::exchange(other.room_, nullptr)), bytes_(other.bytes_) {}
     Hold& operator=(Hold&&) = delete;
-    ~Hold() {
-      if (room_ != nullptr) room_->held_ -= bytes_;
+    ~Hold() { Written(bytes_); }
+
+    // So many of the bytes are in a file: the disk itself counts them from now on.
+    void Written(int64_t bytes) {
+      bytes = std::min(bytes, bytes_);
+      bytes_ -= bytes;
+      if (room_ != nullptr) room_->held_ -= bytes;
     }
 
    private:

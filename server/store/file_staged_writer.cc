@@ -85,9 +85,10 @@ absl::Status FileStagedWriter::WriteBlock() {
   // The file system promised too much; or it is full, which the other way says again.
   close(direct_);
   direct_ = -1;
-  const size_t held = held_;
+  // Held until it is in the file: of a block that was forgotten a Sync would say that it is durable.
+  NS_RETURN_IF_ERROR(WriteCached({block_.get(), held_}));
   held_ = flushed_ = 0;
-  return WriteCached({block_.get(), held});
+  return absl::OkStatus();
 }
 
 // What is held into the file as well, so that it can be made durable; it stays in the block until that is full.

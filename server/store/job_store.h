@@ -142,6 +142,8 @@ struct ClaimedTask {
   int64_t need_memory_bytes = 0, need_disk_bytes = 0;
   std::string prepare_result_json;  // of the job's PREPARE; empty before it has ended
   v1::CompressionSpec spec;
+  // DATA_LOSS / DATABASE_CORRUPT: the spec is lost. A task to claim all the same, and to fail: the others wait behind it.
+  absl::Status spec_status;
   std::string model_id;
   std::string traceparent;  // may be empty
   BlobDigest model_manifest;

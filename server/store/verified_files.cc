@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <vector>
 
 #include "core/base/hash.h"
@@ -14,20 +15,27 @@ namespace {
 
 constexpr size_t kReadBytes = 1 << 20;
 constexpr int64_t kBetweenBytes = 64 << 20;
+// How late whoever waits for another's reading may be stopped.
+constexpr std::chrono::milliseconds kBetweenWaits{100};
 
 int64_t Nanoseconds(const timespec& time) { return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
 
 absl::StatusOr<std::string> Hash(int fd, const Between& between) {
   Sha256 hash;
   std::vector<char> buffer(kReadBytes);
+  int64_t unasked = kBetweenBytes;
   for (int64_t offset = 0;;) {
-    if (between && offset % kBetweenBytes == 0) NS_RETURN_IF_ERROR(between());
+    if (between && unasked >= kBetweenBytes) {
+      NS_RETURN_IF_ERROR(between());
+      unasked = 0;
+    }
     const ssize_t got = pread(fd, buffer.data(), buffer.size(), offset);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return ErrnoError(errno, "blob");
     if (got == 0) return hash.Finish();
     hash.Update(buffer.data(), static_cast<uint64_t>(got));
     offset += got;
+    unasked += got;
   }
 }
 
@@ -57,7 +65,12 @@ absl::Status VerifiedFiles::Verify(int fd, const std::string& sha256, const Betw
   const Inode inode{before->device, before->inode};
   {
     std::unique_lock<std::mutex> lock(mutex_);
-    read_.wait(lock, [&] { return !reading_.contains(inode); });
+    while (!read_.wait_for(lock, kBetweenWaits, [&] { return !reading_.contains(inode); })) {
+      if (!between) continue;
+      lock.unlock();
+      NS_RETURN_IF_ERROR(between());
+      lock.lock();
+    }
     // While another thread read it, a link may have changed its ctime.
     if (const auto now = Identify(fd); now.has_value() && KnowsLocked(*now, sha256)) return absl::OkStatus();
     reading_.insert(inode);
@@ -96,6 +109,11 @@ void VerifiedFiles::NoteWritten(int fd) {
 }
 
 bool VerifiedFiles::IsAsWritten(int fd) { return Knows(fd, ""); }
+
+size_t VerifiedFiles::size() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return known_.size();
+}
 
 int VerifiedFiles::Over(int fd, const std::function<int()>& change) {
   std::lock_guard<std::mutex> lock(mutex_);

@@ -53,6 +53,8 @@ class VerifiedFiles {
   // Runs `change`, which gives the file another name or takes one away (0, or -1 with errno); what is known of it stays known.
   int Over(int fd, const std::function<int()>& change);
 
+  size_t size();  // how many files it remembers
+
  private:
   using Inode = std::pair<dev_t, ino_t>;
   struct Known {

@@ -156,6 +156,7 @@ absl::StatusOr<TaskFinish> TaskRunner::Execute(const ClaimedTask& task, const st
 
 absl::StatusOr<TaskFinish> TaskRunner::Work(const ClaimedTask& task, TaskSession* session, bool* reused,
                                             std::vector<std::string>* lost) {
+  NS_RETURN_IF_ERROR(task.spec_status);
   const TaskKey& key = task.lease.key;
   if (task.model_files.empty()) {
     return MakeError(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",

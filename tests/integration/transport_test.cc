@@ -256,6 +256,34 @@ TEST(SlowTest, ADownloadThatNobodyTakesEnds) {
   EXPECT_THAT(ended.error_message(), HasSubstr("DOWNLOAD_TOO_SLOW"));
 }
 
+// The watchdog did not see it, and its thread, its place and the file's other readers waited for ever.
+TEST(SlowTest, AnEmptyRangeThatNobodyTakesEnds) {
+  ServerHarness server;
+  server.Start({"--download-idle-timeout=300ms", "--max-streams=1"});
+  const std::string content = Bytes(1000);
+  const v1::Model model = server.PushData({"data.txt", content});
+  grpc::ChannelArguments narrow;  // no answer fits into what such a client takes before it reads
+  narrow.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  narrow.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 5);
+  narrow.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  const auto channel = grpc::CreateCustomChannel(server.info()["grpc"].get<std::string>(), grpc::InsecureChannelCredentials(), narrow);
+  const auto artifacts = v1::ArtifactService::NewStub(channel);
+  grpc::ClientContext context;
+  v1::ReadFileRequest request;
+  request.set_name(model.name());
+  request.set_path("data.txt");
+  request.set_read_offset(static_cast<int64_t>(content.size()));
+  const auto reader = artifacts->ReadFile(&context, request);
+  std::string whole;
+  EXPECT_TRUE(WaitFor([&] { return server.Read(model.name(), "data.txt", 0, 0, &whole).ok(); })) << "its place must become free";
+  EXPECT_EQ(whole, content);
+  v1::ReadFileResponse message;
+  while (reader->Read(&message)) {
+  }
+  const grpc::Status ended = reader->Finish();
+  EXPECT_EQ(ended.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED) << ended.error_message();
+}
+
 int ConnectAndSayNothing(const std::string& address) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in to{};

@@ -13,7 +13,6 @@
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
-#include "server/store/checked_reader.h"
 #include "server/store/file_blob_reader.h"
 #include "server/store/link_file.h"
 #include "server/store/temporary_files.h"
@@ -114,7 +113,7 @@ absl::Status BlobCache::LinkInto(const std::string& sha256, const std::string& p
     status = LinkVerified(sha256, path, between);
     lock.lock();
     if (absl::IsDataLoss(status)) {
-      unlink(PathOf(sha256).c_str());
+      Drop(sha256);
     } else if (status.ok() || PathExists(PathOf(sha256))) {
       break;
     }
@@ -201,10 +200,11 @@ absl::StatusOr<std::unique_ptr<BlobReader>> BlobCache::Open(const std::string& s
     if (found == entries_.end() || !found->second.present) return BlobError(ENOENT, sha256);
     Touch(&found->second);
   }
-  return OpenChecked(PathOf(sha256), sha256, &verified_, [this, sha256](int, const absl::Status& damage) {
-    NoteDamage(sha256, damage);
-    Remove(sha256);
-  });
+  const int fd = open(PathOf(sha256).c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return BlobError(errno, sha256);
+  if (verified_.Knows(fd, sha256)) return ReaderOf(fd, sha256);
+  close(fd);
+  return BlobError(ENOENT, sha256);
 }
 
 absl::Status BlobCache::Adopt(const std::string& sha256, const std::string& path) {
@@ -228,7 +228,7 @@ void BlobCache::Remove(const std::string& sha256) {
   std::lock_guard<std::mutex> lock(mutex_);
   const auto found = entries_.find(sha256);
   if (found == entries_.end() || !found->second.present) return;
-  unlink(PathOf(sha256).c_str());
+  Drop(sha256);
   SetAbsent(&found->second);
   if (found->second.users == 0) entries_.erase(found);
 }
@@ -236,6 +236,9 @@ void BlobCache::Remove(const std::string& sha256) {
 absl::Status BlobCache::RemoveLeftovers(std::chrono::seconds older_than) {
   return RemoveOldFiles(JoinPath(root_, "tmp"), older_than);
 }
+
+// A file that cannot be taken away is found at the next start.
+void BlobCache::Drop(const std::string& sha256) { Unlink(PathOf(sha256)).IgnoreError(); }
 
 int64_t BlobCache::size_bytes() {
   std::lock_guard<std::mutex> lock(mutex_);
@@ -268,7 +271,7 @@ void BlobCache::Evict() {
     const std::string sha256 = *next++;
     const auto found = entries_.find(sha256);
     if (found->second.users > 0) continue;
-    unlink(PathOf(sha256).c_str());
+    Drop(sha256);
     SetAbsent(&found->second);
     entries_.erase(found);
   }

@@ -36,7 +36,8 @@ class BlobCache {
   // against its digest (DATA_LOSS / DIGEST_MISMATCH); what is here and is not what it was is downloaded again.
   absl::Status LinkInto(const std::string& sha256, const std::string& path, const Between& between = {});
   absl::Status Unlink(const std::string& path);  // of what LinkInto made
-  // NOT_FOUND when it is not here.
+  // NOT_FOUND when it is not here, or nothing in this process has verified it yet: whoever reads a part of it has verified what is
+  // stored, not what is here.
   absl::StatusOr<std::unique_ptr<BlobReader>> Open(const std::string& sha256);
   // Takes the file `path` as this blob's content when that costs nothing; the file is gone afterwards in any case.
   absl::Status Adopt(const std::string& sha256, const std::string& path);
@@ -44,6 +45,7 @@ class BlobCache {
   absl::Status RemoveLeftovers(std::chrono::seconds older_than);
 
   int64_t size_bytes();
+  size_t known_files() { return verified_.size(); }  // that are remembered as verified: no more than there are
 
  private:
   struct Entry {
@@ -66,6 +68,7 @@ class BlobCache {
   absl::StatusOr<int64_t> Fetch(const std::string& sha256);
   absl::Status LinkVerified(const std::string& sha256, const std::string& path, const Between& between);
   void NoteDamage(const std::string& sha256, const absl::Status& damage);
+  void Drop(const std::string& sha256);  // the file, and what is remembered of it
   // These need mutex_.
   absl::Status MakePresent(std::unique_lock<std::mutex>& lock, const std::string& sha256, Entry* entry);
   void SetPresent(const std::string& sha256, Entry* entry, int64_t size_bytes);

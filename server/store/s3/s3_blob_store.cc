@@ -98,15 +98,29 @@ absl::Status S3BlobStore::VerifyStored(const std::string& sha256, std::optional<
       status = DamagedError(sha256, absl::StrCat("its content is sha256:", ToHex(actual)));
     }
   }
-  if (absl::IsDataLoss(status)) NS_RETURN_IF_ERROR(SetAside(sha256, state.size_bytes, status));
+  if (absl::IsDataLoss(status)) NS_RETURN_IF_ERROR(SetAside(sha256, state, status));
   if (status.ok()) Remember(sha256, state);
   return status;
 }
 
-absl::Status S3BlobStore::SetAside(const std::string& sha256, int64_t size, const absl::Status& damage) {
-  const std::string kept = absl::StrCat(client_.location().prefix, "damaged/", ToHex(sha256));
-  NS_RETURN_IF_ERROR(Copy(KeyOf(sha256), size, kept));
-  NS_RETURN_IF_ERROR(client_.DeleteObject(KeyOf(sha256)));
+absl::StatusOr<bool> S3BlobStore::IsStill(const std::string& key, const S3Client::State& state) {
+  const absl::StatusOr<S3Client::State> now = client_.StatObject(key);
+  if (ReasonOf(now.status()) == "BLOB_NOT_FOUND") return false;
+  NS_RETURN_IF_ERROR(now.status());
+  return *now == state;
+}
+
+absl::Status S3BlobStore::SetAside(const std::string& sha256, const S3Client::State& bad, const absl::Status& damage) {
+  const std::string key = KeyOf(sha256), kept = absl::StrCat(client_.location().prefix, "damaged/", ToHex(sha256));
+  NS_ASSIGN_OR_RETURN(const bool there, IsStill(key, bad));
+  if (!there) return absl::OkStatus();  // others were faster
+  const absl::Status copied = Copy(key, bad, kept);
+  if (ReasonOf(copied) == "S3_PRECONDITION_FAILED" || ReasonOf(copied) == "BLOB_NOT_FOUND") return absl::OkStatus();
+  NS_RETURN_IF_ERROR(copied);
+  // A large copy takes minutes. Not every server deletes on a condition, so a moment stays between the look and the end.
+  NS_ASSIGN_OR_RETURN(const bool still_there, IsStill(key, bad));
+  if (!still_there) return absl::OkStatus();
+  NS_RETURN_IF_ERROR(client_.DeleteObject(key));
   TellOfDamage({sha256, std::string(damage.message()), kept});
   return absl::OkStatus();
 }
@@ -131,7 +145,7 @@ absl::StatusOr<std::unique_ptr<BlobReader>> S3BlobStore::Open(const std::string&
   if (Knows(sha256, state)) return reader;
   return std::make_unique<CheckedReader>(std::move(reader), sha256, [this, sha256, state](const absl::Status& end) {
     if (end.ok()) return Remember(sha256, state);
-    SetAside(sha256, state.size_bytes, end).IgnoreError();  // whoever reads it again meets it again
+    SetAside(sha256, state, end).IgnoreError();  // whoever reads it again meets it again
   });
 }
 
@@ -180,12 +194,14 @@ absl::StatusOr<std::vector<std::string>> S3BlobStore::ListStagedGroups() {
 
 absl::Status S3BlobStore::RemoveLeftovers(std::chrono::seconds older_than) {
   NS_RETURN_IF_ERROR(cache_->RemoveLeftovers(older_than));
-  NS_ASSIGN_OR_RETURN(const std::vector<S3Upload> uploads,
-                      client_.ListMultipartUploads(client_.location().prefix + "sha256/"));
   const int64_t before = static_cast<int64_t>(std::time(nullptr)) - older_than.count();
-  for (const S3Upload& upload : uploads) {
-    if (upload.initiated_unix_seconds == 0 || upload.initiated_unix_seconds > before) continue;
-    NS_RETURN_IF_ERROR(client_.AbortMultipartUpload(upload.key, upload.upload_id));
+  for (const char* made : {"sha256/", "damaged/"}) {
+    NS_ASSIGN_OR_RETURN(const std::vector<S3Upload> uploads,
+                        client_.ListMultipartUploads(client_.location().prefix + made));
+    for (const S3Upload& upload : uploads) {
+      if (upload.initiated_unix_seconds == 0 || upload.initiated_unix_seconds > before) continue;
+      NS_RETURN_IF_ERROR(client_.AbortMultipartUpload(upload.key, upload.upload_id));
+    }
   }
   return absl::OkStatus();
 }

@@ -11,7 +11,8 @@
 //     only pieces too small for that are read, and each is compared with the digest it was sent with. The sizes of all
 //     pieces and of the result are compared. That `digest` is the concatenation's is then the word of the caller, who
 //     hashed what it gave to Append.
-//   - LinkInto compares the digest of everything it downloads, and of what it finds in the cache.
+//   - LinkInto compares the digest of everything it downloads, and of what it finds in the cache. Open reads nothing in the cache
+//     that has not been compared since the process started.
 //   - Verify reads an object once, then goes by its ETag and size. So does whoever stores: an object under the blob's name that
 //     is not known to be right is replaced.
 // A blob appears whole or not at all: a PUT and the completion of a multipart upload are atomic.
@@ -78,7 +79,9 @@ class S3BlobStore : public BlobStore {
   absl::Status Download(const std::string& sha256, const ByteSink& sink);
   // Reads the object and compares its digest; a wrong one is set aside, as is one that is not of this size.
   absl::Status VerifyStored(const std::string& sha256, std::optional<int64_t> size, const Between& between);
-  absl::Status SetAside(const std::string& sha256, int64_t size, const absl::Status& damage);
+  // `bad` is of the object that was read. One that has taken its place meanwhile stays.
+  absl::Status SetAside(const std::string& sha256, const S3Client::State& bad, const absl::Status& damage);
+  absl::StatusOr<bool> IsStill(const std::string& key, const S3Client::State& state);
   bool Knows(const std::string& sha256, const S3Client::State& state);
   void Remember(const std::string& sha256, const S3Client::State& state);
   absl::Status RememberStored(const BlobDigest& digest);  // what has just been put there
@@ -95,7 +98,8 @@ class S3BlobStore : public BlobStore {
   using MakePart = std::function<absl::StatusOr<S3Part>(const std::string& key, const std::string& upload, uint64_t i)>;
   absl::Status PutInParts(const std::string& key, uint64_t count, const MakePart& make_part);
   absl::Status PutBlobInParts(const BlobDigest& digest, uint64_t count, const MakePart& make_part);
-  absl::Status Copy(const std::string& from, int64_t size, const std::string& to);
+  // Of the object that was in this state; S3_PRECONDITION_FAILED when it is no more.
+  absl::Status Copy(const std::string& from, const S3Client::State& state, const std::string& to);
 
   const Options options_;
   S3Client client_;

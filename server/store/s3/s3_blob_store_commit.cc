@@ -47,12 +47,14 @@ absl::Status S3BlobStore::RememberStored(const BlobDigest& digest) {
   return absl::OkStatus();
 }
 
-absl::Status S3BlobStore::Copy(const std::string& from, int64_t size, const std::string& to) {
-  if (size <= kMaxCopyBytes) return client_.CopyObject(to, from);
+absl::Status S3BlobStore::Copy(const std::string& from, const S3Client::State& state, const std::string& to) {
+  const int64_t size = state.size_bytes;
+  if (size <= kMaxCopyBytes) return client_.CopyObject(to, from, state.etag);
   const auto count = static_cast<uint64_t>((size + kMaxCopyBytes - 1) / kMaxCopyBytes);
   return PutInParts(to, count, [&](const std::string& key, const std::string& upload, uint64_t i) {
     const int64_t begin = static_cast<int64_t>(i) * kMaxCopyBytes;
-    return client_.UploadPartCopy(key, upload, static_cast<int>(i) + 1, from, begin, std::min(kMaxCopyBytes, size - begin));
+    return client_.UploadPartCopy(key, upload, static_cast<int>(i) + 1, from, begin, std::min(kMaxCopyBytes, size - begin),
+                                  state.etag);
   });
 }
 

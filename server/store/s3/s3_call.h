@@ -12,6 +12,8 @@ namespace nashswarm::server {
 // Copying and completing on the server may be silent for minutes before they answer.
 inline constexpr std::chrono::seconds kSilenceOfCopies{600};
 
+inline constexpr char kCopySourceIfMatch[] = "x-amz-copy-source-if-match";
+
 inline std::string RangeOf(int64_t begin, int64_t end) { return absl::StrCat("bytes=", begin, "-", end - 1); }
 
 struct S3Client::Call {

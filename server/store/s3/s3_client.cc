@@ -163,6 +163,7 @@ absl::StatusOr<S3Client::State> S3Client::StatObject(const std::string& key) {
                      absl::StrCat("S3 HEAD ", key, ": the answer has no size"));
   }
   if (const auto etag = response.headers.find("etag"); etag != response.headers.end()) state.etag = etag->second;
+  if (const auto time = response.headers.find("last-modified"); time != response.headers.end()) state.last_modified = time->second;
   return state;
 }
 
@@ -183,9 +184,10 @@ absl::Status S3Client::DeleteObject(const std::string& key) {
   return ReasonOf(status) == "BLOB_NOT_FOUND" ? absl::OkStatus() : status;
 }
 
-absl::Status S3Client::CopyObject(const std::string& key, const std::string& source) {
+absl::Status S3Client::CopyObject(const std::string& key, const std::string& source, const std::string& etag) {
   Call call{"PUT", key};
   call.headers = {{"x-amz-copy-source", UriEncode(absl::StrCat("/", options_.location.bucket, "/", source), true)}};
+  if (!etag.empty()) call.headers.emplace_back(kCopySourceIfMatch, etag);
   call.result_root = "CopyObjectResult";
   call.silence = kSilenceOfCopies;
   NS_ASSIGN_OR_RETURN(const HttpResponse response, Run(std::move(call)));

@@ -53,7 +53,10 @@ class S3Client {
   // The same, and what names this very content of the object: the server gives another one to whatever takes its place.
   struct State {
     int64_t size_bytes = 0;
-    std::string etag;  // "" when the server tells none
+    std::string etag;           // "" when the server tells none
+    std::string last_modified;  // as the server writes it; tells apart two that were put with the same bytes
+
+    bool operator==(const State&) const = default;
   };
   absl::StatusOr<State> StatObject(const std::string& key);
   // Streams exactly `size` bytes from `offset` through `sink`; a broken transfer goes on where it broke, so the sink
@@ -62,8 +65,8 @@ class S3Client {
   absl::Status GetObject(const std::string& key, int64_t offset, int64_t size, const ByteSink& sink,
                          std::string* sha256_hex = nullptr);
   absl::Status DeleteObject(const std::string& key);  // ok when absent
-  // Server side; at most 5 GiB.
-  absl::Status CopyObject(const std::string& key, const std::string& source);
+  // Server side; at most 5 GiB. With an `etag` only while it is the source's: FAILED_PRECONDITION / S3_PRECONDITION_FAILED.
+  absl::Status CopyObject(const std::string& key, const std::string& source, const std::string& etag = {});
 
   struct ListRequest {
     std::string prefix, delimiter, continuation;
@@ -76,7 +79,8 @@ class S3Client {
   absl::StatusOr<S3Part> UploadPart(const std::string& key, const std::string& upload, int number,
                                     const S3Payload& payload);
   absl::StatusOr<S3Part> UploadPartCopy(const std::string& key, const std::string& upload, int number,
-                                        const std::string& source, int64_t offset, int64_t size);
+                                        const std::string& source, int64_t offset, int64_t size,
+                                        const std::string& etag = {});  // as in CopyObject
   // ok too when the upload is gone but the object is there: the answer to an earlier attempt may have been lost.
   absl::Status CompleteMultipartUpload(const std::string& key, const std::string& upload,
                                        const std::vector<S3Part>& parts);

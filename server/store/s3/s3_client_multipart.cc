@@ -28,16 +28,18 @@ absl::StatusOr<S3Part> S3Client::UploadPart(const std::string& key, const std::s
 }
 
 absl::StatusOr<S3Part> S3Client::UploadPartCopy(const std::string& key, const std::string& upload, int number,
-                                                const std::string& source, int64_t offset, int64_t size) {
+                                                const std::string& source, int64_t offset, int64_t size,
+                                                const std::string& etag) {
   Call call{"PUT", key};
   call.query = {{"partNumber", absl::StrCat(number)}, {"uploadId", upload}};
   call.headers = {{"x-amz-copy-source", UriEncode(absl::StrCat("/", options_.location.bucket, "/", source), true)},
                   {"x-amz-copy-source-range", RangeOf(offset, offset + size)}};
+  if (!etag.empty()) call.headers.emplace_back(kCopySourceIfMatch, etag);
   call.result_root = "CopyPartResult";
   call.silence = kSilenceOfCopies;
   NS_ASSIGN_OR_RETURN(const HttpResponse response, Run(std::move(call)));
-  NS_ASSIGN_OR_RETURN(std::string etag, ParseField(response.body, "CopyPartResult", "ETag"));
-  return S3Part{number, std::move(etag)};
+  NS_ASSIGN_OR_RETURN(std::string copied, ParseField(response.body, "CopyPartResult", "ETag"));
+  return S3Part{number, std::move(copied)};
 }
 
 absl::Status S3Client::CompleteMultipartUpload(const std::string& key, const std::string& upload,

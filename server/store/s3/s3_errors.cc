@@ -62,6 +62,7 @@ absl::Status Refused(int status, std::string_view code, const HttpResponse& resp
                                                       : absl::StrCat("set region=", region->second, " in the URL"));
   }
   if (status == 404) return MakeError(StatusCode::kNotFound, "BLOB_NOT_FOUND", message);
+  if (status == 412) return MakeError(StatusCode::kFailedPrecondition, "S3_PRECONDITION_FAILED", message);
   if (status == 416) {
     return MakeError(StatusCode::kDataLoss, "BLOB_TRUNCATED", message,
                      "the store lost data: delete the model or artifact and create it again");

@@ -16,7 +16,7 @@ namespace nashswarm::server {
 bool IsWorthRetrying(int http_status, const S3Error& error);
 
 // `what` is the request ("PUT sha256/ab/..."). NOT_FOUND / BLOB_NOT_FOUND for a missing object, NOT_FOUND /
-// S3_NO_SUCH_UPLOAD, FAILED_PRECONDITION / S3_NO_SUCH_BUCKET and S3_WRONG_REGION, PERMISSION_DENIED / S3_ACCESS_DENIED,
+// S3_NO_SUCH_UPLOAD, FAILED_PRECONDITION / S3_NO_SUCH_BUCKET, S3_WRONG_REGION and S3_PRECONDITION_FAILED, PERMISSION_DENIED / S3_ACCESS_DENIED,
 // RESOURCE_EXHAUSTED / NO_SPACE, DATA_LOSS / DIGEST_MISMATCH and BLOB_TRUNCATED, UNAVAILABLE / S3_UNAVAILABLE, otherwise
 // INTERNAL / S3_UNEXPECTED_ANSWER. The server's own words are quoted with every credential struck out.
 absl::Status ErrorOf(std::string_view what, const HttpResponse& response, const S3Error& error,

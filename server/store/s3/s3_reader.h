@@ -12,7 +12,8 @@ namespace nashswarm::server {
 
 class S3Reader : public BlobReader {
  public:
-  // `client` is borrowed. Blobs are immutable, so no request needs to say which version it means.
+  // `client` is borrowed. No request says which version it means: nothing but a damaged object is ever replaced, and whoever reads
+  // one that nobody has verified compares the digest (checked_reader.h).
   S3Reader(S3Client* client, std::string key, int64_t size) : client_(client), key_(std::move(key)), size_(size) {}
 
   int64_t size() const override { return size_; }

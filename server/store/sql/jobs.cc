@@ -20,9 +20,9 @@ namespace {
 // What the database keeps of a job and its first task beside the spec.
 constexpr int64_t kRowBytes = 2000;
 
-absl::Status JobError(const char* reason, const std::string& id, const v1::Job& job, const std::string& hint) {
+absl::Status JobError(const char* reason, const std::string& id, v1::Job::State state, const std::string& hint) {
   return MakeError(absl::StatusCode::kFailedPrecondition, reason,
-                   absl::StrCat("jobs/", id, " is ", v1::Job::State_Name(job.state())), hint);
+                   absl::StrCat("jobs/", id, " is ", v1::Job::State_Name(state)), hint);
 }
 
 bool Ended(v1::Job::State state) {
@@ -97,6 +97,13 @@ absl::Status CheckDataUnchanged(Connection& db, const std::string& tenant, const
 
 }  // namespace
 
+absl::Status ParseSpec(const std::string& bytes, const std::string& job_id, v1::CompressionSpec* spec) {
+  if (spec->ParseFromString(bytes)) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kDataLoss, "DATABASE_CORRUPT",
+                   absl::StrCat("jobs/", job_id, ": what the database holds of its spec cannot be read"),
+                   absl::StrCat("delete the job (nashswarm jobs delete ", job_id, ") and submit it again"));
+}
+
 absl::StatusOr<v1::Job> LoadJob(Connection& db, const std::string& tenant, const std::string& id) {
   v1::Job job;
   JobPlan plan;
@@ -108,7 +115,7 @@ absl::StatusOr<v1::Job> LoadJob(Connection& db, const std::string& tenant, const
     if (!query.Next()) return query.status().ok() ? NotFound("jobs", id) : query.status();
     job.set_name(NameOf("jobs", id));
     job.set_model(NameOf("models", query.Text(0)));
-    job.mutable_spec()->ParseFromString(query.Bytes(1));
+    NS_RETURN_IF_ERROR(ParseSpec(query.Bytes(1), id, job.mutable_spec()));
     job.set_state(static_cast<v1::Job::State>(query.Int(2)));
     job.set_cancel_requested(query.Int(3) != 0);
     job.set_priority(static_cast<int32_t>(query.Int(4)));
@@ -175,7 +182,7 @@ absl::StatusOr<v1::Job> SqlJobStore::CancelJob(const std::string& tenant, const 
   return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<v1::Job> {
     NS_ASSIGN_OR_RETURN(const v1::Job job, LoadJob(db, tenant, id));
     if (job.state() == v1::Job::CANCELLED) return job;
-    if (Ended(job.state())) return JobError("JOB_ENDED", id, job, "only a job that has not ended can be cancelled");
+    if (Ended(job.state())) return JobError("JOB_ENDED", id, job.state(), "only a job that has not ended can be cancelled");
     // Tasks before their job, here as everywhere: two transactions that lock in one order do not wait for each other.
     NS_RETURN_IF_ERROR(CancelPendingTasks(db, id));
     NS_RETURN_IF_ERROR(db.Execute("UPDATE jobs SET cancel_requested = 1 WHERE id = ?", id).status());
@@ -191,7 +198,7 @@ absl::StatusOr<v1::Job> SqlJobStore::RetryJob(const std::string& tenant, const s
   return database_->Write([&](Connection& db) -> absl::StatusOr<v1::Job> {
     NS_ASSIGN_OR_RETURN(const v1::Job job, LoadJob(db, tenant, id));
     if (job.state() != v1::Job::FAILED && job.state() != v1::Job::CANCELLED) {
-      return JobError("JOB_NOT_RETRIABLE", id, job, "only a FAILED or CANCELLED job can be retried");
+      return JobError("JOB_NOT_RETRIABLE", id, job.state(), "only a FAILED or CANCELLED job can be retried");
     }
     // Deleted meanwhile: nothing to retry on.
     NS_RETURN_IF_ERROR(LoadModel(db, tenant, IdOf(job.model())).status());
@@ -213,9 +220,15 @@ absl::StatusOr<v1::Job> SqlJobStore::RetryJob(const std::string& tenant, const s
 
 absl::Status SqlJobStore::DeleteJob(const std::string& tenant, const std::string& id) {
   return database_->WriteToFree([&](Connection& db) -> absl::Status {
-    NS_ASSIGN_OR_RETURN(const v1::Job job, LoadJob(db, tenant, id));
-    if (!Ended(job.state())) {
-      return JobError("JOB_NOT_ENDED", id, job, absl::StrCat("cancel it first: nashswarm jobs cancel ", id));
+    auto state = v1::Job::STATE_UNSPECIFIED;
+    {
+      // No more of it than this: one whose spec is lost can be deleted, too.
+      Query query = db.Select("SELECT state FROM jobs WHERE id = ? AND tenant = ?", id, tenant);
+      if (!query.Next()) return query.status().ok() ? NotFound("jobs", id) : query.status();
+      state = static_cast<v1::Job::State>(query.Int(0));
+    }
+    if (!Ended(state)) {
+      return JobError("JOB_NOT_ENDED", id, state, absl::StrCat("cancel it first: nashswarm jobs cancel ", id));
     }
     return db.Execute("DELETE FROM jobs WHERE id = ?", id).status();
   });

@@ -9,7 +9,7 @@ using sql::Connection;
 using sql::Query;
 
 absl::Status SqlJobStore::ForgetAllButResults(int64_t max_bytes) {
-  return database_->Write([&](Connection& db) -> absl::Status {
+  return database_->WriteToFree([&](Connection& db) -> absl::Status {
     // What hangs on them goes with them; `files` has no foreign key to its owners.
     for (const char* table : {"jobs", "uploads", "artifacts", "models", "files"}) {
       NS_RETURN_IF_ERROR(db.Execute(absl::StrCat("DELETE FROM ", table).c_str()).status());

@@ -29,6 +29,9 @@ absl::Status NotFound(const char* what, const std::string& id);
 // ABORTED / FENCED: the lease matches no running task.
 absl::Status FencedError(const TaskLease& lease);
 
+// DATA_LOSS / DATABASE_CORRUPT: the row's spec is none. Half a spec would be another job than was asked for.
+absl::Status ParseSpec(const std::string& bytes, const std::string& job_id, v1::CompressionSpec* spec);
+
 absl::StatusOr<v1::Job> LoadJob(sql::Connection& db, const std::string& tenant, const std::string& id);
 
 absl::Status InsertTask(sql::Connection& db, const std::string& job_id, const NewTask& task);

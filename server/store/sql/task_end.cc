@@ -314,7 +314,7 @@ absl::StatusOr<TaskEnd> SqlJobStore::FailTask(const TaskLease& lease, const Task
 
 absl::StatusOr<TaskEnd> SqlJobStore::RemakeInputs(const TaskLease& lease, const std::vector<std::string>& sha256s,
                                                   const TaskFailure& failure) {
-  return database_->Write([&](Connection& db) -> absl::StatusOr<TaskEnd> {
+  return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<TaskEnd> {
     const TaskKey& key = lease.key;
     NS_ASSIGN_OR_RETURN(const JobRow job, LoadJobRow(db, key.job_id));
     const bool stopping = !Live(job) || job.cancel_requested;

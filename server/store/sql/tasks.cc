@@ -67,7 +67,7 @@ absl::StatusOr<std::optional<ClaimedTask>> SelectTask(Connection& db, const Clai
   task.attempt = static_cast<int>(query.Int(3));
   task.lease.epoch = query.Int(4);
   task.waited_us = query.Int(5);
-  task.spec.ParseFromString(query.Bytes(6));
+  task.spec_status = ParseSpec(query.Bytes(6), task.lease.key.job_id, &task.spec);
   task.model_id = query.Text(7);
   task.shards = static_cast<int>(query.Int(8));
   task.model_manifest = {query.Bytes(9), query.Int(10)};

@@ -78,12 +78,13 @@ absl::Status ForgetParts(Connection& db, const UploadWriter& writer) {
 }
 
 absl::Status Reopen(Connection& db, const std::string& id, const std::string& path) {
-  NS_RETURN_IF_ERROR(
+  NS_ASSIGN_OR_RETURN(
+      const int64_t reopened,
       db.Execute("UPDATE upload_files SET committed = 0, sha256 = NULL, blob = NULL, hash_state = NULL, deduplicated = 0, "
                  "writer_epoch = writer_epoch + 1 WHERE upload_id = ? AND path = ? AND sha256 IS NOT NULL AND "
                  "EXISTS (SELECT 1 FROM uploads WHERE id = ? AND state = 1)",
-                 id, path, id)
-          .status());
+                 id, path, id));
+  if (reopened == 0) return absl::OkStatus();  // it is being sent again already, and has these parts
   return db.Execute("DELETE FROM upload_parts WHERE upload_id = ? AND path = ?", id, path).status();
 }
 

@@ -225,6 +225,21 @@ TEST_P(BlobStoreConformanceTest, WhoeverReadsAllOfADamagedBlobIsTold) {
   EXPECT_FALSE(Must(store().Has(digest.sha256)));
 }
 
+// The right bytes, stored again while somebody was still reading the damaged ones, were taken away in their place.
+TEST_P(BlobStoreConformanceTest, WhatHasTakenADamagedBlobsPlaceStays) {
+  const BlobDigest digest = DigestOf("hello");
+  ASSERT_TRUE(store().PutFile(File("hello"), digest).ok());
+  under_test_.damage(digest.sha256, "hellO");
+  auto reader = Must(store().Open(digest.sha256));
+  char bytes[5];
+  ASSERT_TRUE(reader->ReadAt(0, 3, bytes).ok());
+  ASSERT_TRUE(store().PutFile(File("hello"), digest).ok());
+  EXPECT_EQ(ReasonOf(reader->ReadAt(3, 2, bytes)), "BLOB_DAMAGED");
+  EXPECT_TRUE(Must(store().Has(digest.sha256)));
+  EXPECT_TRUE(store().Verify(digest, {}).ok());
+  EXPECT_EQ(damages_.size(), 0u);
+}
+
 // Sending a file again was answered with the damaged copy of it.
 TEST_P(BlobStoreConformanceTest, StoringAgainPutsADamagedBlobRight) {
   const BlobDigest digest = DigestOf("hello");
@@ -252,6 +267,26 @@ TEST(DirectoryBlobStoreTest, StartingLeavesTheFilesOfOthersUntilTheyAreOld) {
   EXPECT_TRUE(PathExists(others));
   ASSERT_TRUE(second->RemoveLeftovers(std::chrono::seconds(-60)).ok());
   EXPECT_FALSE(PathExists(others));
+}
+
+// A server that lives for months remembered every part that had ever been uploaded.
+TEST(DirectoryBlobStoreTest, WhatIsGoneIsNotRememberedAsVerified) {
+  const TemporaryDirectory directory = *TemporaryDirectory::Create();
+  const auto store = Must(DirectoryBlobStore::OpenAt(directory.path()));
+  const auto stage = [&](const std::string& key, const std::string& content) {
+    const auto writer = Must(store->CreateStaged(key));
+    EXPECT_TRUE(writer->Append(content).ok());
+    EXPECT_TRUE(writer->Sync().ok());
+  };
+  stage("u1/a", "one");
+  stage("u1/b", "two");
+  ASSERT_TRUE(store->CommitStaged({{"u1/a", 3}}, DigestOf("one")).ok());
+  EXPECT_EQ(store->known_files(), 2u);
+  ASSERT_TRUE(store->RemoveStaged("u1").ok());
+  EXPECT_EQ(store->known_files(), 1u) << "the blob";
+  EXPECT_TRUE(store->Verify(DigestOf("one"), [] { return absl::CancelledError("no need to read it"); }).ok());
+  ASSERT_TRUE(store->Remove(Sha256Of("one")).ok());
+  EXPECT_EQ(store->known_files(), 0u);
 }
 
 BlobStoreUnderTest MakeDirectory() {

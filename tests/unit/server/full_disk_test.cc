@@ -82,6 +82,8 @@ TEST_F(FullDiskTest, EndsAndDeletesGetThroughAndNothingElseDoes) {
   MakeModel(*store_, "m", "content");
   MakeModel(*store_, "n", "other content");
   const std::string job = MakeJob(*store_, "n");
+  const auto task = Must(store_->ClaimTask("w", 1000 * kSecond));
+  ASSERT_TRUE(task.has_value());
   NewUpload request;
   request.tenant = kDefaultTenant;
   request.ttl_us = 1000 * kSecond;
@@ -94,9 +96,11 @@ TEST_F(FullDiskTest, EndsAndDeletesGetThroughAndNothingElseDoes) {
   // What the first delete left of its piece may be used up, too.
   for (const auto& end : std::vector<std::function<absl::Status()>>{
            [&] { return store_->AbortUpload(kDefaultTenant, upload); },
+           [&] { return store_->RemakeInputs(task->lease, {}, {}).status(); },
            [&] { return store_->CancelJob(kDefaultTenant, job).status(); },
            [&] { return store_->DeleteJob(kDefaultTenant, job); },
            [&] { return store_->DeleteModel(kDefaultTenant, "n"); },
+           [&] { return store_->ForgetAllButResults(0); },
        }) {
     Fill();
     UseUpTheJournal();
@@ -147,6 +151,20 @@ TEST(DiskRoomTest, WhatOneHoldsOthersDoNotSee) {
   }
   EXPECT_TRUE(room.Take("the upload", free / 2).ok()) << "given back";
   EXPECT_EQ(ReasonOf(DiskRoom(directory.path(), INT64_MAX / 2).Check("the upload", 1)), "NO_SPACE");
+}
+
+// While a file was joined of its pieces, uploads were refused that would have fitted.
+TEST(DiskRoomTest, WhatIsWrittenIsNotHeldAnyMore) {
+  DiskRoom room("/no/such/directory", 0);  // no disk changes under the test: INT64_MAX bytes are free
+  {
+    DiskRoom::Hold hold = Must(room.Take("the upload", 100));
+    EXPECT_EQ(room.Left(), INT64_MAX - 100);
+    hold.Written(60);
+    EXPECT_EQ(room.Left(), INT64_MAX - 40);
+    const DiskRoom::Hold moved = std::move(hold);
+    EXPECT_EQ(room.Left(), INT64_MAX - 40);
+  }
+  EXPECT_EQ(room.Left(), INT64_MAX) << "and what was not is given back";
 }
 
 }  // namespace

@@ -3,11 +3,14 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <future>
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -74,7 +77,10 @@ class HttpListenerTest : public ::testing::Test {
   std::string Ask(const std::string& request) {
     const int fd = Connect();
     Say(fd, request);
-    return Hear(fd);
+    const std::string answer = Hear(fd);
+    open_.pop_back();
+    close(fd);
+    return answer;
   }
   std::string Get(const std::string& page) { return Ask("GET " + page + " HTTP/1.1\r\nHost: x\r\n\r\n"); }
 
@@ -133,9 +139,10 @@ TEST_F(HttpListenerTest, ASlowPageKeepsNobodyWaitingAndIsAskedOnceForAllWhoWait)
   Say(second, request);
   Say(third, request);
   EXPECT_THAT(Get("/fast"), HasSubstr("fast\n"));
+  while (listener_->waiting() < 2) std::this_thread::yield();
   Release();
   for (const int fd : {first, second, third}) EXPECT_THAT(Hear(fd), HasSubstr("slow\n"));
-  EXPECT_LE(asked_, 3);
+  EXPECT_EQ(asked_, 2) << "for the first, and for both who came while it was asked";
 }
 
 TEST_F(HttpListenerTest, WhoDoesNotReadTheAnswerKeepsNobodyWaiting) {
@@ -145,8 +152,26 @@ TEST_F(HttpListenerTest, WhoDoesNotReadTheAnswerKeepsNobodyWaiting) {
   const int lazy = Connect();
   Say(lazy, "GET /large HTTP/1.1\r\n\r\n");
   EXPECT_THAT(Get("/fast"), HasSubstr("fast\n"));
-  std::this_thread::sleep_for(milliseconds(200));
+  while (listener_->connections() > 0) std::this_thread::yield();
   EXPECT_LT(Hear(lazy).size(), size_t{32} << 20) << "and was given up";
+}
+
+// It was read for as long as it sent, on the thread that answers everybody.
+TEST(ReadAndForgetTest, LeavesTheRestOfWhatCameForTheNextTurn) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+  const std::string bytes(96 << 10, 'x');
+  ASSERT_EQ(send(ends[0], bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  EXPECT_TRUE(ReadAndForget(ends[1]));
+  int left = 0;
+  ASSERT_EQ(ioctl(ends[1], FIONREAD, &left), 0);
+  EXPECT_GT(left, 0);
+  EXPECT_LT(left, 96 << 10);
+  EXPECT_TRUE(ReadAndForget(ends[1])) << "the rest";
+  EXPECT_TRUE(ReadAndForget(ends[1])) << "nothing yet";
+  close(ends[0]);
+  EXPECT_FALSE(ReadAndForget(ends[1]));
+  close(ends[1]);
 }
 
 TEST_F(HttpListenerTest, AnAddressInUseIsAnError) {

@@ -143,6 +143,22 @@ TEST_P(LostInputsConformanceTest, AFileIsReopenedWhileItsUploadIsActive) {
   EXPECT_EQ(ReasonOf(store().PublishModel(kDefaultTenant, id, {.id = "m"}).status()), "UPLOAD_INCOMPLETE");
 }
 
+// Whoever went on with the upload lost what had come again of the file, after every break.
+TEST_P(LostInputsConformanceTest, AFileThatIsBeingSentAgainKeepsItsParts) {
+  const BlobDigest digest = DigestOf("0123456789");
+  ASSERT_TRUE(store().RegisterBlob(digest).ok());
+  NewUpload request = Request(digest);
+  const std::string id = Must(store().CreateUpload(request)).name().substr(8);
+  request.files[0].stored = false;
+  request.files[0].lost = true;
+  EXPECT_EQ(Must(store().CreateUpload(request)).files(0).committed_size(), 0);
+  const UploadWriter writer = Must(store().OpenUploadFile(kDefaultTenant, id, "w.bin", 0));
+  ASSERT_TRUE(store().CommitUploadPart(writer, {"k/1", 4}, 0, "", 1000 * kSecond).ok());
+  EXPECT_EQ(Must(store().CreateUpload(request)).files(0).committed_size(), 4);
+  ASSERT_TRUE(store().ReopenUploadFile(id, "w.bin").ok());
+  EXPECT_THAT(Must(store().OpenUploadFile(kDefaultTenant, id, "w.bin", 4)).parts, SizeIs(1));
+}
+
 INSTANTIATE_TEST_SUITE_P(Stores, LostInputsConformanceTest, EveryJobStore(),
                          [](const auto& info) { return std::string(info.param.first); });
 

@@ -2,6 +2,7 @@
 #include "tests/unit/server/job_store_conformance.h"
 
 #include "gmock/gmock.h"
+#include "google/protobuf/stubs/logging.h"
 #include "gtest/gtest.h"
 
 namespace nashswarm::server {
@@ -308,6 +309,18 @@ TEST_P(JobStoreConformanceTest, IdenticalTaskIsFoundUntilItsModelGoes) {
   Must(store().CancelJob(kDefaultTenant, task.lease.key.job_id));
   ASSERT_TRUE(store().DeleteModel(kDefaultTenant, "m").ok());
   EXPECT_FALSE(Must(store().FindTaskResult(Sha256Of("key"))).has_value());
+}
+
+// It was stored, and nobody could read it, nor the list it was in.
+TEST_P(JobStoreConformanceTest, AJobWhoseSpecCannotBeReadAgainIsNotMade) {
+  MakeModel(store(), "m", "weights");
+  v1::CompressionSpec spec;
+  spec.set_bits_per_weight(4);
+  spec.set_model_name("half a code point: \xe4");
+  const google::protobuf::LogSilencer quiet;  // it prints every string that is no UTF-8
+  EXPECT_EQ(ReasonOf(CreateJobWith(store(), "m", spec).status()), "DATABASE_CORRUPT");
+  EXPECT_THAT(Must(store().ListJobs(kDefaultTenant, {}, v1::Job::STATE_UNSPECIFIED)).items, SizeIs(0));
+  EXPECT_TRUE(NothingToClaim());
 }
 
 // For the cache of one program: everything goes but what later jobs can use, of that the last used.

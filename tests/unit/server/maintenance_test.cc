@@ -59,6 +59,23 @@ TEST_F(MaintenanceTest, CountsTheEndOfACancelledJobWhoseWorkerVanished) {
   EXPECT_THAT(Exported(), HasSubstr("nashswarm_job_duration_seconds_count{state=\"CANCELLED\"} 1"));
 }
 
+// In S3 freeing them takes long, and lost workers were not noticed meanwhile.
+TEST_F(MaintenanceTest, TheBytesOfExpiredUploadsAreTheCollectorsToFree) {
+  const std::unique_ptr<DirectoryBlobStore> blobs = Must(DirectoryBlobStore::OpenAt(directory_.path() + "/blobs"));
+  Maintenance maintenance(store_.get(), blobs.get(), &hub_, &metrics_, {});
+  NewUpload request;
+  request.tenant = kDefaultTenant;
+  request.ttl_us = 0;
+  request.files = {{"w.bin", 10, "", false}};
+  const std::string id = Must(store_->CreateUpload(request)).name().substr(8);
+  ASSERT_TRUE(Must(blobs->CreateStaged(id + "/a"))->Append("bytes").ok());
+  ASSERT_TRUE(maintenance.ExpireOnce().ok());
+  EXPECT_EQ(Must(store_->GetUpload(kDefaultTenant, id)).state(), v1::Upload::EXPIRED);
+  EXPECT_THAT(Must(blobs->ListStagedGroups()), ::testing::ElementsAre(id));
+  ASSERT_TRUE(maintenance.CollectOnce().ok());
+  EXPECT_THAT(Must(blobs->ListStagedGroups()), ::testing::IsEmpty());
+}
+
 TEST_F(MaintenanceTest, SaysWhenItLastWentThroughTheGarbage) {
   const std::unique_ptr<DirectoryBlobStore> blobs = Must(DirectoryBlobStore::OpenAt(directory_.path() + "/blobs"));
   Maintenance maintenance(store_.get(), blobs.get(), &hub_, &metrics_, {});

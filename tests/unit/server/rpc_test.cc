@@ -188,6 +188,30 @@ TEST(ValidateTest, ASearchIsBounded) {
   EXPECT_EQ(reason(), "BAD_SEARCH") << "off, and what there is not is limited";
 }
 
+// The name was cut inside a code point, and no client could read the job.
+TEST(ValidateTest, AModelsLabelBecomesANameThatAJobMayHave) {
+  const auto named = [](const std::string& label) {
+    v1::CompressionSpec spec;
+    spec.set_bits_per_weight(4);
+    spec.set_model_name(ModelNameOfLabel(label));
+    EXPECT_TRUE(ValidateSpec(&spec).ok()) << label;
+    EXPECT_TRUE(v1::CompressionSpec().ParseFromString(spec.SerializeAsString())) << label;
+    return spec.model_name();
+  };
+  EXPECT_EQ(named("Org/Model-1B"), "Org/Model-1B");
+  EXPECT_EQ(named(std::string(200, 'p')), std::string(200, 'p'));
+  EXPECT_EQ(named(std::string(255, 'p')), std::string(200, 'p'));
+  for (const std::string& sign : {std::string("é"), std::string("中"), std::string("\xF0\x9F\x98\x80")}) {
+    const size_t fit = 200 - sign.size();
+    EXPECT_EQ(named(std::string(fit, 'p') + sign + "more"), std::string(fit, 'p') + sign);
+    for (size_t over = 1; over < sign.size(); ++over) {
+      EXPECT_EQ(named(std::string(fit + over, 'p') + sign), std::string(fit + over, 'p')) << sign << over;
+    }
+  }
+  EXPECT_EQ(named("two\nlines"), "") << "no name that a spec may have";
+  EXPECT_EQ(named(""), "");
+}
+
 TEST(ManifestTest, DependsOnContentAndPathsAlone) {
   const ModelFile a{"a", {Sha256Of("1"), 1}}, b{"b", {Sha256Of("2"), 1}};
   EXPECT_EQ(ManifestDigest({a, b}), ManifestDigest({b, a}));

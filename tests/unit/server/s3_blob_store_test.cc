@@ -267,16 +267,39 @@ TEST_F(S3ServerTest, AFileNextToTheStoreIsNotFetchedAgain) {
   EXPECT_TRUE(store_->LinkInto(Sha256Of("own"), scratch_.path() + "/link", {}).ok());
 }
 
+// A part of a file, and a whole one: the object was verified, and the cached file was read, which may hold other bytes, or fewer.
+TEST_F(S3ServerTest, ACachedFileThatWasDamagedWhileTheServerWasDownIsNotRead) {
+  for (const char* damage : {"damageD", "dam"}) {
+    const BlobDigest digest = DigestOf("damaged");
+    ASSERT_TRUE(store_->PutFile(File("damaged"), digest).ok());
+    const std::string directory = options_.cache_dir + "/sha256/";
+    const std::string cached = directory + Must(ListFiles(directory)).at(0);
+    store_ = nullptr;
+    ASSERT_TRUE(RemoveTree(cached).ok());
+    ASSERT_TRUE(WriteFileUnsynced(cached, damage).ok());
+    store_ = Must(S3BlobStore::OpenAt(options_));
+    ASSERT_TRUE(store_->Verify(digest, {}).ok());
+    auto reader = Must(store_->Open(digest.sha256));
+    ASSERT_EQ(reader->size(), digest.size_bytes) << damage;
+    char end[2];
+    ASSERT_TRUE(reader->ReadAt(5, 2, end).ok());
+    EXPECT_EQ(std::string(end, 2), "ed");
+    ASSERT_TRUE(store_->Remove(digest.sha256).ok());
+  }
+}
+
 TEST_F(S3ServerTest, AbandonedUploadsAreFreedWhenTheyAreOld) {
-  const std::string key = prefix() + "sha256/ab/abcd";
-  const std::string upload = Must(client().CreateMultipartUpload(key));
-  const std::string bytes = Noise(100);
-  ASSERT_TRUE(client().UploadPart(key, upload, 1, S3Payload::Of(absl::MakeConstSpan(bytes.data(), bytes.size()))).ok());
-  ASSERT_TRUE(store_->RemoveLeftovers(std::chrono::hours(24)).ok());
-  EXPECT_EQ(Must(client().ListMultipartUploads(prefix())).size(), 1u);
-  ASSERT_TRUE(store_->RemoveLeftovers(std::chrono::seconds(-60)).ok());
-  EXPECT_TRUE(Must(client().ListMultipartUploads(prefix())).empty());
-  EXPECT_TRUE(client().AbortMultipartUpload(key, upload).ok()) << "absent is fine";
+  for (const char* made : {"sha256/ab/abcd", "damaged/abcd"}) {
+    const std::string key = prefix() + made;
+    const std::string upload = Must(client().CreateMultipartUpload(key));
+    const std::string bytes = Noise(100);
+    ASSERT_TRUE(client().UploadPart(key, upload, 1, S3Payload::Of(absl::MakeConstSpan(bytes.data(), bytes.size()))).ok());
+    ASSERT_TRUE(store_->RemoveLeftovers(std::chrono::hours(24)).ok());
+    EXPECT_EQ(Must(client().ListMultipartUploads(prefix())).size(), 1u);
+    ASSERT_TRUE(store_->RemoveLeftovers(std::chrono::seconds(-60)).ok());
+    EXPECT_TRUE(Must(client().ListMultipartUploads(prefix())).empty()) << made;
+    EXPECT_TRUE(client().AbortMultipartUpload(key, upload).ok()) << "absent is fine";
+  }
 }
 
 TEST_F(S3ServerTest, AGroupIsNotThePrefixOfAnother) {
@@ -338,6 +361,37 @@ TEST_F(S3ScriptedStoreTest, SmallCommitsAreCheckedHereToo) {
                          .CommitStaged({{"u/a", 3}}, DigestOf("abd"))),
             "DIGEST_MISMATCH");
   EXPECT_EQ(server_->requests().size(), 4u) << "nothing was put";
+}
+
+// Put again with the same bytes an object has the ETag it had; and it may be put again at any moment.
+TEST_F(S3ScriptedStoreTest, AnObjectThatWasPutAgainIsNotSetAside) {
+  const auto head = [](const std::string& time) {
+    return FakeHttpServer::Answer{absl::StrCat("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nETag: \"e\"\r\nLast-Modified: ", time,
+                                               "\r\nConnection: close\r\n\r\n")};
+  };
+  const auto wrong = FakeHttpServer::Of(206, "abC", "Content-Range: bytes 0-2/3\r\n");
+  const auto copied = FakeHttpServer::Of(200, "<CopyObjectResult><ETag>e</ETag></CopyObjectResult>");
+  const std::vector<std::vector<FakeHttpServer::Answer>> ends = {
+      {head("later")},                                         // before the copy
+      {FakeHttpServer::Of(404, "")},                           // somebody else has set it aside
+      {head("once"), FakeHttpServer::Of(412, "")},             // at its beginning
+      {head("once"), copied, head("later")},                   // while it was made
+  };
+  for (const std::vector<FakeHttpServer::Answer>& end : ends) {
+    std::vector<FakeHttpServer::Answer> script = {head("once"), head("once"), wrong};
+    script.insert(script.end(), end.begin(), end.end());
+    const size_t requests = script.size() + 1;
+    S3BlobStore& store = Store(std::move(script));
+    store.OnDamage([](const BlobDamage& damage) { ADD_FAILURE() << damage.kept_at; });
+    EXPECT_EQ(ReasonOf(store.Verify(DigestOf("abc"), {})), "BLOB_DAMAGED");
+    EXPECT_EQ(server_->requests().size(), requests) << server_->requests().back();
+    for (const std::string& request : server_->requests()) {
+      EXPECT_FALSE(request.starts_with("DELETE")) << request;
+      if (request.starts_with("PUT")) {
+        EXPECT_THAT(request, ::testing::HasSubstr("x-amz-copy-source-if-match: \"e\"\r\n"));
+      }
+    }
+  }
 }
 
 TEST_F(S3ScriptedStoreTest, AFailedMultipartUploadIsAborted) {

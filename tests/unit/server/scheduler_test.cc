@@ -71,6 +71,27 @@ TEST_F(SchedulerTest, SaysOnceWhichJobsNoWorkerHereCanRun) {
   EXPECT_THAT(Note(scheduler), HasSubstr(large)) << "whoever tries again is told again";
 }
 
+// It ran with the half of its spec that could be read.
+TEST_F(SchedulerTest, AJobWhoseSpecIsLostFailsAndKeepsNoOtherWaiting) {
+  const std::string lost = JobThatNeeds(0, 0), whole = JobThatNeeds(0, 0);
+  const auto database = Must(sql::OpenSqlite(directory_.path() + "/test.db"));
+  const absl::Status spoiled = database->Write([&](sql::Connection& db) {
+    return db.Execute("UPDATE jobs SET spec = ? WHERE id = ?", sql::Blob{"\xff"}, lost).status();
+  });
+  ASSERT_TRUE(spoiled.ok()) << spoiled;
+  const auto task = Must(store_->ClaimTask("w", 60 * kSecond));
+  ASSERT_TRUE(task.has_value());
+  ASSERT_EQ(task->lease.key.job_id, lost);
+  TaskRunner runner(store_.get(), nullptr, nullptr, &hub_, &metrics_, {});
+  runner.Run(*task);
+  EXPECT_THAT(Exported(), HasSubstr("nashswarm_task_failures_total{reason=\"DATABASE_CORRUPT\",stage=\"prepare\"} 1"));
+  EXPECT_EQ(Must(store_->ClaimTask("w", 60 * kSecond))->lease.key.job_id, whole);
+  EXPECT_EQ(ReasonOf(store_->GetJob(kDefaultTenant, lost).status()), "DATABASE_CORRUPT");
+  const absl::Status deleted = store_->DeleteJob(kDefaultTenant, lost);
+  EXPECT_TRUE(deleted.ok()) << deleted;
+  EXPECT_EQ(Must(store_->ListJobs(kDefaultTenant, {}, v1::Job::STATE_UNSPECIFIED)).items.size(), 1u);
+}
+
 TEST_F(SchedulerTest, WorkersLookByThemselves) {
   JobThatNeeds(1001, 0);
   Scheduler scheduler(store_.get(), &runner_, &hub_, &metrics_, options_);

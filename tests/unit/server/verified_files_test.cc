@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
+#include <future>
 
 #include "core/base/file.h"
 #include "core/base/hash.h"
@@ -83,6 +85,29 @@ TEST_F(VerifiedFilesTest, ReadingCanBeStopped) {
   EXPECT_TRUE(absl::IsCancelled(stopped));
   EXPECT_FALSE(verified_.Knows(fd_, sha256_));
   EXPECT_TRUE(verified_.Verify(fd_, sha256_, {}).ok());
+}
+
+// Whoever waited for another's reading could not be stopped, and showed no sign of life, for as long as that took.
+TEST_F(VerifiedFilesTest, WaitingForAnotherReaderCanBeStopped) {
+  std::promise<void> started, go_on;
+  auto first = std::async(std::launch::async, [&] {
+    return verified_.Verify(fd_, sha256_, [&, begun = false]() mutable {
+      if (!std::exchange(begun, true)) {
+        started.set_value();
+        go_on.get_future().wait();
+      }
+      return absl::OkStatus();
+    });
+  });
+  started.get_future().wait();
+  auto second = std::async(std::launch::async, [&] {
+    return verified_.Verify(fd_, sha256_, [] { return absl::CancelledError("stop"); });
+  });
+  EXPECT_EQ(second.wait_for(std::chrono::seconds(30)), std::future_status::ready);
+  go_on.set_value();
+  EXPECT_TRUE(absl::IsCancelled(second.get()));
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_TRUE(verified_.Knows(fd_, sha256_));
 }
 
 }  // namespace
