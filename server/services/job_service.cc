@@ -2,6 +2,7 @@
 
 #include "absl/strings/ascii.h"
 #include "core/base/status.h"
+#include "core/base/utf8.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/log/log.h"
 #include "server/rpc/status.h"
@@ -51,7 +52,9 @@ absl::StatusOr<v1::Job> JobService::Create(const Caller& caller, const std::stri
   // A model that is not there is CreateJob's to report.
   if (const auto model = context_.jobs->GetModel(job.tenant, job.model_id); model.ok()) {
     const auto label = model->labels().find(kNameLabel);
-    if (job.spec.model_name().empty() && label != model->labels().end()) job.spec.set_model_name(label->second.substr(0, kMaxModelName));
+    if (job.spec.model_name().empty() && label != model->labels().end()) {
+      job.spec.set_model_name(std::string(Beginning(label->second, kMaxModelName)));
+    }
     const Need need = NeedOfPrepare({model->weight_bytes(), model->total_bytes()});
     job.first_task.need_memory_bytes = need.memory_bytes;
     job.first_task.need_disk_bytes = need.disk_bytes;

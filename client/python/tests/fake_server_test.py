@@ -2,6 +2,7 @@
 import asyncio
 import concurrent.futures
 import os
+import pathlib
 import time
 import unittest
 import unittest.mock
@@ -196,6 +197,18 @@ class FakeServerTest(TemporaryTest):
             create = fake.of("CreateUpload")[0][1]
             self.assertEqual((create.kind, create.files[0].path), (pb.Model.DATA, "text.txt"))
         self.with_fake(scenario, methods)
+
+    def test_a_directory_whose_name_is_not_utf8_is_pushed_without_it(self):
+        directory = pathlib.Path(os.fsdecode(os.fsencode(self.directory) + b"/caf\xe9"))
+        directory.mkdir()
+        for name in ("config.json", "model.safetensors"):
+            (directory / name).write_text("{}")
+
+        async def scenario(client, fake):
+            await settle(client.push(directory))
+            self.assertEqual(dict(fake.of("CreateUpload")[0][1].labels), {})
+        self.with_fake(scenario, lambda: {"GetServerInfo": lambda *_: pb.ServerInfo(), "GetModel": lambda *_: pb.Model(name="models/m"),
+                                          "CreateUpload": lambda *_: pb.Upload(name="uploads/u", state=pb.Upload.COMPLETED, model="models/m")})
 
     def test_a_server_that_sends_other_bytes_is_not_believed(self):
         def read(request, context):

@@ -27,8 +27,8 @@ async def push(session: Session, source: Path, data: bool, model_id: str | None,
     with local_files():
         path = os.fspath(source)
         named = dict(labels or {})
-        if not data:
-            named.setdefault("name", name_of_checkpoint(path))  # what its artifacts are called
+        if not data and (name := name_of_checkpoint(path)):
+            named.setdefault("name", name)  # what its artifacts are called
         return Model.of(await Push(session, path, data=data, model_id=model_id or "", labels=named).run())
 
 

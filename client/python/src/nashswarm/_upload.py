@@ -84,7 +84,7 @@ class Push:
         parts = ["nashswarm python push", str(self._data), _owner(self._source) + salt, self._model_id]
         parts += [text for item in sorted(self._labels.items()) for text in item]
         parts += [text for entry in self._entries.values() for text in (entry.path, entry.digest.sha256.hex())]
-        raw = bytearray(hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).digest()[:16])
+        raw = bytearray(hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode(errors="surrogatepass")).digest()[:16])
         raw[6] = (raw[6] & 0x0F) | 0x80  # version 8: made by a rule of our own (RFC 9562)
         raw[8] = (raw[8] & 0x3F) | 0x80
         return str(uuid.UUID(bytes=bytes(raw)))
