@@ -263,7 +263,7 @@ absl::Status CheckNotTheCheckpoint(const CompressFlags& flags) {
 
 absl::Status RunCompress(App& app, CompressFlags flags) {
   const auto start = std::chrono::steady_clock::now();
-  NS_ASSIGN_OR_RETURN(const v1::CompressionSpec spec, BuildSpec(flags.target));
+  NS_ASSIGN_OR_RETURN(v1::CompressionSpec spec, BuildSpec(flags.target));
   // What can be refused at once is refused before any work.
   NS_RETURN_IF_ERROR(CheckDataFiles(spec, DataNames::kFilesOnly));
   NS_RETURN_IF_ERROR(CheckOutput(flags.out, spec.artifact_format(), flags.force));
@@ -274,6 +274,8 @@ absl::Status RunCompress(App& app, CompressFlags flags) {
   NS_ASSIGN_OR_RETURN(flags.directory, LocalDirectory(app, flags.directory));
   NS_RETURN_IF_ERROR(SelectFiles(flags.directory).status());
   NS_RETURN_IF_ERROR(CheckNotTheCheckpoint(flags));
+  // The model's own label is of whoever pushed this content first, from a directory of another name perhaps.
+  if (spec.model_name().empty()) spec.set_model_name(NameOfCheckpoint(flags.directory));
   Outcome outcome;
   if (app.flags().server.empty()) {
     NS_ASSIGN_OR_RETURN(outcome, RunPrivately(app, flags, spec));

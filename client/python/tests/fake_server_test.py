@@ -210,6 +210,22 @@ class FakeServerTest(TemporaryTest):
         self.with_fake(scenario, lambda: {"GetServerInfo": lambda *_: pb.ServerInfo(), "GetModel": lambda *_: pb.Model(name="models/m"),
                                           "CreateUpload": lambda *_: pb.Upload(name="uploads/u", state=pb.Upload.COMPLETED, model="models/m")})
 
+    def test_an_artifact_is_called_what_its_own_directory_is_called(self):
+        for directory in ("one", "two"):
+            (self.directory / directory).mkdir()
+            for name in ("config.json", "model.safetensors"):
+                (self.directory / directory / name).write_text("{}")
+
+        async def scenario(client, fake):
+            for source, arguments, name in (("one", {}, "one"), ("two", {}, "two"), ("two", {"name": "org/name"}, "org/name")):
+                await settle(client.compress(self.directory / source, bpw=4, **arguments))
+                self.assertEqual(fake.of("CreateJob")[-1][1].spec.model_name, name)
+            await settle(client.compress("models/m", bpw=4))
+            self.assertEqual(fake.of("CreateJob")[-1][1].spec.model_name, "")
+        self.with_fake(scenario, lambda: {"GetServerInfo": lambda *_: pb.ServerInfo(), "GetModel": lambda *_: pb.Model(name="models/m"),
+                                          "CreateUpload": lambda *_: pb.Upload(name="uploads/u", state=pb.Upload.COMPLETED, model="models/m"),
+                                          "CreateJob": lambda *_: pb.Job(name="jobs/j")})
+
     def test_a_server_that_sends_other_bytes_is_not_believed(self):
         def read(request, context):
             yield pb.ReadFileResponse(data=b"wrong", crc32c=1)

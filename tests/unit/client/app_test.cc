@@ -71,6 +71,23 @@ TEST_F(AppTest, CompressPrintsASummaryAndWritesTheFiles) {
   EXPECT_THAT(r.err, HasSubstr("upload: "));
 }
 
+// Equal content is one model: the artifact was called what somebody else's directory was called.
+TEST_F(AppTest, CompressCallsTheArtifactWhatItsOwnDirectoryIsCalled) {
+  directory_.Write("copy/config.json", "{}");
+  directory_.Write("copy/model.safetensors", SomeBytes(3000));
+  const auto name_of = [this](const std::string& directory, const std::vector<std::string>& more) {
+    JobWillEnd(Succeeded());
+    std::vector<std::string> arguments = {"compress", directory_ / directory, "-o", directory_ / "out", "--bpw", "4.5", "--force"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const RunResult r = Run(arguments);
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    return server_.state.created.spec().model_name();
+  };
+  EXPECT_EQ(name_of("model", {}), "model");
+  EXPECT_EQ(name_of("copy", {}), "copy");
+  EXPECT_EQ(name_of("copy", {"--name", "org/name"}), "org/name");
+}
+
 TEST_F(AppTest, CompressJsonIsOneObject) {
   JobWillEnd(Succeeded());
   const RunResult r = Run({"compress", directory_ / "model", "-o", directory_ / "a.gguf", "--size", "5kB", "--json",
