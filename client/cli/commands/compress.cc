@@ -108,15 +108,18 @@ absl::StatusOr<Outcome> RunSteps(const Session& session, const CompressFlags& fl
 }
 
 // An error for somebody who has no server to look at: it is about to go, with its log.
-absl::Status ExplainPrivately(const absl::Status& status, PrivateServer& server, bool keeps_stages) {
+absl::Status ExplainPrivately(const absl::Status& status, PrivateServer& server, bool keeps_stages, bool no_cache) {
   if (ReasonOf(status) == kUnreachableReason) {
     if (const absl::Status ended = server.CheckAlive(); !ended.ok()) return ended;
   }
   if (ExitCodeOf(status) == kExitInterrupted) {
+    if (keeps_stages) {
+      return InterruptedError("interrupted; nothing was written",
+                              "finished stages are kept: run the same command again to go on after them");
+    }
     return InterruptedError("interrupted; nothing was written",
-                            keeps_stages ? "finished stages are kept: run the same command again to go on after them"
-                                         : "to keep finished stages of the next run, leave out --no-cache or give "
-                                           "--keep-server-data DIR");
+                            std::string("to keep finished stages of the next run, ") + (no_cache ? "leave out --no-cache or " : "") +
+                                "give --keep-server-data DIR");
   }
   if (ReasonOf(status) == kServerEndedReason) return status;
   if (status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown) {
@@ -155,12 +158,18 @@ absl::StatusOr<KeptStages> ChooseData(App& app, const CompressFlags& flags, cons
   return kept;
 }
 
-// A cache that a server cannot start on is worth less than the run.
+// A cache that a server cannot start on is worth less than the run. One that starts without it neither has another fault.
 absl::StatusOr<std::unique_ptr<PrivateServer>> StartServer(App& app, const KeptStages& kept) {
   auto server = PrivateServer::Start(kept.server, app.interrupt());
   if (server.ok() || kept.cache.data.empty() || ReasonOf(server.status()) != kServerEndedReason) return server;
-  ClearStageCache(kept.cache);
-  return PrivateServer::Start(kept.server, app.interrupt());
+  if (!SetStagesAside(kept.cache)) return server;
+  server = PrivateServer::Start(kept.server, app.interrupt());
+  if (server.ok()) {
+    DropStagesAside(kept.cache);
+  } else {
+    RestoreStages(kept.cache);
+  }
+  return server;
 }
 
 absl::StatusOr<Outcome> RunPrivately(App& app, const CompressFlags& flags, const v1::CompressionSpec& spec) {
@@ -173,7 +182,7 @@ absl::StatusOr<Outcome> RunPrivately(App& app, const CompressFlags& flags, const
         return server->CheckAlive();
       }};
   auto outcome = RunSteps(session, flags, spec, /*is_private=*/true);
-  if (!outcome.ok()) return ExplainPrivately(outcome.status(), *server, kept.any());
+  if (!outcome.ok()) return ExplainPrivately(outcome.status(), *server, kept.any(), flags.no_cache);
   return outcome;
 }
 
