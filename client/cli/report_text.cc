@@ -98,7 +98,7 @@ std::string ShortName(const json& row) {
 
 void AddQualityCells(const json& row, bool errors, std::vector<std::string>* cells) {
   const json quality = row.value("quality", json::object());
-  const bool itself = Number(quality, "mean_kl") == 0.0;  // the checkpoint
+  const bool itself = Text(row, "name") == "checkpoint" && !IsTrue(row, "is_artifact");
   std::string divergence = itself ? kMissing : Cell(quality, "mean_kl", Significant(3));
   std::string change = itself ? kMissing : Cell(quality, "perplexity_change", Change);
   if (errors) {
@@ -111,20 +111,27 @@ void AddQualityCells(const json& row, bool errors, std::vector<std::string>* cel
 }
 
 struct HeadlineColumns {
-  bool measured = false, predicted = false, errors = true;
+  bool measured = false;
+  double unit = 0;  // this file's predicted loss; 0: no losses are shown
+  bool errors = true;
 };
+
+// Of a lossless artifact 0, of which no other loss is a multiple.
+double PredictedLossOfArtifact(const json& rows) {
+  for (const json& row : rows) {
+    if (IsTrue(row, "is_artifact")) return Number(row, "predicted_loss").value_or(0);
+  }
+  return 0;
+}
 
 std::string HeadlineTable(const json& rows, const HeadlineColumns& wanted, bool color) {
   const auto right = Table::Align::kRight;
-  std::vector<Table::Column> columns = {{""}, {"SIZE", right}, {"BITS", right}};
+  const bool predicted = wanted.unit > 0;
+  std::vector<Table::Column> columns = {{.title = "", .whole = true}, {"SIZE", right}, {"BITS", right}};
   if (wanted.measured) columns.insert(columns.end(), {{"MEAN KL", right}, {"TOP-1", right}, {"PERPLEXITY", right}});
-  else if (wanted.predicted) columns.insert(columns.end(), {{"OF FP32 SAVED", right}, {"PREDICTED LOSS", right}});
+  else if (predicted) columns.insert(columns.end(), {{"OF FP32 SAVED", right}, {"PREDICTED LOSS", right}});
   else columns.insert(columns.end(), {{"OF FP32 SAVED", right}, {"OF SOURCE SAVED", right}});
   Table table(columns);
-  double ours = 1;
-  for (const json& row : rows) {
-    if (IsTrue(row, "is_artifact")) ours = Number(row, "predicted_loss").value_or(1);
-  }
   for (const json& row : rows) {
     if (!row.is_object()) continue;
     std::vector<std::string> cells = {Shorten(ShortName(row), 30), Cell(row, "bytes", FormatBytes),
@@ -134,38 +141,39 @@ std::string HeadlineTable(const json& rows, const HeadlineColumns& wanted, bool 
     } else {
       cells.push_back(Cell(row, "ratio_fp32", FormatPercent));
       // Without a unit: relative to this file's.
-      const auto relative = [&](double loss) { return FormatSignificant(loss / ours, 3); };
-      cells.push_back(wanted.predicted ? Cell(row, "predicted_loss", relative) : Cell(row, "ratio_source", FormatPercent));
+      const auto relative = [&](double loss) { return FormatSignificant(loss / wanted.unit, 3); };
+      cells.push_back(predicted ? Cell(row, "predicted_loss", relative) : Cell(row, "ratio_source", FormatPercent));
     }
     table.AddRow(std::move(cells));
   }
   return table.Render(color);
 }
 
-// Sizes, and below them what was measured: side by side they are too wide for a terminal.
+// Standard errors are shown where they fit beside the rest.
 std::string Headline(const json& report, bool color) {
   const json& rows = List(report, "headline");
   if (rows.empty()) return "";
-  HeadlineColumns columns{AnyWith(rows, "quality"), AnyWith(rows, "predicted_loss"), true};
+  HeadlineColumns columns{.measured = AnyWith(rows, "quality"), .unit = PredictedLossOfArtifact(rows)};
   if (WidestLine(HeadlineTable(rows, columns, false)) > kTerminalColumns) columns.errors = false;
   const std::string text = "\n" + HeadlineTable(rows, columns, color);
   if (columns.measured) {
     return text + "* this file; MEAN KL: divergence from the checkpoint, nats a token; TOP-1: same\n"
                   "most likely token; PERPLEXITY: change; ±: standard error; groups of: rounding\n";
   }
-  return text + (columns.predicted ? "PREDICTED LOSS: weighted error, this file's is 1\n" : "") +
+  return text + (columns.unit > 0 ? "PREDICTED LOSS: weighted error, this file's is 1\n" : "") +
          "* this file; quality was not measured: give --evaluate FILE or --calibrate FILE\n";
 }
 
-// Few tokens say little: the same bounds as in report.html (core/report/report.h).
+// Few tokens say little: the same bounds as in report.html (IsRough of core/report, which no client links).
 std::string Rough(const json& report) {
   for (const json& row : List(report, "headline")) {
     if (!row.is_object() || !IsTrue(row, "is_artifact")) continue;
     const json quality = row.value("quality", json::object());
     const std::optional<double> tokens = Number(quality, "tokens"), kl = Number(quality, "mean_kl");
     if (!tokens || !kl) return "";
-    constexpr double kFewTokens = 1000;
-    if (*tokens >= kFewTokens && Number(quality, "mean_kl_stderr").value_or(0) <= 0.1 * *kl) return "";
+    constexpr double kFewTokens = 1000, kLargeError = 0.1;
+    const bool uncertain = *kl > 0 && Number(quality, "mean_kl_stderr").value_or(0) > kLargeError * *kl;
+    if (*tokens >= kFewTokens && !uncertain) return "";
     return "a short evaluation text (" + Whole(*tokens) + " tokens scored): take these as a first impression\n";
   }
   return "";

@@ -11,6 +11,8 @@ namespace nashswarm::cli {
 namespace {
 
 using nlohmann::json;
+using testing::AnyOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -172,6 +174,39 @@ TEST_F(ReportTest, PredictedLossesAreRelativeToThisFile) {
   EXPECT_THAT(text, HasSubstr("86.6 %            1.50\n"));
   EXPECT_THAT(text, HasSubstr("89.1 %            1.00\n"));
   EXPECT_THAT(text, HasSubstr("weighted error, this file's is 1"));
+}
+
+// Of a lossless artifact: every loss was divided by its own, which is 0, and what was measured of it was left out.
+TEST_F(ReportTest, LosslessArtifactsHaveNoInfiniteLosses) {
+  json report = SomeReport();
+  for (json& row : report["headline"]) row.erase("quality");
+  report["headline"][1]["predicted_loss"] = 0.5, report["headline"][2]["predicted_loss"] = 0.0;
+  std::string text = RenderReport(report, false);
+  EXPECT_THAT(text.substr(0, text.find("Worst tensors")), Not(AnyOf(HasSubstr("inf"), HasSubstr("nan"), HasSubstr("PREDICTED"))));
+  EXPECT_THAT(text, HasSubstr("89.1 %           78.2 %\n"));
+
+  report = SomeReport();
+  json& quality = report["headline"][2]["quality"];
+  report["headline"][0]["quality"] = quality;
+  for (json* lossless : {&quality, &report["headline"][0]["quality"]}) {
+    for (const char* key : {"perplexity_change", "perplexity_change_stderr", "mean_kl", "mean_kl_stderr"}) (*lossless)[key] = 0.0;
+    (*lossless)["same_top1"] = 1.0;
+  }
+  text = RenderReport(report, false);
+  EXPECT_THAT(text, ContainsRegex("  checkpoint +23.4 MB +32.05 +- +100.0 % +-\n"));
+  EXPECT_THAT(text, ContainsRegex("\\* nashswarm +2.55 MB +3.50 +0.00 +100.0 % +[+]0.00 %\n"));
+  EXPECT_THAT(text, Not(HasSubstr("short evaluation text"))) << "an error of 0 is no tenth of 0";
+}
+
+// The name gave way before the standard errors did.
+TEST_F(ReportTest, NamesOfRowsStayWhole) {
+  json report = SomeReport();
+  report["headline"][1]["name"] = "llama.cpp Q3_K_M of its own";
+  report["headline"][2]["quality"]["mean_kl"] = 0.0000123;
+  report["headline"][2]["quality"]["mean_kl_stderr"] = 0.0000011;
+  const std::string text = RenderReport(report, false);
+  EXPECT_THAT(text, HasSubstr("\n  llama.cpp Q3_K_M of its own "));
+  EXPECT_LE(WidestLine(text), 80u) << text;
 }
 
 TEST_F(ReportTest, FewTokensAreFlagged) {
