@@ -5,14 +5,18 @@
 #include <optional>
 #include <vector>
 
+#include "base/commandline/wrap.h"
 #include "client/cli/errors.h"
 #include "client/cli/output.h"
 #include "client/cli/sizes.h"
-#include "client/cli/wrap.h"
 
 namespace nashswarm::cli {
 namespace {
 
+using commandline::kWidth;
+using commandline::Shorten;
+using commandline::WidestLine;
+using commandline::Wrap;
 using nlohmann::json;
 
 constexpr char kSchema[] = "nashswarm.report/1";
@@ -154,7 +158,7 @@ std::string Headline(const json& report, bool color) {
   const json& rows = List(report, "headline");
   if (rows.empty()) return "";
   HeadlineColumns columns{.measured = AnyWith(rows, "quality"), .unit = PredictedLossOfArtifact(rows)};
-  if (WidestLine(HeadlineTable(rows, columns, false)) > kTerminalColumns) columns.errors = false;
+  if (WidestLine(HeadlineTable(rows, columns, false)) > kWidth) columns.errors = false;
   const std::string text = "\n" + HeadlineTable(rows, columns, color);
   if (columns.measured) {
     return text + "* this file; MEAN KL: divergence from the checkpoint, nats a token; TOP-1: same\n"
@@ -190,7 +194,7 @@ std::string Facts(const json& report) {
   std::string out;
   const auto add = [&](const std::string& label, const std::string& value) {
     if (value.empty()) return;
-    out += label + std::string(kIndent - label.size(), ' ') + Wrap(Printable(value), kIndent, kIndent) + "\n";
+    out += label + std::string(kIndent - label.size(), ' ') + Wrap(Printable(value), kWidth, kIndent, kIndent) + "\n";
   };
   const std::string architecture = Text(report, "architecture");
   const json artifact = report.value("artifact", json::object());
@@ -251,7 +255,7 @@ std::string Texts(const json& report, bool color) {
     const std::string digest = Text(text, "sha256");
     table.AddRow({Text(text, "purpose"), Shorten(Text(text, "source"), 37), Cell(text, "tokens", Whole),
                   Cell(text, "context", Whole), digest.empty() ? kMissing : digest.substr(0, 8)});
-    const std::string note = Wrap(Printable(Text(text, "note")), 0, 2);
+    const std::string note = Wrap(Printable(Text(text, "note")), kWidth, 0, 2);
     if (!note.empty() && notes.find(note) == std::string::npos) notes += note + "\n";
   }
   return Title("Texts", color) + table.Render(color) + notes;
@@ -274,7 +278,7 @@ std::string Warnings(const json& report, bool color) {
   for (const json& warning : List(report, "warnings")) {
     if (!warning.is_string()) continue;
     constexpr size_t kLabel = sizeof("warning:");
-    text += (color ? "\x1b[33mwarning:\x1b[0m " : "warning: ") + Wrap(Printable(warning.get<std::string>()), kLabel, kLabel) + "\n";
+    text += (color ? "\x1b[33mwarning:\x1b[0m " : "warning: ") + Wrap(Printable(warning.get<std::string>()), kWidth, kLabel, kLabel) + "\n";
   }
   return text.empty() ? "" : "\n" + text;
 }

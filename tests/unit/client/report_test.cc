@@ -2,14 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/commandline/wrap.h"
 #include "client/cli/errors.h"
 #include "client/cli/report_text.h"
-#include "client/cli/wrap.h"
 #include "tests/unit/client/client_testing.h"
 
 namespace nashswarm::cli {
 namespace {
 
+using commandline::WidestLine;
 using nlohmann::json;
 using testing::AnyOf;
 using testing::ContainsRegex;
@@ -214,19 +215,6 @@ TEST_F(ReportTest, FewTokensAreFlagged) {
   EXPECT_THAT(RenderReport(report, false), Not(HasSubstr("short evaluation text")));
   report["headline"][2]["quality"]["tokens"] = 381;
   EXPECT_THAT(RenderReport(report, false), HasSubstr("a short evaluation text (381 tokens scored)"));
-}
-
-TEST(WrapTest, BreaksBetweenWordsAndCountsCharacters) {
-  EXPECT_EQ(Wrap("aa bb cc", 0, 2, 5), "aa bb\n  cc");
-  EXPECT_EQ(Wrap("aa bb", 4, 1, 5), "aa\n bb") << "what stands before the text counts";
-  EXPECT_EQ(Wrap("a word-longer-than-a-line b", 0, 0, 6), "a\nword-longer-than-a-line\nb");
-  EXPECT_EQ(Wrap("±± ±±", 0, 0, 5), "±± ±±");
-  EXPECT_EQ(Wrap("", 0, 0), "");
-  EXPECT_EQ(Shorten("abcdefgh", 8), "abcdefgh");
-  EXPECT_EQ(Shorten("abcdefghi", 5), "ab…hi");
-  EXPECT_EQ(Shorten("±±±±±±", 5), "±±…±±");
-  EXPECT_EQ(Columns("±…a"), 3u);
-  EXPECT_EQ(WidestLine("a\n±±\n"), 2u);
 }
 
 TEST_F(ReportTest, WorstTensorsAreThoseThatCostMost) {
