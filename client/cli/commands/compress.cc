@@ -309,13 +309,14 @@ void AddCompress(App& app) {
   const auto flags = std::make_shared<CompressFlags>();
   CLI::App* command =
       app.AddCommand(&app.root(), "compress", "Compress a Hugging Face checkpoint: directory in, GGUF or nsq out",
-                     "Give a text with --calibrate: it shows which weights matter, and a part that is held out measures what was\n"
-                     "lost. A megabyte of text like what the model is for will do; without one, --calibrate self has the model\n"
-                     "write its own. GGUF files run in llama.cpp; nsq is smaller and is unpacked before use.\n"
+                     "Give a text with --calibrate: it shows which weights matter, and a part that is\n"
+                     "held out measures what was lost. A megabyte of text like what the model is for\n"
+                     "will do; without one, --calibrate self has the model write its own.\n"
+                     "GGUF files run in llama.cpp; nsq is smaller and is unpacked before use.\n"
                      "OUT/model.gguf comes with report.html (open it), report.json and manifest.json.\n"
-                     "Without --server everything happens on this machine. Finished stages are kept in\n"
-                     "~/.cache/nashswarm ($XDG_CACHE_HOME), so that another size of the same model, or a run that was\n"
-                     "interrupted, begins where they end.\n\n"
+                     "Without --server everything happens on this machine. Finished stages are kept\n"
+                     "in ~/.cache/nashswarm ($XDG_CACHE_HOME), so that another size of the same\n"
+                     "model, or a run that was interrupted, begins where they end.\n\n"
                      "Examples:\n"
                      "  nashswarm compress ./gpt2 -o out --bpw 4.5 --calibrate train.txt\n"
                      "  nashswarm compress ./gpt2 -o out --bpw 3.5 --calibrate train.txt --evaluate test.txt\n"
