@@ -225,6 +225,18 @@ TEST_F(AppTest, ListsHaveATableAndAnObject) {
   EXPECT_EQ(Parsed(Run({"jobs", "list", "--json"}).out)["jobs"][0]["result"]["output_bytes"], 5000);
 }
 
+// `submit MODEL --calibrate wiki` looks for a file.
+TEST_F(AppTest, DataModelsAreListedByTheNameThatSubmitTakes) {
+  server_.state.models["models/gpt2"].set_name("models/gpt2");
+  server_.state.models["models/wiki"].set_name("models/wiki");
+  server_.state.models["models/wiki"].set_kind(v1::Model::DATA);
+  const std::string list = Run({"models", "list"}).out;
+  EXPECT_THAT(list, HasSubstr("\ngpt2 "));
+  EXPECT_THAT(list, HasSubstr("\nmodels/wiki "));
+  EXPECT_EQ(Run({"submit", "gpt2", "--bpw", "4", "--calibrate", "models/wiki"}).exit_code, 0);
+  EXPECT_EQ(server_.state.created.spec().calibration().text(), "models/wiki");
+}
+
 TEST_F(AppTest, EventsAreLinesOfJson) {
   JobWillEnd(Succeeded());
   const RunResult r = Run({"jobs", "watch", "j", "--events"});

@@ -121,7 +121,7 @@ def name_of_checkpoint(source: str) -> str:
 
 
 def select_data(source: str) -> list[LocalFile]:
-    hint = "give one file: a UTF-8 text or an importance matrix in GGUF"
+    hint = "give one file: a UTF-8 text or an importance matrix of llama.cpp"
     if not os.path.exists(source):
         raise make_error("NOT_FOUND", "FILE_NOT_FOUND", f"{source} does not exist", hint)
     if os.path.isdir(source):
