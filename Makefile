@@ -3,6 +3,8 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 BUILD ?= build/release
+# What was installed, beside the documents. CMake leaves it in the build tree, of whoever installed last and wherever to.
+INSTALLED = $(DESTDIR)$(abspath $(PREFIX))/share/doc/nashswarm/install_manifest.txt
 export CCACHE_DIR ?= $(HOME)/.cache/nashswarm-ccache
 # Another clone finds what this one compiled; and what uses precompiled headers, a third of all, is cached too.
 export CCACHE_BASEDIR ?= $(CURDIR)
@@ -25,12 +27,15 @@ build: configure  ## build the programs into build/release/bin
 # Nothing is built here, so that `sudo make install` leaves no file of root's in the tree.
 install:         ## copy what make build has built to PREFIX (/usr/local), below DESTDIR
 	@test -x $(BUILD)/bin/nashswarm || { echo "nothing is built in $(BUILD): run make build first" >&2; exit 1; }
+	@rm -f $(BUILD)/install_manifest.txt
 	@set -o pipefail; cmake --install $(BUILD) --prefix "$(abspath $(PREFIX))" --strip | sed -n 's/^-- [A-Z][a-z-]*: //p'
+	@mv -f $(BUILD)/install_manifest.txt "$(INSTALLED)"
 	@test -n "$(DESTDIR)" || ldconfig 2>/dev/null || true
 
-uninstall:       ## remove what the last make install has copied
-	@test -f $(BUILD)/install_manifest.txt || { echo "nothing was installed from $(BUILD)" >&2; exit 1; }
-	@sed 's|^|$(DESTDIR)|' $(BUILD)/install_manifest.txt | tr '\n' '\0' | xargs -0 rm -f
+uninstall:       ## remove what make install has copied to PREFIX, below DESTDIR
+	@test -f "$(INSTALLED)" || { echo "nothing is installed there: there is no $(INSTALLED); say the PREFIX of make install" >&2; exit 1; }
+	@sed 's|^|$(DESTDIR)|' "$(INSTALLED)" | tr '\n' '\0' | xargs -0 rm -f
+	@rm -f "$(INSTALLED)"
 
 test: configure  ## build and pass every test
 	@cmake --build --preset release -j $(JOBS)

@@ -5,12 +5,9 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "base/commandline/wrap.h"
+
 namespace nashswarm::commandline {
-
-inline constexpr size_t kWidth = 80;
-
-// `text` with line ends in place of spaces, so that no line has more than `width` letters but where one word has.
-std::string Wrap(const std::string& text, size_t width);
 
 // CLI11's help, with descriptions of options beside their names in lines that fit.
 class HelpFormatter : public CLI::Formatter {

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <sstream>
 
+#include "base/commandline/wrap.h"
+
 namespace nashswarm::commandline {
 namespace {
 
@@ -14,13 +16,6 @@ using Lines = std::vector<std::string>;
 constexpr size_t kGap = 2;
 // A column of text is not made narrower than this.
 constexpr size_t kLeastWidth = 12;
-
-bool Continues(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
-
-// Columns on a terminal: bytes that do not continue a UTF-8 character.
-size_t Width(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !Continues(c); }));
-}
 
 Lines Words(const std::string& text) {
   Lines words;
@@ -32,8 +27,8 @@ Lines Words(const std::string& text) {
 // Bytes of a word that fit into `width`: behind the last mark that parts it, else as many as there is room for.
 size_t BreakAt(const std::string& word, size_t width) {
   size_t end = 0, columns = 0, good = 0;
-  while (end < word.size() && (columns < width || Continues(word[end]))) {
-    columns += Continues(word[end]) ? 0 : 1;
+  while (end < word.size() && (columns < width || ContinuesCharacter(word[end]))) {
+    columns += ContinuesCharacter(word[end]) ? 0 : 1;
     ++end;
     if (std::strchr("./-_", word[end - 1]) != nullptr) good = end;
   }
@@ -42,17 +37,17 @@ size_t BreakAt(const std::string& word, size_t width) {
 
 // A cell that fits stays as it is, with the spaces it begins with.
 Lines WrapCell(const std::string& cell, size_t width, bool break_words) {
-  if (Width(cell) <= width) return {cell};
+  if (Columns(cell) <= width) return {cell};
   Lines lines = {cell.substr(0, std::min(cell.find_first_not_of(' '), cell.size()))};
   const std::string indent = lines.front();
   bool empty = true;
   for (std::string word : Words(cell)) {
-    if (!empty && Width(lines.back()) + 1 + Width(word) > width) {
+    if (!empty && Columns(lines.back()) + 1 + Columns(word) > width) {
       lines.push_back(indent);
       empty = true;
     }
-    while (break_words && empty && Width(lines.back()) + Width(word) > width) {
-      const size_t at = BreakAt(word, width - std::min(width - 1, Width(lines.back())));
+    while (break_words && empty && Columns(lines.back()) + Columns(word) > width) {
+      const size_t at = BreakAt(word, width - std::min(width - 1, Columns(lines.back())));
       lines.back() += word.substr(0, at);
       lines.push_back(indent);
       word.erase(0, at);
@@ -65,7 +60,7 @@ Lines WrapCell(const std::string& cell, size_t width, bool break_words) {
 
 size_t LongestWord(const std::string& text) {
   size_t longest = 0;
-  for (const std::string& word : Words(text)) longest = std::max(longest, Width(word));
+  for (const std::string& word : Words(text)) longest = std::max(longest, Columns(word));
   return longest;
 }
 
@@ -74,9 +69,9 @@ class Layout {
   Layout(const std::vector<Column>& columns, const std::vector<Row>& rows) : columns_(columns) {
     for (size_t c = 0; c < columns.size(); ++c) {
       size_t cells = 0;
-      for (const Row& row : rows) cells = std::max(cells, Width(row[c]));
+      for (const Row& row : rows) cells = std::max(cells, Columns(row[c]));
       cells_.push_back(cells);
-      widths_.push_back(std::max(cells, Width(columns[c].title)));
+      widths_.push_back(std::max(cells, Columns(columns[c].title)));
     }
   }
 
@@ -102,7 +97,7 @@ class Layout {
       std::string line;
       for (size_t c = 0; c < cells.size(); ++c) {
         const std::string part = l < wrapped[c].size() ? wrapped[c][l] : "";
-        const std::string spaces(widths_[c] - std::min(widths_[c], Width(part)), ' ');
+        const std::string spaces(widths_[c] - std::min(widths_[c], Columns(part)), ' ');
         line += (c == 0 ? "" : std::string(kGap, ' ')) + (columns_[c].right ? spaces + part : part + spaces);
       }
       line.erase(line.find_last_not_of(' ') + 1);

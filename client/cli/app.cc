@@ -20,19 +20,22 @@ constexpr char kExamples[] =
     "  nashswarm compress ./gpt2 -o out --max-ppl-increase 2% --calibrate train.txt   as small as it may be\n"
     "  nashswarm push ./gpt2 --server host:port   then submit, jobs watch, pull\n"
     "\n"
-    "Settings: flags, then NASHSWARM_SERVER, NASHSWARM_JSON, NASHSWARM_QUIET, NASHSWARM_NO_PROGRESS,\n"
-    "NASHSWARM_CONFIG, NASHSWARM_TLS, NASHSWARM_CA, NASHSWARM_CERT, NASHSWARM_KEY and NASHSWARM_TOKEN_FILE,\n"
-    "then the configuration file ($XDG_CONFIG_HOME/nashswarm/config.toml).\n"
-    "A token is in NASHSWARM_TOKEN or in the file of --token-file. TRACEPARENT names the W3C trace a job belongs to.\n"
-    "Where a directory is asked for, hf://ORG/NAME[@REVISION] downloads a model of the Hugging Face hub; HF_TOKEN,\n"
-    "HF_HOME, HF_HUB_CACHE, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean everywhere.\n"
+    "Settings: flags, then NASHSWARM_SERVER, NASHSWARM_JSON, NASHSWARM_QUIET,\n"
+    "NASHSWARM_NO_PROGRESS, NASHSWARM_CONFIG, NASHSWARM_TLS, NASHSWARM_CA,\n"
+    "NASHSWARM_CERT, NASHSWARM_KEY and NASHSWARM_TOKEN_FILE, then the configuration\n"
+    "file ($XDG_CONFIG_HOME/nashswarm/config.toml).\n"
+    "A token is in NASHSWARM_TOKEN or in the file of --token-file. TRACEPARENT names\n"
+    "the W3C trace a job belongs to.\n"
+    "Where a directory is asked for, hf://ORG/NAME[@REVISION] downloads a model of\n"
+    "the Hugging Face hub; HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT and\n"
+    "HF_HUB_OFFLINE mean what they mean everywhere.\n"
     "Data goes to stdout, progress and errors to stderr. NO_COLOR is respected.\n"
-    "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 auth, 5 unreachable, 6 quota or space, 7 corrupt data,\n"
-    "130 interrupted.";
+    "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 auth, 5 unreachable,\n"
+    "6 quota or space, 7 corrupt data, 130 interrupted.";
 
 constexpr char kSharedHelp[] =
-    "Everywhere: --server ADDR, --json, --quiet, --no-progress, --config FILE, --tls and --token-file FILE\n"
-    "(see nashswarm --help)";
+    "Everywhere: --server ADDR, --json, --quiet, --no-progress, --config FILE, --tls\n"
+    "and --token-file FILE (see nashswarm --help)";
 
 struct EnvironmentFlag {
   const char* variable;
@@ -50,6 +53,20 @@ constexpr EnvironmentFlag kEnvironment[] = {{"NASHSWARM_SERVER", "--server", fal
                                             {"NASHSWARM_KEY", "--key", false},
                                             {"NASHSWARM_TOKEN_FILE", "--token-file", false}};
 
+// Lines that fit a terminal; what stands in brackets, an option with its value, stays together.
+std::string WrapUsage(std::string usage) {
+  constexpr char kJoined = '\x01';
+  constexpr size_t kIndent = 2;
+  int depth = 0;
+  for (char& c : usage) {
+    depth += c == '[' ? 1 : c == ']' ? -1 : 0;
+    if (c == ' ' && depth > 0) c = kJoined;
+  }
+  usage = commandline::Wrap(usage, commandline::kWidth, 0, kIndent);
+  std::replace(usage.begin(), usage.end(), kJoined, ' ');
+  return usage;
+}
+
 // Help with neater options: no names of validators, and positionals named once.
 class HelpFormatter : public commandline::HelpFormatter {
  public:
@@ -64,9 +81,13 @@ class HelpFormatter : public commandline::HelpFormatter {
     return text;
   }
 
+  std::string make_description(const CLI::App* app) const override {
+    return commandline::Wrap(Formatter::make_description(app), commandline::kWidth) + "\n";
+  }
+
   std::string make_usage(const CLI::App* app, std::string name) const override {
     for (const EngineCommand& command : EngineCommands()) {
-      if (app->get_name() == command.name) return "Usage: " + name + " " + command.usage + "\n";
+      if (app->get_name() == command.name) return WrapUsage("Usage: " + name + " " + command.usage) + "\n";
     }
     return Formatter::make_usage(app, name);
   }

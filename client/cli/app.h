@@ -88,7 +88,7 @@ class App {
 
 // "abc" and "jobs/abc" are both "jobs/abc".
 std::string QualifiedName(const std::string& collection, const std::string& id);
-// "jobs/abc" is "abc": what a list shows, and every command takes.
+// "jobs/abc" is "abc": what lists show of jobs, checkpoints and artifacts, and every command takes.
 std::string IdOf(const std::string& name);
 
 }  // namespace nashswarm::cli

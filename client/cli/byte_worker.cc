@@ -35,6 +35,7 @@ absl::Status ByteWorker::Finish() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+  const std::lock_guard<std::mutex> lock(mutex_);
   return status_;
 }
 

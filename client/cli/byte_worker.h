@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 
 namespace nashswarm::cli {
@@ -31,11 +32,11 @@ class ByteWorker {
   void Loop();
 
   const std::function<absl::Status(std::string&)> work_;
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::string> queue_;
-  bool finished_ = false;
-  absl::Status status_;
+  std::deque<std::string> queue_ ABSL_GUARDED_BY(mutex_);
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);  // the first error of work_
   std::thread thread_;
 };
 

@@ -10,6 +10,7 @@
 #include "client/cli/files.h"
 #include "client/cli/hub/hub_settings.h"
 #include "client/cli/no_source.h"
+#include "nlohmann/json.hpp"
 
 namespace nashswarm::cli {
 namespace {
@@ -22,6 +23,8 @@ constexpr std::array<const char*, 6> kPickleEndings = {".bin", ".pt", ".pth", ".
 constexpr size_t kMaxNamesShown = 5;
 // The one folder of a checkpoint whose files are sent: chat templates by other names than "default".
 constexpr char kTemplates[] = "additional_chat_templates";
+// Of CompressionSpec.model_name.
+constexpr size_t kMaxNameBytes = 200;
 
 bool EndsWith(const std::string& text, const std::string& ending) {
   return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
@@ -50,6 +53,30 @@ absl::Status NoWeights(const std::string& directory, const std::vector<std::stri
                        directory + "').save_pretrained('safe')\""
                  : "give the directory of a Hugging Face checkpoint: config.json, the tokenizer and *.safetensors";
   return MakeError(absl::StatusCode::kNotFound, "NO_WEIGHTS", message, hint);
+}
+
+// What proto3 lets a string hold, and the server a name. The writer of JSON leaves out what is no UTF-8.
+bool IsName(const std::string& text) {
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  if (std::any_of(text.begin(), text.end(), is_control)) return false;
+  return nlohmann::json::parse(nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::ignore)) == text;
+}
+
+// Its beginning that fits into `bytes`, without a part of a character at the end.
+std::string Beginning(const std::string& text, size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0) == 0x80) --bytes;
+  return text.substr(0, bytes);
+}
+
+// ORG/NAME of models--ORG--NAME/snapshots/COMMIT, else the last part of the path.
+std::string NameOf(const fs::path& path) {
+  const std::string cached = path.parent_path().parent_path().filename().string();
+  constexpr char kPrefix[] = "models--";
+  if (path.parent_path().filename() != "snapshots" || !StartsWith(cached, kPrefix)) return path.filename().string();
+  std::string name = cached.substr(sizeof(kPrefix) - 1);
+  const size_t split = name.find("--");
+  return split == std::string::npos ? name : name.replace(split, 2, "/");
 }
 
 bool IsBelow(const fs::path& path, const fs::path& directory) {
@@ -108,14 +135,8 @@ bool IsPlaceOfCheckpoint(const std::string& path) {
 std::string NameOfCheckpoint(const std::string& directory) {
   std::error_code error;
   const fs::path whole = fs::weakly_canonical(fs::absolute(directory, error), error);
-  const fs::path path = whole.has_filename() ? whole : whole.parent_path();
-  // models--ORG--NAME/snapshots/COMMIT
-  const std::string cached = path.parent_path().parent_path().filename().string();
-  constexpr char kPrefix[] = "models--";
-  if (path.parent_path().filename() != "snapshots" || !StartsWith(cached, kPrefix)) return path.filename().string();
-  std::string name = cached.substr(sizeof(kPrefix) - 1);
-  const size_t split = name.find("--");
-  return split == std::string::npos ? name : name.replace(split, 2, "/");
+  const std::string name = NameOf(whole.has_filename() ? whole : whole.parent_path());
+  return IsName(name) ? Beginning(name, kMaxNameBytes) : "";
 }
 
 bool IsSafetensors(const std::string& name) { return EndsWith(Lower(name), ".safetensors"); }

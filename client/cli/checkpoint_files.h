@@ -32,7 +32,8 @@ absl::StatusOr<std::vector<LocalFile>> SelectFiles(const std::string& directory)
 // Whether a path relative to a checkpoint is one of those whose files are looked at: no folder, or the one of chat templates.
 bool IsPlaceOfCheckpoint(const std::string& path);
 
-// What people call the model in `directory`: ORG/NAME of a directory in the hub's cache, else the directory's own name.
+// What people call the model in `directory`: ORG/NAME of a directory in the hub's cache, else the directory's own name; as much of
+// it as an artifact's name may have. "" for a name that is none for people: not UTF-8, or with control characters.
 std::string NameOfCheckpoint(const std::string& directory);
 
 }  // namespace nashswarm::cli

@@ -114,14 +114,13 @@ absl::Status FileDownload::OpenPart() {
     position_ += got;
     NS_RETURN_IF_ERROR(session_.interrupt.Check());
   }
-  if (lseek(fd_.get(), position_, SEEK_SET) < 0) return ErrnoError(errno, part_);
   return absl::OkStatus();
 }
 
 absl::Status FileDownload::StartOver() {
   hash_ = std::make_unique<Sha256>();
   position_ = 0;
-  if (ftruncate(fd_.get(), 0) != 0 || lseek(fd_.get(), 0, SEEK_SET) < 0) return ErrnoError(errno, part_);
+  if (ftruncate(fd_.get(), 0) != 0) return ErrnoError(errno, part_);
   return absl::OkStatus();
 }
 

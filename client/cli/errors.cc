@@ -48,24 +48,6 @@ absl::Status WithInfo(absl::StatusCode code, const std::string& message, const v
   return MakeError(code, info.reason(), message, hint == info.metadata().end() ? "" : hint->second);
 }
 
-// Reasons a server gives for what the user typed, where the client could not know better, and for files that are damaged. The
-// engine's own commands say the same (core/engine/exit_code.cc): the same fault has the same code, wherever it is found.
-constexpr std::string_view kAboutTheCommandLine[] = {
-    kUsageReason,       "RULE_INVALID",      "UNKNOWN_FORMAT",  "NOT_A_CHECKPOINT", "NOT_DATA", "UNKNOWN_ARTIFACT_FORMAT",
-    "NO_EVALUATION_TEXT", "CONTEXT_TOO_LONG", "CONTEXT_TOO_SHORT", "STRIDE_TOO_LONG"};
-constexpr std::string_view kAboutDamage[] = {"INDEX_INVALID", "TENSOR_DUPLICATE", "SHARD_MISMATCH", "NON_FINITE_WEIGHTS",
-                                             "TOKENIZER_INVALID"};
-
-template <size_t N>
-bool Has(const std::string_view (&list)[N], const std::string& reason) {
-  return std::find(std::begin(list), std::end(list), reason) != std::end(list);
-}
-
-int CodeOfInvalidArgument(const std::string& reason) {
-  if (Has(kAboutTheCommandLine, reason) || reason.rfind("BAD_", 0) == 0) return kExitUsage;
-  return Has(kAboutDamage, reason) || reason.rfind("JSON_", 0) == 0 ? kExitCorrupt : kExitFailed;
-}
-
 }  // namespace
 
 absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::string_view message,
@@ -140,7 +122,7 @@ int ExitCodeOf(const absl::Status& status) {
     case absl::StatusCode::kOk:
       return kExitOk;
     case absl::StatusCode::kInvalidArgument:
-      return CodeOfInvalidArgument(reason);
+      return commandline::CodeOfInvalidArgument(reason);
     case absl::StatusCode::kNotFound:
       return kExitNotFound;
     case absl::StatusCode::kUnauthenticated:

@@ -11,23 +11,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/commandline/exit_code.h"
 #include "nashswarm/v1/nashswarm.pb.h"
 #include "nlohmann/json.hpp"
 
 namespace nashswarm::cli {
 
-// Stable: scripts rely on them.
-enum ExitCode {
-  kExitOk = 0,
-  kExitFailed = 1,
-  kExitUsage = 2,
-  kExitNotFound = 3,
-  kExitAuth = 4,
-  kExitUnreachable = 5,
-  kExitQuota = 6,
-  kExitCorrupt = 7,
-  kExitInterrupted = 130,
-};
+using enum commandline::ExitCode;
 
 // `reason` is UPPER_SNAKE_CASE and stable; `hint` says what to run next and may be empty.
 absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::string_view message,

@@ -1,4 +1,4 @@
-// What people give for a checkpoint and is none, said for what it is: a GGUF file, an adapter.
+// What people give for a checkpoint and is none, said for what it is: a GGUF file, an nsq artifact, an adapter.
 #ifndef NASHSWARM_CLIENT_CLI_NO_SOURCE_H_
 #define NASHSWARM_CLIENT_CLI_NO_SOURCE_H_
 

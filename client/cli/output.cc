@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/commandline/help.h"
 #include "base/commandline/table.h"
+#include "base/commandline/wrap.h"
 
 namespace nashswarm::cli {
 void Table::AddRow(std::vector<std::string> cells) {

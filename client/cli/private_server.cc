@@ -61,10 +61,10 @@ UniqueFd LockIn(const std::string& directory, int extra_flags) {
   return UniqueFd();
 }
 
-// The environment for the server: ours without NASHSWARM_CONFIG, which names a file of the client's settings, and
-// without the token, which is for another server.
+// The environment for the server: ours without NASHSWARM_CONFIG, which names a file of the client's settings, without the token,
+// which is for another server, and without what makes a server one of many that share their stores.
 std::vector<char*> ServerEnvironment() {
-  constexpr std::string_view kOurs[] = {"NASHSWARM_CONFIG=", "NASHSWARM_TOKEN="};
+  constexpr std::string_view kOurs[] = {"NASHSWARM_CONFIG=", "NASHSWARM_TOKEN=", "NASHSWARM_JOBS=", "NASHSWARM_BLOBS=", "NASHSWARM_ROLE="};
   std::vector<char*> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;

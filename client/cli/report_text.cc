@@ -5,14 +5,18 @@
 #include <optional>
 #include <vector>
 
+#include "base/commandline/wrap.h"
 #include "client/cli/errors.h"
 #include "client/cli/output.h"
 #include "client/cli/sizes.h"
-#include "client/cli/wrap.h"
 
 namespace nashswarm::cli {
 namespace {
 
+using commandline::kWidth;
+using commandline::Shorten;
+using commandline::WidestLine;
+using commandline::Wrap;
 using nlohmann::json;
 
 constexpr char kSchema[] = "nashswarm.report/1";
@@ -98,7 +102,7 @@ std::string ShortName(const json& row) {
 
 void AddQualityCells(const json& row, bool errors, std::vector<std::string>* cells) {
   const json quality = row.value("quality", json::object());
-  const bool itself = Number(quality, "mean_kl") == 0.0;  // the checkpoint
+  const bool itself = Text(row, "name") == "checkpoint" && !IsTrue(row, "is_artifact");
   std::string divergence = itself ? kMissing : Cell(quality, "mean_kl", Significant(3));
   std::string change = itself ? kMissing : Cell(quality, "perplexity_change", Change);
   if (errors) {
@@ -111,20 +115,27 @@ void AddQualityCells(const json& row, bool errors, std::vector<std::string>* cel
 }
 
 struct HeadlineColumns {
-  bool measured = false, predicted = false, errors = true;
+  bool measured = false;
+  double unit = 0;  // this file's predicted loss; 0: no losses are shown
+  bool errors = true;
 };
+
+// Of a lossless artifact 0, of which no other loss is a multiple.
+double PredictedLossOfArtifact(const json& rows) {
+  for (const json& row : rows) {
+    if (IsTrue(row, "is_artifact")) return Number(row, "predicted_loss").value_or(0);
+  }
+  return 0;
+}
 
 std::string HeadlineTable(const json& rows, const HeadlineColumns& wanted, bool color) {
   const auto right = Table::Align::kRight;
-  std::vector<Table::Column> columns = {{""}, {"SIZE", right}, {"BITS", right}};
+  const bool predicted = wanted.unit > 0;
+  std::vector<Table::Column> columns = {{.title = "", .whole = true}, {"SIZE", right}, {"BITS", right}};
   if (wanted.measured) columns.insert(columns.end(), {{"MEAN KL", right}, {"TOP-1", right}, {"PERPLEXITY", right}});
-  else if (wanted.predicted) columns.insert(columns.end(), {{"OF FP32 SAVED", right}, {"PREDICTED LOSS", right}});
+  else if (predicted) columns.insert(columns.end(), {{"OF FP32 SAVED", right}, {"PREDICTED LOSS", right}});
   else columns.insert(columns.end(), {{"OF FP32 SAVED", right}, {"OF SOURCE SAVED", right}});
   Table table(columns);
-  double ours = 1;
-  for (const json& row : rows) {
-    if (IsTrue(row, "is_artifact")) ours = Number(row, "predicted_loss").value_or(1);
-  }
   for (const json& row : rows) {
     if (!row.is_object()) continue;
     std::vector<std::string> cells = {Shorten(ShortName(row), 30), Cell(row, "bytes", FormatBytes),
@@ -134,38 +145,39 @@ std::string HeadlineTable(const json& rows, const HeadlineColumns& wanted, bool 
     } else {
       cells.push_back(Cell(row, "ratio_fp32", FormatPercent));
       // Without a unit: relative to this file's.
-      const auto relative = [&](double loss) { return FormatSignificant(loss / ours, 3); };
-      cells.push_back(wanted.predicted ? Cell(row, "predicted_loss", relative) : Cell(row, "ratio_source", FormatPercent));
+      const auto relative = [&](double loss) { return FormatSignificant(loss / wanted.unit, 3); };
+      cells.push_back(predicted ? Cell(row, "predicted_loss", relative) : Cell(row, "ratio_source", FormatPercent));
     }
     table.AddRow(std::move(cells));
   }
   return table.Render(color);
 }
 
-// Sizes, and below them what was measured: side by side they are too wide for a terminal.
+// Standard errors are shown where they fit beside the rest.
 std::string Headline(const json& report, bool color) {
   const json& rows = List(report, "headline");
   if (rows.empty()) return "";
-  HeadlineColumns columns{AnyWith(rows, "quality"), AnyWith(rows, "predicted_loss"), true};
-  if (WidestLine(HeadlineTable(rows, columns, false)) > kTerminalColumns) columns.errors = false;
+  HeadlineColumns columns{.measured = AnyWith(rows, "quality"), .unit = PredictedLossOfArtifact(rows)};
+  if (WidestLine(HeadlineTable(rows, columns, false)) > kWidth) columns.errors = false;
   const std::string text = "\n" + HeadlineTable(rows, columns, color);
   if (columns.measured) {
     return text + "* this file; MEAN KL: divergence from the checkpoint, nats a token; TOP-1: same\n"
                   "most likely token; PERPLEXITY: change; ±: standard error; groups of: rounding\n";
   }
-  return text + (columns.predicted ? "PREDICTED LOSS: weighted error, this file's is 1\n" : "") +
+  return text + (columns.unit > 0 ? "PREDICTED LOSS: weighted error, this file's is 1\n" : "") +
          "* this file; quality was not measured: give --evaluate FILE or --calibrate FILE\n";
 }
 
-// Few tokens say little: the same bounds as in report.html (core/report/report.h).
+// Few tokens say little: the same bounds as in report.html (IsRough of core/report, which no client links).
 std::string Rough(const json& report) {
   for (const json& row : List(report, "headline")) {
     if (!row.is_object() || !IsTrue(row, "is_artifact")) continue;
     const json quality = row.value("quality", json::object());
     const std::optional<double> tokens = Number(quality, "tokens"), kl = Number(quality, "mean_kl");
     if (!tokens || !kl) return "";
-    constexpr double kFewTokens = 1000;
-    if (*tokens >= kFewTokens && Number(quality, "mean_kl_stderr").value_or(0) <= 0.1 * *kl) return "";
+    constexpr double kFewTokens = 1000, kLargeError = 0.1;
+    const bool uncertain = *kl > 0 && Number(quality, "mean_kl_stderr").value_or(0) > kLargeError * *kl;
+    if (*tokens >= kFewTokens && !uncertain) return "";
     return "a short evaluation text (" + Whole(*tokens) + " tokens scored): take these as a first impression\n";
   }
   return "";
@@ -182,7 +194,7 @@ std::string Facts(const json& report) {
   std::string out;
   const auto add = [&](const std::string& label, const std::string& value) {
     if (value.empty()) return;
-    out += label + std::string(kIndent - label.size(), ' ') + Wrap(Printable(value), kIndent, kIndent) + "\n";
+    out += label + std::string(kIndent - label.size(), ' ') + Wrap(Printable(value), kWidth, kIndent, kIndent) + "\n";
   };
   const std::string architecture = Text(report, "architecture");
   const json artifact = report.value("artifact", json::object());
@@ -243,7 +255,7 @@ std::string Texts(const json& report, bool color) {
     const std::string digest = Text(text, "sha256");
     table.AddRow({Text(text, "purpose"), Shorten(Text(text, "source"), 37), Cell(text, "tokens", Whole),
                   Cell(text, "context", Whole), digest.empty() ? kMissing : digest.substr(0, 8)});
-    const std::string note = Wrap(Printable(Text(text, "note")), 0, 2);
+    const std::string note = Wrap(Printable(Text(text, "note")), kWidth, 0, 2);
     if (!note.empty() && notes.find(note) == std::string::npos) notes += note + "\n";
   }
   return Title("Texts", color) + table.Render(color) + notes;
@@ -266,7 +278,7 @@ std::string Warnings(const json& report, bool color) {
   for (const json& warning : List(report, "warnings")) {
     if (!warning.is_string()) continue;
     constexpr size_t kLabel = sizeof("warning:");
-    text += (color ? "\x1b[33mwarning:\x1b[0m " : "warning: ") + Wrap(Printable(warning.get<std::string>()), kLabel, kLabel) + "\n";
+    text += (color ? "\x1b[33mwarning:\x1b[0m " : "warning: ") + Wrap(Printable(warning.get<std::string>()), kWidth, kLabel, kLabel) + "\n";
   }
   return text.empty() ? "" : "\n" + text;
 }

@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <system_error>
 
@@ -37,12 +38,13 @@ std::string CacheRoot(const StageCacheRequest& request) {
   return base.empty() ? "" : JoinPath(base, "nashswarm");
 }
 
-bool Lock(const UniqueFd& fd) { return fd.get() >= 0 && flock(fd.get(), LOCK_EX | LOCK_NB) == 0; }
+// 0, or the errno of why it is not ours: EWOULDBLOCK where somebody has it.
+int Lock(const UniqueFd& fd) { return fd.get() >= 0 && flock(fd.get(), LOCK_EX | LOCK_NB) == 0 ? 0 : errno; }
 
-// A server may outlive its client by a moment, and it still writes.
-bool ServerHasGone(const std::string& data) {
+// As Lock. A server may outlive its client by a moment, and it still writes.
+int LockOfServer(const std::string& data) {
   const std::string path = JoinPath(data, "lock");
-  if (!FileExists(path)) return true;
+  if (!FileExists(path)) return 0;
   return Lock(UniqueFd(open(path.c_str(), O_RDWR | O_CLOEXEC)));
 }
 
@@ -64,6 +66,8 @@ void RemoveTree(const std::string& path) {
   fs::remove_all(path, ignored);
 }
 
+std::string AsideOf(const std::string& data) { return data + ".aside"; }
+
 bool WriteStamp(const std::string& path, const std::string& text) {
   const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   return fd.get() >= 0 && WriteAll(fd.get(), text, path).ok();
@@ -73,6 +77,7 @@ bool WriteStamp(const std::string& path, const std::string& text) {
 bool MakeOurs(const std::string& root, const std::string& stamp, const std::string& data) {
   const std::string path = JoinPath(root, "made-by");
   if (chmod(root.c_str(), 0700) != 0) return false;
+  RemoveTree(AsideOf(data));  // of a run that was killed
   if (const auto found = ReadSmallFile(path, 1 << 16); found.ok() && *found == stamp) return MakeDirectories(data).ok();
   std::error_code ignored;
   fs::remove(path, ignored);
@@ -94,7 +99,10 @@ StageCache TakeStageCache(const StageCacheRequest& request) {
   StageCache cache = {.data = data, .why_not = "", .lock = UniqueFd()};
   cache.lock = UniqueFd(open(JoinPath(root, "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (cache.lock.get() < 0) return None("there is no cache: " + std::string(ErrnoError(errno, root).message()));
-  if (!Lock(cache.lock) || !ServerHasGone(data)) return None("another compress has the cache " + root);
+  int locked = Lock(cache.lock);
+  if (locked == 0) locked = LockOfServer(data);
+  if (locked == EWOULDBLOCK) return None("another compress has the cache " + root);
+  if (locked != 0) return None("the cache " + root + " cannot be locked: " + std::strerror(locked));
   const std::string stamp =
       std::string("nashswarm " NASHSWARM_VERSION "\n") + Identity(request.server) + "\n" + Identity(request.engine) + "\n";
   if (!MakeOurs(root, stamp, data)) return None("the cache " + root + " cannot be written");
@@ -103,6 +111,18 @@ StageCache TakeStageCache(const StageCacheRequest& request) {
   return cache;
 }
 
-void ClearStageCache(const StageCache& cache) { RemoveTree(cache.data); }
+bool SetStagesAside(const StageCache& cache) {
+  std::error_code error;
+  fs::rename(cache.data, AsideOf(cache.data), error);
+  return !error;
+}
+
+void RestoreStages(const StageCache& cache) {
+  RemoveTree(cache.data);
+  std::error_code ignored;
+  fs::rename(AsideOf(cache.data), cache.data, ignored);
+}
+
+void DropStagesAside(const StageCache& cache) { RemoveTree(AsideOf(cache.data)); }
 
 }  // namespace nashswarm::cli

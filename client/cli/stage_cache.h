@@ -29,8 +29,11 @@ struct StageCacheRequest {
 // one. What a run of other programs, or of another version, has kept is removed.
 StageCache TakeStageCache(const StageCacheRequest& request);
 
-// Empties the cache that is taken.
-void ClearStageCache(const StageCache& cache);
+// Of the cache that is taken: puts what it holds aside, so that a server begins with nothing. False where that cannot be done.
+bool SetStagesAside(const StageCache& cache);
+// Has what was set aside back, in place of what has come since.
+void RestoreStages(const StageCache& cache);
+void DropStagesAside(const StageCache& cache);
 
 }  // namespace nashswarm::cli
 

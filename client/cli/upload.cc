@@ -22,8 +22,6 @@
 namespace nashswarm::cli {
 namespace {
 
-constexpr size_t kMaxLabelBytes = 200;  // of a model's name; the server takes no more
-
 // Large enough for full loopback speed; a server with a smaller limit says so.
 constexpr int64_t kChunkBytes = 1 << 20;
 // A stream whose Write has not returned for so long is dead: the other side stopped taking bytes.
@@ -479,7 +477,8 @@ std::string RequestIdOf(const PushRequest& request, const std::vector<v1::FileEn
 absl::StatusOr<PushResult> Push(const Session& session, const PushRequest& request) {
   PushRequest named = request;
   // Artifacts made of it are called so, unless the user or the model itself says otherwise.
-  if (request.data_file.empty()) named.labels.emplace("name", NameOfCheckpoint(request.directory).substr(0, kMaxLabelBytes));
+  const std::string name = request.data_file.empty() ? NameOfCheckpoint(request.directory) : "";
+  if (!name.empty()) named.labels.emplace("name", name);
   return Pusher(session, named).Run();
 }
 

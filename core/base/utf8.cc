@@ -103,4 +103,10 @@ std::string Shortened(std::string_view text, size_t count) {
   return std::string(text.substr(0, end)) + "…";
 }
 
+std::string_view Beginning(std::string_view text, size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && (static_cast<uint8_t>(text[bytes]) & 0xC0) == 0x80) --bytes;
+  return text.substr(0, bytes);
+}
+
 }  // namespace nashswarm

@@ -31,6 +31,9 @@ size_t CodePoints(std::string_view text);
 // The first `count` code points, with "…" in place of what was cut.
 std::string Shortened(std::string_view text, size_t count);
 
+// The longest beginning of whole code points in `bytes` bytes.
+std::string_view Beginning(std::string_view text, size_t bytes);
+
 }  // namespace nashswarm
 
 #endif  // NASHSWARM_CORE_BASE_UTF8_H_

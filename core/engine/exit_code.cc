@@ -1,49 +1,24 @@
 #include "core/engine/exit_code.h"
 
-#include <algorithm>
-#include <string>
-#include <string_view>
-
+#include "base/commandline/exit_code.h"
 #include "core/base/status.h"
 
 namespace nashswarm::engine {
-namespace {
-
-constexpr int kFailed = 1, kUsage = 2, kNotFound = 3, kNoSpace = 6, kCorrupt = 7;
-
-// What is wrong with an argument that is a flag, and with a file that is damaged. Others are files that are whole, and that we
-// cannot use.
-constexpr std::string_view kAboutTheCommandLine[] = {"USAGE", "RULE_INVALID", "NOT_A_CHECKPOINT", "CONTEXT_TOO_LONG", "CONTEXT_TOO_SHORT",
-                                                     "STRIDE_TOO_LONG"};
-constexpr std::string_view kAboutDamage[] = {"INDEX_INVALID", "TENSOR_DUPLICATE", "SHARD_MISMATCH", "NON_FINITE_WEIGHTS",
-                                             "TOKENIZER_INVALID"};
-
-template <size_t N>
-bool Has(const std::string_view (&list)[N], const std::string& reason) {
-  return std::find(std::begin(list), std::end(list), reason) != std::end(list);
-}
-
-int OfInvalidArgument(const std::string& reason) {
-  if (Has(kAboutTheCommandLine, reason) || reason.starts_with("BAD_")) return kUsage;
-  return Has(kAboutDamage, reason) || reason.starts_with("JSON_") ? kCorrupt : kFailed;
-}
-
-}  // namespace
 
 int ExitCodeOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kOk:
-      return 0;
+      return commandline::kExitOk;
     case absl::StatusCode::kInvalidArgument:
-      return OfInvalidArgument(ReasonOf(status));
+      return commandline::CodeOfInvalidArgument(ReasonOf(status));
     case absl::StatusCode::kNotFound:
-      return kNotFound;
+      return commandline::kExitNotFound;
     case absl::StatusCode::kResourceExhausted:
-      return kNoSpace;
+      return commandline::kExitQuota;
     case absl::StatusCode::kDataLoss:
-      return kCorrupt;
+      return commandline::kExitCorrupt;
     default:
-      return kFailed;
+      return commandline::kExitFailed;
   }
 }
 

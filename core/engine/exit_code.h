@@ -1,5 +1,4 @@
-// The exit code that says an error to scripts. `nashswarm` says the same of an error that comes by way of a job
-// (client/cli/errors.cc): the same fault has the same code, wherever it is found.
+// The exit code that says an error to scripts (base/commandline/exit_code.h).
 #ifndef NASHSWARM_CORE_ENGINE_EXIT_CODE_H_
 #define NASHSWARM_CORE_ENGINE_EXIT_CODE_H_
 

@@ -1,7 +1,7 @@
 #include "core/engine/table.h"
 
-#include "base/commandline/help.h"
 #include "base/commandline/table.h"
+#include "base/commandline/wrap.h"
 
 namespace nashswarm::engine {
 

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/base/utf8.h"
 #include "server/store/error_proto.h"
 
 namespace nashswarm::server {
@@ -10,13 +11,9 @@ namespace {
 // Messages travel percent-encoded in a header; clients refuse header lists above 8 KiB.
 constexpr size_t kMaxMessageBytes = 1500;
 
-// Cuts at a UTF-8 boundary.
-std::string Shorten(std::string text) {
+std::string Shorten(const std::string& text) {
   if (text.size() <= kMaxMessageBytes) return text;
-  size_t end = kMaxMessageBytes;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-  text.resize(end);
-  return text.append("...");
+  return std::string(Beginning(text, kMaxMessageBytes)).append("...");
 }
 
 }  // namespace

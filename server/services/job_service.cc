@@ -2,6 +2,7 @@
 
 #include "absl/strings/ascii.h"
 #include "core/base/status.h"
+#include "core/base/utf8.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/log/log.h"
 #include "server/rpc/status.h"

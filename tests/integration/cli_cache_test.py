@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The stages that `compress` keeps between runs, and how soon it ends. See cli_harness.py for what it needs."""
+import fcntl
 import os
 import signal
 import subprocess
@@ -97,8 +98,22 @@ class CacheTest(TemporaryTest):
         (self.cache / "nashswarm" / "stages" / "nashswarm.db").write_bytes(b"no database" * 1000)
         self.assertIn(MEASURED, self.compress("c", "8"))
 
-    def test_ctrl_c_without_a_cache_says_how_to_keep_stages(self):
-        client = subprocess.Popen([CLI, *map(str, self.arguments("a", "8", "--no-cache"))], stdout=subprocess.PIPE,
+    def test_a_server_that_starts_on_no_cache_costs_none(self):
+        self.compress("a", "8")
+        result = run(*self.arguments("b", "8"), env={**self.env, "NASHSWARM_WORKERS": "nonsense"})
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("nonsense", result.stderr)
+        self.assertNotIn(MEASURED, self.compress("b", "8"))
+
+    def test_variables_for_servers_that_share_their_stores_are_not_for_the_private_one(self):
+        self.compress("a", "8")
+        result = run(*self.arguments("b", "6"), env={**self.env, "NASHSWARM_JOBS": "postgres://nobody@nowhere.invalid/none",
+                                                     "NASHSWARM_BLOBS": "s3://none", "NASHSWARM_ROLE": "worker"})
+        self.assert_exit(result, 0)
+        self.assertNotIn(MEASURED, result.stderr)
+
+    def interrupt_when_calibrating(self, *more):
+        client = subprocess.Popen([CLI, *map(str, self.arguments("a", "8", *more))], stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True, env={**ENVIRONMENT, **self.env}, start_new_session=True)
         for line in client.stderr:
             if line.startswith("calibrat"):
@@ -106,7 +121,16 @@ class CacheTest(TemporaryTest):
         os.killpg(client.pid, signal.SIGINT)
         _, text = client.communicate(timeout=LIMIT)
         self.assertEqual(client.returncode, 130, text)
-        self.assertIn("leave out --no-cache", text)
+        return text
+
+    def test_ctrl_c_without_a_cache_says_how_to_keep_stages(self):
+        self.assertIn("leave out --no-cache or give --keep-server-data DIR", self.interrupt_when_calibrating("--no-cache"))
+        (self.cache / "nashswarm").mkdir(parents=True)
+        with open(self.cache / "nashswarm" / "lock", "w") as busy:
+            fcntl.flock(busy, fcntl.LOCK_EX)
+            text = self.interrupt_when_calibrating()
+        self.assertIn("give --keep-server-data DIR", text)
+        self.assertNotIn("--no-cache", text)
 
 
 class EndTest(TemporaryTest):

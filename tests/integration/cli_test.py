@@ -79,6 +79,14 @@ class PrivateServerTest(TemporaryTest):
             for value in (name, "Base-6M", "mit"):
                 self.assertIn(value.encode(), header)
 
+    def test_a_directory_whose_name_is_not_utf8(self):
+        model = os.fsencode(self.directory) + b"/caf\xe9"
+        shutil.copytree(os.fsencode(MODEL), model)
+        result = subprocess.run([os.fsencode(CLI), b"compress", model, b"-o", os.fsencode(self.directory / "out"), b"--bpw", b"4.5"],
+                                capture_output=True, env=ENVIRONMENT, timeout=LIMIT)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue((self.directory / "out" / "model.gguf").exists())
+
     def test_kept_data_serves_a_second_target(self):
         kept = self.directory / "kept"
         for bits in ("4.5", "3.5"):

@@ -15,8 +15,11 @@ PROGRAMS = ("nashswarm", "nashswarmd", "nashswarm-engine")
 
 
 class InstallTest(TemporaryTest):
+    def try_make(self, *arguments):
+        return subprocess.run(["make", "-s", "-C", SOURCE, f"BUILD={BIN.parent}", *arguments], capture_output=True, text=True, timeout=LIMIT)
+
     def make(self, *arguments):
-        done = subprocess.run(["make", "-s", "-C", SOURCE, f"BUILD={BIN.parent}", *arguments], capture_output=True, text=True, timeout=LIMIT)
+        done = self.try_make(*arguments)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
 
@@ -51,8 +54,20 @@ class InstallTest(TemporaryTest):
             self.assertTrue((share / "doc" / "nashswarm" / document).is_file(), document)
         installed = [path for path in self.prefix.rglob("*") if path.is_file()]
         self.assertFalse([path for path in installed if str(BIN).encode() in path.read_bytes()], "the build tree is named")
-        self.make("uninstall")
+        self.make("uninstall", f"PREFIX={self.prefix}")
         self.assertEqual([path for path in self.prefix.rglob("*") if path.is_file()], [])
+
+    def test_each_prefix_knows_what_is_installed_there(self):
+        """The list of files was one in the build tree: root's after sudo, and of whoever installed last."""
+        for name in ("one", "two"):
+            self.make("install", f"PREFIX={self.directory / name}")
+        self.assertFalse((BIN.parent / "install_manifest.txt").exists(), "of root, after sudo")
+        self.make("uninstall", f"PREFIX={self.directory / 'one'}")
+        self.assertEqual([path for path in (self.directory / "one").rglob("*") if path.is_file()], [])
+        self.assertTrue((self.directory / "two" / "bin" / "nashswarm").exists())
+        again = self.try_make("uninstall", f"PREFIX={self.directory / 'one'}")
+        self.assertNotEqual(again.returncode, 0)
+        self.assertIn(str(self.directory / "one"), again.stderr)
 
     def test_a_package_is_staged_below_destdir(self):
         stage = self.directory / "stage"

@@ -88,6 +88,26 @@ TEST(JobFlowTest, PushSubmitWatchPull) {
   EXPECT_EQ(weights, std::string(3 << 20, 'w'));
 }
 
+// The half of a character at the end made a job that no client could read.
+TEST(JobFlowTest, ALabelTooLongForANameIsCutBetweenCharacters) {
+  ServerHarness server;
+  server.Start();
+  const TestFile plan = server.FakePlan(1);
+  v1::CreateUploadRequest create;
+  create.add_files()->set_path(plan.path);
+  create.mutable_files(0)->mutable_digest()->set_size_bytes(static_cast<int64_t>(plan.content.size()));
+  (*create.mutable_labels())["name"] = std::string(199, 'n') + "\u00e9";
+  v1::Upload upload;
+  grpc::ClientContext creating, completing;
+  ASSERT_TRUE(server.uploads().CreateUpload(&creating, create, &upload).ok());
+  ASSERT_TRUE(server.Write(upload.name(), plan.path, plan.content, 0, true).ok());
+  v1::CompleteUploadRequest complete;
+  complete.set_name(upload.name());
+  v1::Model model;
+  ASSERT_TRUE(server.uploads().CompleteUpload(&completing, complete, &model).ok());
+  EXPECT_EQ(server.Submit(model.name()).spec().model_name(), std::string(199, 'n'));
+}
+
 TEST(JobFlowTest, WatchAgainContinuesAfterTheLastSequence) {
   ServerHarness server;
   server.Start();

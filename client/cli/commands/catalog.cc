@@ -50,7 +50,8 @@ absl::Status ListModels(App& app, const Session& session, const CatalogFlags& fl
   for (const v1::Model& model : models) {
     const bool is_data = model.kind() == v1::Model::DATA;
     const auto known = [is_data](const std::string& text) { return is_data ? "-" : text; };
-    table.AddRow({IdOf(model.name()), KindName(model.kind()), known(model.architecture()),
+    // Where a FILE is asked for, "wiki" is one and "models/wiki" a data model.
+    table.AddRow({is_data ? model.name() : IdOf(model.name()), KindName(model.kind()), known(model.architecture()),
                   known(FormatCount(static_cast<double>(model.parameter_count()))),
                   FormatBytes(static_cast<double>(is_data ? model.total_bytes() : model.weight_bytes())),
                   FormatAge(model.create_time(), now)});

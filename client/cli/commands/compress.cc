@@ -108,15 +108,18 @@ absl::StatusOr<Outcome> RunSteps(const Session& session, const CompressFlags& fl
 }
 
 // An error for somebody who has no server to look at: it is about to go, with its log.
-absl::Status ExplainPrivately(const absl::Status& status, PrivateServer& server, bool keeps_stages) {
+absl::Status ExplainPrivately(const absl::Status& status, PrivateServer& server, bool keeps_stages, bool no_cache) {
   if (ReasonOf(status) == kUnreachableReason) {
     if (const absl::Status ended = server.CheckAlive(); !ended.ok()) return ended;
   }
   if (ExitCodeOf(status) == kExitInterrupted) {
+    if (keeps_stages) {
+      return InterruptedError("interrupted; nothing was written",
+                              "finished stages are kept: run the same command again to go on after them");
+    }
     return InterruptedError("interrupted; nothing was written",
-                            keeps_stages ? "finished stages are kept: run the same command again to go on after them"
-                                         : "to keep finished stages of the next run, leave out --no-cache or give "
-                                           "--keep-server-data DIR");
+                            std::string("to keep finished stages of the next run, ") + (no_cache ? "leave out --no-cache or " : "") +
+                                "give --keep-server-data DIR");
   }
   if (ReasonOf(status) == kServerEndedReason) return status;
   if (status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown) {
@@ -155,12 +158,18 @@ absl::StatusOr<KeptStages> ChooseData(App& app, const CompressFlags& flags, cons
   return kept;
 }
 
-// A cache that a server cannot start on is worth less than the run.
+// A cache that a server cannot start on is worth less than the run. One that starts without it neither has another fault.
 absl::StatusOr<std::unique_ptr<PrivateServer>> StartServer(App& app, const KeptStages& kept) {
   auto server = PrivateServer::Start(kept.server, app.interrupt());
   if (server.ok() || kept.cache.data.empty() || ReasonOf(server.status()) != kServerEndedReason) return server;
-  ClearStageCache(kept.cache);
-  return PrivateServer::Start(kept.server, app.interrupt());
+  if (!SetStagesAside(kept.cache)) return server;
+  server = PrivateServer::Start(kept.server, app.interrupt());
+  if (server.ok()) {
+    DropStagesAside(kept.cache);
+  } else {
+    RestoreStages(kept.cache);
+  }
+  return server;
 }
 
 absl::StatusOr<Outcome> RunPrivately(App& app, const CompressFlags& flags, const v1::CompressionSpec& spec) {
@@ -173,7 +182,7 @@ absl::StatusOr<Outcome> RunPrivately(App& app, const CompressFlags& flags, const
         return server->CheckAlive();
       }};
   auto outcome = RunSteps(session, flags, spec, /*is_private=*/true);
-  if (!outcome.ok()) return ExplainPrivately(outcome.status(), *server, kept.any());
+  if (!outcome.ok()) return ExplainPrivately(outcome.status(), *server, kept.any(), flags.no_cache);
   return outcome;
 }
 
@@ -263,7 +272,7 @@ absl::Status CheckNotTheCheckpoint(const CompressFlags& flags) {
 
 absl::Status RunCompress(App& app, CompressFlags flags) {
   const auto start = std::chrono::steady_clock::now();
-  NS_ASSIGN_OR_RETURN(const v1::CompressionSpec spec, BuildSpec(flags.target));
+  NS_ASSIGN_OR_RETURN(v1::CompressionSpec spec, BuildSpec(flags.target));
   // What can be refused at once is refused before any work.
   NS_RETURN_IF_ERROR(CheckDataFiles(spec, DataNames::kFilesOnly));
   NS_RETURN_IF_ERROR(CheckOutput(flags.out, spec.artifact_format(), flags.force));
@@ -274,6 +283,8 @@ absl::Status RunCompress(App& app, CompressFlags flags) {
   NS_ASSIGN_OR_RETURN(flags.directory, LocalDirectory(app, flags.directory));
   NS_RETURN_IF_ERROR(SelectFiles(flags.directory).status());
   NS_RETURN_IF_ERROR(CheckNotTheCheckpoint(flags));
+  // The model's own label is of whoever pushed this content first, from a directory of another name perhaps.
+  if (spec.model_name().empty()) spec.set_model_name(NameOfCheckpoint(flags.directory));
   Outcome outcome;
   if (app.flags().server.empty()) {
     NS_ASSIGN_OR_RETURN(outcome, RunPrivately(app, flags, spec));
@@ -298,13 +309,14 @@ void AddCompress(App& app) {
   const auto flags = std::make_shared<CompressFlags>();
   CLI::App* command =
       app.AddCommand(&app.root(), "compress", "Compress a Hugging Face checkpoint: directory in, GGUF or nsq out",
-                     "Give a text with --calibrate: it shows which weights matter, and a part that is held out measures what was\n"
-                     "lost. A megabyte of text like what the model is for will do; without one, --calibrate self has the model\n"
-                     "write its own. GGUF files run in llama.cpp; nsq is smaller and is unpacked before use.\n"
+                     "Give a text with --calibrate: it shows which weights matter, and a part that is\n"
+                     "held out measures what was lost. A megabyte of text like what the model is for\n"
+                     "will do; without one, --calibrate self has the model write its own.\n"
+                     "GGUF files run in llama.cpp; nsq is smaller and is unpacked before use.\n"
                      "OUT/model.gguf comes with report.html (open it), report.json and manifest.json.\n"
-                     "Without --server everything happens on this machine. Finished stages are kept in\n"
-                     "~/.cache/nashswarm ($XDG_CACHE_HOME), so that another size of the same model, or a run that was\n"
-                     "interrupted, begins where they end.\n\n"
+                     "Without --server everything happens on this machine. Finished stages are kept\n"
+                     "in ~/.cache/nashswarm ($XDG_CACHE_HOME), so that another size of the same\n"
+                     "model, or a run that was interrupted, begins where they end.\n\n"
                      "Examples:\n"
                      "  nashswarm compress ./gpt2 -o out --bpw 4.5 --calibrate train.txt\n"
                      "  nashswarm compress ./gpt2 -o out --bpw 3.5 --calibrate train.txt --evaluate test.txt\n"

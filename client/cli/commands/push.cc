@@ -95,7 +95,7 @@ void AddPush(App& app) {
   const auto flags = std::make_shared<PushFlags>();
   CLI::App* command =
       app.AddCommand(&app.root(), "push", "Upload a Hugging Face checkpoint or a data file; prints its name",
-                     "A push that was broken off goes on where it stopped when it is run again; files "
+                     "A push that was broken off goes on where it stopped when it is run again; files\n"
                      "the server knows are not sent.\n\n"
                      "Examples:\n"
                      "  nashswarm push ./gpt2 --server host:port\n"
@@ -120,7 +120,8 @@ void AddSubmit(App& app) {
   const auto flags = std::make_shared<SubmitFlags>();
   CLI::App* command =
       app.AddCommand(&app.root(), "submit", "Start a job on a pushed model; prints the job's name",
-                     "Where a FILE is asked for, models/ID names one that was pushed with: nashswarm push --data FILE\n\n"
+                     "Where a FILE is asked for, models/ID names one that was pushed with:\n"
+                     "nashswarm push --data FILE\n\n"
                      "Examples:\n"
                      "  nashswarm submit gpt2 --bpw 4.5 --server host:port\n"
                      "  nashswarm submit gpt2 --bpw 3.5 --calibrate models/wiki --server host:port\n"

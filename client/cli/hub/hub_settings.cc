@@ -129,6 +129,7 @@ std::string HubNameMeantBy(const std::string& text) {
   const std::string path = IsHubAddress(text) ? WithoutHost(text) : text;
   const std::vector<std::string> parts = Parts(path.substr(0, path.find_first_of("?#")));
   const bool bare = !IsHubAddress(text);
+  if (bare && !text.empty() && (text.front() == '/' || text.back() == '/')) return "";  // a path
   if (!parts.empty() && (parts[0] == "datasets" || parts[0] == "spaces")) return "";
   if (parts.size() < 2 || (bare && parts.size() != 2) || !IsPart(parts[0]) || !IsPart(parts[1])) return "";
   std::string name = kScheme + parts[0] + "/" + parts[1];

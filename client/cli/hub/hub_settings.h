@@ -27,7 +27,7 @@ struct HubName {
 };
 
 // What somebody who wrote `text` may mean: "hf://ORG/NAME" for the address of a model's page, or of a file of it, and for a bare
-// "ORG/NAME"; "" otherwise.
+// "ORG/NAME"; "" otherwise, a path that begins or ends with a slash among it.
 std::string HubNameMeantBy(const std::string& text);
 // Whether `text` is an address of the hub: no path of this machine looks like it.
 bool IsHubAddress(const std::string& text);

@@ -2,6 +2,7 @@
 import asyncio
 import concurrent.futures
 import os
+import pathlib
 import time
 import unittest
 import unittest.mock
@@ -196,6 +197,103 @@ class FakeServerTest(TemporaryTest):
             create = fake.of("CreateUpload")[0][1]
             self.assertEqual((create.kind, create.files[0].path), (pb.Model.DATA, "text.txt"))
         self.with_fake(scenario, methods)
+
+    def test_what_the_server_loses_before_the_end_is_sent_again(self):
+        text = self.directory / "text.txt"
+        text.write_bytes(b"some text")
+
+        def methods(times):
+            state = {"kept": b"", "left": times}
+
+            def upload(*_):
+                file = pb.Upload.File(entry=pb.FileEntry(path="text.txt", digest=pb.Digest(size_bytes=9)), committed_size=len(state["kept"]),
+                                      complete=bool(state["kept"]))
+                return pb.Upload(name="uploads/u", state=pb.Upload.ACTIVE, files=[file])
+
+            def write(requests, context):
+                state["kept"] = b"".join(request.chunk.data for request in requests)
+                return pb.WriteFileResponse(complete=True)
+
+            def complete(request, context):
+                if state["left"]:
+                    state["left"] -= 1
+                    state["kept"] = b""
+                    raise Lost(grpc.StatusCode.FAILED_PRECONDITION, "UPLOAD_INCOMPLETE")
+                return pb.Model(name="models/m", total_bytes=len(state["kept"]))
+            return {"GetServerInfo": lambda *_: pb.ServerInfo(), "CreateUpload": upload, "GetUpload": upload, "WriteFile": write,
+                    "CompleteUpload": complete}
+
+        async def once(client, fake):
+            self.assertEqual((await settle(client.push_data(text))).total_bytes, 9)
+            self.assertEqual(len(fake.of("WriteFile")), 2)
+        self.with_fake(once, lambda: methods(1))
+
+        async def for_ever(client, fake):
+            error = await self.error_of(nashswarm.ConflictError, lambda: client.push_data(text))
+            self.assertEqual(error.reason, "UPLOAD_INCOMPLETE")
+            self.assertEqual(len(fake.of("WriteFile")), 4)
+        self.with_fake(for_ever, lambda: methods(99))
+
+    def test_a_server_that_verifies_what_it_has_is_waited_for(self):
+        """Reading a hundred gigabytes again takes longer than an answer from memory may."""
+        text, left = self.directory / "text.txt", []
+        text.write_bytes(b"some text")
+
+        def create(request, context):
+            left.append(context.time_remaining())
+            return pb.Upload(name="uploads/u", state=pb.Upload.COMPLETED, model="models/m")
+
+        async def scenario(client, fake):
+            await settle(client.push_data(text))
+        self.with_fake(scenario, lambda: {"GetServerInfo": lambda *_: pb.ServerInfo(), "CreateUpload": create,
+                                          "GetModel": lambda *_: pb.Model(name="models/m")})
+        self.assertEqual(len(left), 2)
+        self.assertGreater(min(left), 500)
+
+    def test_a_directory_whose_name_is_not_utf8_is_pushed_without_it(self):
+        directory = pathlib.Path(os.fsdecode(os.fsencode(self.directory) + b"/caf\xe9"))
+        directory.mkdir()
+        for name in ("config.json", "model.safetensors"):
+            (directory / name).write_text("{}")
+
+        async def scenario(client, fake):
+            await settle(client.push(directory))
+            self.assertEqual(dict(fake.of("CreateUpload")[0][1].labels), {})
+        self.with_fake(scenario, lambda: {"GetServerInfo": lambda *_: pb.ServerInfo(), "GetModel": lambda *_: pb.Model(name="models/m"),
+                                          "CreateUpload": lambda *_: pb.Upload(name="uploads/u", state=pb.Upload.COMPLETED, model="models/m")})
+
+    def test_an_artifact_is_called_what_its_own_directory_is_called(self):
+        for directory in ("one", "two"):
+            (self.directory / directory).mkdir()
+            for name in ("config.json", "model.safetensors"):
+                (self.directory / directory / name).write_text("{}")
+
+        async def scenario(client, fake):
+            for source, arguments, name in (("one", {}, "one"), ("two", {}, "two"), ("two", {"name": "org/name"}, "org/name")):
+                await settle(client.compress(self.directory / source, bpw=4, **arguments))
+                self.assertEqual(fake.of("CreateJob")[-1][1].spec.model_name, name)
+            await settle(client.compress("models/m", bpw=4))
+            self.assertEqual(fake.of("CreateJob")[-1][1].spec.model_name, "")
+        self.with_fake(scenario, lambda: {"GetServerInfo": lambda *_: pb.ServerInfo(), "GetModel": lambda *_: pb.Model(name="models/m"),
+                                          "CreateUpload": lambda *_: pb.Upload(name="uploads/u", state=pb.Upload.COMPLETED, model="models/m"),
+                                          "CreateJob": lambda *_: pb.Job(name="jobs/j")})
+
+    def test_content_that_the_server_has_lost_is_not_asked_for_again(self):
+        artifact = pb.Artifact(name="artifacts/a", files=[pb.FileEntry(path="f", digest=pb.Digest(sha256=b"x" * 32, size_bytes=5))])
+
+        def read(reason):
+            def run(request, context):
+                yield pb.ReadFileResponse(data=b"abc", crc32c=0x364B3FB7)
+                raise Lost(grpc.StatusCode.DATA_LOSS, reason, hint="retry the job")
+            return run
+        for reason in ("BLOB_DAMAGED", "BLOB_MISSING"):
+            async def scenario(client, fake):
+                out = self.directory / reason
+                error = await self.error_of(nashswarm.CorruptDataError, lambda: client.pull("artifacts/a", out))
+                self.assertEqual((error.reason, error.hint), (reason, "retry the job"))
+                self.assertEqual(len(fake.of("ReadFile")), 1)
+                self.assertEqual(list(out.iterdir()), [])
+            self.with_fake(scenario, lambda: {"GetArtifact": lambda *_: artifact, "ReadFile": read(reason)})
 
     def test_a_server_that_sends_other_bytes_is_not_believed(self):
         def read(request, context):

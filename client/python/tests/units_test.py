@@ -1,4 +1,5 @@
 """What needs no server: sizes, specs, checksums, errors, which files are sent."""
+import os
 import random
 import unittest
 
@@ -90,6 +91,15 @@ class FilesTest(TemporaryTest):
             _files.select_checkpoint(str(self.directory))
         self.assertEqual(caught.exception.reason, "LINK_OUTSIDE")
         self.assertIn("model.safetensors", [file.name for file in _files.select_checkpoint(str(MODEL))])
+
+    def test_the_name_of_a_checkpoint(self):
+        hub = "/home/me/.cache/huggingface/hub/"
+        for source, name in (("/models/My-Tune-6M/", "My-Tune-6M"), (hub + "models--org--name-1b/snapshots/0123abc", "org/name-1b"),
+                             (hub + "models--gpt2/snapshots/0123abc", "gpt2"), (hub + "models--org--name/blobs/0123abc", "0123abc"),
+                             ("/models/café", "café"), (os.fsdecode(b"/models/caf\xe9"), ""), ("/models/two\nlines", ""),
+                             ("/models/" + "é" * 120, "é" * 100), ("/models/" + "n" * 199 + "é", "n" * 199),
+                             (hub + "models--org--" + "n" * 240 + "/snapshots/0123abc", "org/" + "n" * 196)):
+            self.assertEqual(_files.name_of_checkpoint(source), name)
 
     def test_a_pickle_alone(self):
         (self.directory / "pytorch_model.bin").write_text("x")

@@ -118,6 +118,31 @@ TEST(CheckpointFiles, AdaptersNameTheirBase) {
   EXPECT_TRUE(SelectFiles(directory.path()).ok());
 }
 
+TEST(NameOfCheckpointTest, IsWhatPeopleCallTheModel) {
+  EXPECT_EQ(NameOfCheckpoint("/models/My-Tune-6M"), "My-Tune-6M");
+  EXPECT_EQ(NameOfCheckpoint("/models/./x/../My-Tune-6M//"), "My-Tune-6M");
+  EXPECT_EQ(NameOfCheckpoint("."), std::filesystem::current_path().filename().string());
+  EXPECT_EQ(NameOfCheckpoint("/"), "");
+  const std::string hub = "/home/me/.cache/huggingface/hub/";
+  EXPECT_EQ(NameOfCheckpoint(hub + "models--org--name-1b/snapshots/0123abc"), "org/name-1b");
+  EXPECT_EQ(NameOfCheckpoint(hub + "models--gpt2/snapshots/0123abc/"), "gpt2");
+  EXPECT_EQ(NameOfCheckpoint(hub + "models--org--a--b/snapshots/0123abc"), "org/a--b");
+  EXPECT_EQ(NameOfCheckpoint(hub + "datasets--org--name/snapshots/0123abc"), "0123abc");
+  EXPECT_EQ(NameOfCheckpoint(hub + "models--org--name/blobs/0123abc"), "0123abc");
+}
+
+TEST(NameOfCheckpointTest, HoldsNothingThatANameMustNot) {
+  const std::string e = "\u00e9";
+  EXPECT_EQ(NameOfCheckpoint("/models/caf" + e), "caf" + e);
+  EXPECT_EQ(NameOfCheckpoint("/models/a\"b\\c"), "a\"b\\c");
+  for (const char* none : {"caf\xe9", "caf\xc3", "\xed\xa0\x80", "two\nlines", "bell\a", "del\x7f"}) {
+    EXPECT_EQ(NameOfCheckpoint(std::string("/models/") + none), "") << none;
+  }
+  EXPECT_EQ(NameOfCheckpoint("/models/" + std::string(201, 'n')), std::string(200, 'n'));
+  EXPECT_EQ(NameOfCheckpoint("/models/" + std::string(199, 'n') + e), std::string(199, 'n'));
+  EXPECT_EQ(NameOfCheckpoint("/models/" + std::string(198, 'n') + e), std::string(198, 'n') + e);
+}
+
 TEST(Files, KnowsWhichPathsStayInside) {
   for (const char* path : {"a", "a/b", "model.gguf", "..a", "a..b/c"}) EXPECT_TRUE(IsSafeRelativePath(path)) << path;
   for (const char* path : {"", "/a", "a/", "..", "../a", "a/../b", "a//b", "./a", "a\\b"}) {

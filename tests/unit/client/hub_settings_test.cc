@@ -71,6 +71,12 @@ TEST(HubSettingsTest, TheTokenIsNotSentInPlaintextToAnotherMachine) {
   EXPECT_EQ(with("http://mirror.example.org").message().find("hf_secret"), std::string::npos);
 }
 
+TEST(HubNameTest, PathsAreNoNames) {
+  EXPECT_EQ(HubNameMeantBy("org/name"), "hf://org/name");
+  EXPECT_EQ(HubNameMeantBy("https://huggingface.co/org/name/"), "hf://org/name");
+  for (const char* path : {"", "/", "/models/gpt2", "models/gpt2/", "/models/gpt2/", "./org/name", "a/b/c"}) EXPECT_EQ(HubNameMeantBy(path), "") << path;
+}
+
 TEST(HubNameTest, NamesAndRevisions) {
   EXPECT_TRUE(IsHubName("hf://gpt2"));
   EXPECT_FALSE(IsHubName("./hf"));

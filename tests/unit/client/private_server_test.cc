@@ -18,6 +18,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 class PrivateServerTest : public testing::Test {
  protected:
@@ -90,6 +91,17 @@ TEST_F(PrivateServerTest, KeptDataStays) {
   ASSERT_TRUE(server.ok()) << server.status();
   server->reset();
   EXPECT_THAT(directory_.List(), ElementsAre("kept/db", "nashswarmd"));
+}
+
+// The variables of a server of many replicas: it would have worked in their stores.
+TEST_F(PrivateServerTest, IsNoneOfTheUsersOtherServers) {
+  for (const char* name : {"NASHSWARM_JOBS", "NASHSWARM_BLOBS", "NASHSWARM_ROLE", "NASHSWARM_WORKERS"}) setenv(name, "x", 1);
+  const auto server = Start("env > ${0%/*}/environment\n" + std::string(kReady) + "exec sleep 100\n");
+  for (const char* name : {"NASHSWARM_JOBS", "NASHSWARM_BLOBS", "NASHSWARM_ROLE", "NASHSWARM_WORKERS"}) unsetenv(name);
+  ASSERT_TRUE(server.ok()) << server.status();
+  const std::string environment = directory_.Read("environment");
+  EXPECT_THAT(environment, HasSubstr("NASHSWARM_WORKERS=x"));
+  for (const char* name : {"NASHSWARM_JOBS", "NASHSWARM_BLOBS", "NASHSWARM_ROLE"}) EXPECT_THAT(environment, Not(HasSubstr(name)));
 }
 
 TEST_F(PrivateServerTest, CtrlCWhileItStartsCleansUp) {

@@ -2,15 +2,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/commandline/wrap.h"
 #include "client/cli/errors.h"
 #include "client/cli/report_text.h"
-#include "client/cli/wrap.h"
 #include "tests/unit/client/client_testing.h"
 
 namespace nashswarm::cli {
 namespace {
 
+using commandline::WidestLine;
 using nlohmann::json;
+using testing::AnyOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -174,24 +177,44 @@ TEST_F(ReportTest, PredictedLossesAreRelativeToThisFile) {
   EXPECT_THAT(text, HasSubstr("weighted error, this file's is 1"));
 }
 
+// Of a lossless artifact: every loss was divided by its own, which is 0, and what was measured of it was left out.
+TEST_F(ReportTest, LosslessArtifactsHaveNoInfiniteLosses) {
+  json report = SomeReport();
+  for (json& row : report["headline"]) row.erase("quality");
+  report["headline"][1]["predicted_loss"] = 0.5, report["headline"][2]["predicted_loss"] = 0.0;
+  std::string text = RenderReport(report, false);
+  EXPECT_THAT(text.substr(0, text.find("Worst tensors")), Not(AnyOf(HasSubstr("inf"), HasSubstr("nan"), HasSubstr("PREDICTED"))));
+  EXPECT_THAT(text, HasSubstr("89.1 %           78.2 %\n"));
+
+  report = SomeReport();
+  json& quality = report["headline"][2]["quality"];
+  report["headline"][0]["quality"] = quality;
+  for (json* lossless : {&quality, &report["headline"][0]["quality"]}) {
+    for (const char* key : {"perplexity_change", "perplexity_change_stderr", "mean_kl", "mean_kl_stderr"}) (*lossless)[key] = 0.0;
+    (*lossless)["same_top1"] = 1.0;
+  }
+  text = RenderReport(report, false);
+  EXPECT_THAT(text, ContainsRegex("  checkpoint +23.4 MB +32.05 +- +100.0 % +-\n"));
+  EXPECT_THAT(text, ContainsRegex("\\* nashswarm +2.55 MB +3.50 +0.00 +100.0 % +[+]0.00 %\n"));
+  EXPECT_THAT(text, Not(HasSubstr("short evaluation text"))) << "an error of 0 is no tenth of 0";
+}
+
+// The name gave way before the standard errors did.
+TEST_F(ReportTest, NamesOfRowsStayWhole) {
+  json report = SomeReport();
+  report["headline"][1]["name"] = "llama.cpp Q3_K_M of its own";
+  report["headline"][2]["quality"]["mean_kl"] = 0.0000123;
+  report["headline"][2]["quality"]["mean_kl_stderr"] = 0.0000011;
+  const std::string text = RenderReport(report, false);
+  EXPECT_THAT(text, HasSubstr("\n  llama.cpp Q3_K_M of its own "));
+  EXPECT_LE(WidestLine(text), 80u) << text;
+}
+
 TEST_F(ReportTest, FewTokensAreFlagged) {
   json report = SomeReport();
   EXPECT_THAT(RenderReport(report, false), Not(HasSubstr("short evaluation text")));
   report["headline"][2]["quality"]["tokens"] = 381;
   EXPECT_THAT(RenderReport(report, false), HasSubstr("a short evaluation text (381 tokens scored)"));
-}
-
-TEST(WrapTest, BreaksBetweenWordsAndCountsCharacters) {
-  EXPECT_EQ(Wrap("aa bb cc", 0, 2, 5), "aa bb\n  cc");
-  EXPECT_EQ(Wrap("aa bb", 4, 1, 5), "aa\n bb") << "what stands before the text counts";
-  EXPECT_EQ(Wrap("a word-longer-than-a-line b", 0, 0, 6), "a\nword-longer-than-a-line\nb");
-  EXPECT_EQ(Wrap("±± ±±", 0, 0, 5), "±± ±±");
-  EXPECT_EQ(Wrap("", 0, 0), "");
-  EXPECT_EQ(Shorten("abcdefgh", 8), "abcdefgh");
-  EXPECT_EQ(Shorten("abcdefghi", 5), "ab…hi");
-  EXPECT_EQ(Shorten("±±±±±±", 5), "±±…±±");
-  EXPECT_EQ(Columns("±…a"), 3u);
-  EXPECT_EQ(WidestLine("a\n±±\n"), 2u);
 }
 
 TEST_F(ReportTest, WorstTensorsAreThoseThatCostMost) {

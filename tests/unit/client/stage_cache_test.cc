@@ -12,7 +12,9 @@
 namespace nashswarm::cli {
 namespace {
 
+using testing::Contains;
 using testing::HasSubstr;
+using testing::Not;
 
 class StageCacheTest : public testing::Test {
  protected:
@@ -62,6 +64,36 @@ TEST_F(StageCacheTest, WaitsForNoServerThatOutlivesItsClient) {
   const UniqueFd server(open((data_ + "/lock").c_str(), O_RDWR | O_CLOEXEC));
   ASSERT_EQ(flock(server.get(), LOCK_EX | LOCK_NB), 0);
   EXPECT_EQ(Take().data, "");
+}
+
+TEST_F(StageCacheTest, WhatCannotBeLockedIsNotSaidToBeAnothers) {
+  Take();
+  directory_.Write("cache/nashswarm/stages/lock/file", "");
+  const StageCache none = Take();
+  EXPECT_EQ(none.data, "");
+  EXPECT_THAT(none.why_not, HasSubstr("the cache " + (directory_ / "cache/nashswarm") + " cannot be locked: Is a directory"));
+}
+
+TEST_F(StageCacheTest, WhatIsSetAsideComesBackOrGoes) {
+  const StageCache cache = Take();
+  directory_.Write("cache/nashswarm/stages/db", "kept");
+  ASSERT_TRUE(SetStagesAside(cache));
+  EXPECT_FALSE(FileExists(data_));
+  directory_.Write("cache/nashswarm/stages/db", "of a server that did not start either");
+  RestoreStages(cache);
+  EXPECT_EQ(directory_.Read("cache/nashswarm/stages/db"), "kept");
+  ASSERT_TRUE(SetStagesAside(cache));
+  directory_.Write("cache/nashswarm/stages/db", "new");
+  DropStagesAside(cache);
+  EXPECT_EQ(directory_.Read("cache/nashswarm/stages/db"), "new");
+  EXPECT_THAT(directory_.List(), Not(Contains(HasSubstr("aside"))));
+}
+
+TEST_F(StageCacheTest, WhatAKilledRunHasSetAsideGoesWithTheNext) {
+  ASSERT_TRUE(SetStagesAside(Take()));
+  directory_.Write("cache/nashswarm/stages.aside/db", "old");
+  EXPECT_EQ(Take().data, data_);
+  EXPECT_THAT(directory_.List(), Not(Contains(HasSubstr("aside"))));
 }
 
 TEST_F(StageCacheTest, StaysForTheSameProgramsAndGoesWithOthers) {

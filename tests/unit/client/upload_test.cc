@@ -178,6 +178,19 @@ TEST_P(UploadTest, GivesUpWithTheAddressWhenNobodyAnswers) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("127.0.0.1:1"));
 }
 
+// The label with its name is a string of proto3: every server refused to read the request.
+TEST_P(UploadTest, ADirectoryWhoseNameIsNotUtf8IsPushedWithoutIt) {
+  const auto labels_of = [this](const std::string& name) {
+    directory_.Write(name + "/config.json", "{}");
+    directory_.Write(name + "/model.safetensors", weights_);
+    const absl::Status status = Push(client_.session, {.directory = directory_ / name, .hash_later_from = GetParam()}).status();
+    EXPECT_TRUE(status.ok()) << status;
+    return server_.state.created_uploads["uploads/u" + std::to_string(server_.state.uploads.size())].labels();
+  };
+  EXPECT_EQ(labels_of("caf\xc3\xa9").at("name"), "caf\xc3\xa9");
+  EXPECT_TRUE(labels_of("caf\xe9").empty());
+}
+
 INSTANTIATE_TEST_SUITE_P(HashedBefore, UploadTest, testing::Values(int64_t{1} << 30));
 INSTANTIATE_TEST_SUITE_P(HashedWhileSent, UploadTest, testing::Values(1));
 

@@ -3,20 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <sstream>
-
-#include "base/commandline/help.h"
+#include "base/commandline/wrap.h"
 
 namespace nashswarm::commandline {
 namespace {
-
-size_t Widest(const std::string& text) {
-  std::istringstream lines(text);
-  size_t widest = 0;
-  for (std::string line; std::getline(lines, line);) widest = std::max(widest, line.size());
-  return widest;
-}
 
 TEST(TableTest, WhatFitsIsPaddedToItsWidestCells) {
   EXPECT_EQ(RenderTable({{"NAME"}, {"SIZE", true}}, {{"a", "10"}, {"longer", "5"}}, false, 80), "NAME    SIZE\na         10\nlonger     5\n");
@@ -27,7 +17,7 @@ TEST(TableTest, WhatFitsIsPaddedToItsWidestCells) {
 TEST(TableTest, LongNamesGoOnInTheNextLineWithNothingLost) {
   const std::string name = "model.layers.31.mlp.experts.127.down_proj.weight";
   const std::string text = RenderTable({{"tensor"}, {"shape"}, {"bytes", true}}, {{name, "4096 x 14336", "123456"}}, false, 50);
-  EXPECT_EQ(Widest(text), 50u);
+  EXPECT_EQ(WidestLine(text), 50u);
   EXPECT_EQ(text,
             "tensor                        shape          bytes\n"
             "model.layers.31.mlp.experts.  4096 x 14336  123456\n"
@@ -47,12 +37,6 @@ TEST(TableTest, TitlesOfSeveralWordsWrapBeforeColumnsOfTextDo) {
             "          FP32\n"
             "         SAVED\n"
             "a name  86.0 %\n");
-}
-
-TEST(TableTest, WrapKeepsWordsWhole) {
-  EXPECT_EQ(Wrap("one two three", 7), "one two\nthree");
-  EXPECT_EQ(Wrap("incomprehensibilities yes", 5), "incomprehensibilities\nyes");
-  EXPECT_EQ(Wrap("", 5), "");
 }
 
 }  // namespace

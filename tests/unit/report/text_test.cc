@@ -133,6 +133,11 @@ TEST(Utf8Test, CutsBetweenCodePoints) {
   EXPECT_EQ(Shortened("größe", 4), "größ…");
   EXPECT_EQ(Shortened("größe", 3), "grö…");
   EXPECT_EQ(CodePoints("größe"), 5u);
+  EXPECT_EQ(Beginning("größe", 7), "größe");
+  EXPECT_EQ(Beginning("größe", 5), "grö");
+  EXPECT_EQ(Beginning("größe", 4), "grö");
+  EXPECT_EQ(Beginning("größe", 3), "gr");
+  EXPECT_EQ(Beginning("größe", 0), "");
 }
 
 }  // namespace

@@ -14,6 +14,9 @@ from nashswarm._session import MAX_DAMAGED, Backoff, Session, is_connection_loss
 from nashswarm.errors import NashswarmError, make_error
 from nashswarm.v1 import nashswarm_pb2 as pb
 
+# Its disk has lost the content: the answer stays the same, and says what to do.
+_LOST_ON_SERVER = {"BLOB_DAMAGED", "BLOB_MISSING"}
+
 
 async def pull(session: Session, artifact: pb.Artifact, out: str, force: bool) -> list[str]:
     """A file that is there already with the same content is left alone, one with other content is an error unless `force`.
@@ -118,6 +121,9 @@ class _Download:
                 error = failure
             if self._position > start:
                 backoff.reset()
+            if error.reason in _LOST_ON_SERVER:
+                os.unlink(self._part)  # what came before the server noticed is of no use
+                raise error
             if error.code == "DATA_LOSS":
                 damaged += 1
                 if damaged >= MAX_DAMAGED:

@@ -14,6 +14,7 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _TEMPLATES = "additional_chat_templates"  # the one folder whose files are sent
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 _DOCUMENTS = ("license", "notice", "vocab.")
+_MAX_NAME_BYTES = 200  # of CompressionSpec.model_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,16 +106,22 @@ def select_checkpoint(source: str) -> list[LocalFile]:
 
 
 def name_of_checkpoint(source: str) -> str:
-    """What people call the model: ORG/NAME of a directory in the hub's cache, else the directory's own name."""
+    """What people call the model: ORG/NAME of a directory in the hub's cache, else the directory's own name; as much of it as an
+    artifact's name may have. "" for a name that is none for people: not UTF-8, or with control characters."""
     path = pathlib.Path(source).resolve()
-    cached = path.parent.parent.name  # models--ORG--NAME/snapshots/COMMIT
+    name, cached = path.name, path.parent.parent.name  # models--ORG--NAME/snapshots/COMMIT
     if path.parent.name == "snapshots" and cached.startswith("models--"):
-        return cached.removeprefix("models--").replace("--", "/", 1)
-    return path.name[:200]
+        name = cached.removeprefix("models--").replace("--", "/", 1)
+    if any(character < " " or character == "\x7f" for character in name):
+        return ""
+    try:
+        return name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
+    except UnicodeEncodeError:  # what is not UTF-8 comes as surrogates
+        return ""
 
 
 def select_data(source: str) -> list[LocalFile]:
-    hint = "give one file: a UTF-8 text or an importance matrix in GGUF"
+    hint = "give one file: a UTF-8 text or an importance matrix of llama.cpp"
     if not os.path.exists(source):
         raise make_error("NOT_FOUND", "FILE_NOT_FOUND", f"{source} does not exist", hint)
     if os.path.isdir(source):

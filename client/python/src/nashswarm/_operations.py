@@ -27,8 +27,8 @@ async def push(session: Session, source: Path, data: bool, model_id: str | None,
     with local_files():
         path = os.fspath(source)
         named = dict(labels or {})
-        if not data:
-            named.setdefault("name", name_of_checkpoint(path))  # what its artifacts are called
+        if not data and (name := name_of_checkpoint(path)):
+            named.setdefault("name", name)  # what its artifacts are called
         return Model.of(await Push(session, path, data=data, model_id=model_id or "", labels=named).run())
 
 
@@ -45,6 +45,8 @@ async def compress(session: Session, source: Path | Model, wanted: Request, *, p
         set_field(await _push_data(session, value))
     model = source.name if isinstance(source, Model) else os.fspath(source)
     if not model.startswith("models/"):
+        # The model's own label is of whoever pushed this content first, from a directory of another name perhaps.
+        spec.model_name = spec.model_name or name_of_checkpoint(model)
         model = (await push(session, model, False, None, None)).name
     # One id for all attempts: a call whose answer was lost makes no second job.
     request = pb.CreateJobRequest(model=model, spec=spec, request_id=request_id or str(uuid.uuid4()), labels=dict(labels or {}))

@@ -15,7 +15,8 @@ from nashswarm.errors import NashswarmError, make_error
 from nashswarm.v1 import nashswarm_pb2 as pb
 
 _CHUNK_BYTES = 1 << 20
-_COMPLETE_DEADLINE = 600.0  # the server reads every header before it publishes
+# The server reads every header before it publishes, and may read all of what it has already before it trusts it.
+_CHECK_DEADLINE = 600.0
 
 
 def _owner(source: str) -> str:
@@ -53,14 +54,19 @@ class Push:
             upload = await self._find_or_create()
             if isinstance(upload, pb.Model):
                 return upload
-            self._settled = sum(file.entry.digest.size_bytes for file in upload.files if file.complete)
-            for file in upload.files:
-                if not file.complete:
-                    await self._send_file(upload.name, file, progress)
-                    self._settled += file.entry.digest.size_bytes
-            model: pb.Model = await self._session.call("UploadService.CompleteUpload", pb.CompleteUploadRequest(name=upload.name),
-                                                       self._session.transfer, _COMPLETE_DEADLINE)
-            return model
+            lost = 0
+            while True:
+                await self._send_files(upload, progress)
+                try:
+                    model: pb.Model = await self._session.call("UploadService.CompleteUpload", pb.CompleteUploadRequest(name=upload.name),
+                                                               self._session.transfer, _CHECK_DEADLINE)
+                    return model
+                except NashswarmError as error:
+                    # Its disk has lost something since: it says what when it is asked.
+                    if error.reason != "UPLOAD_INCOMPLETE" or lost == MAX_DAMAGED:
+                        raise
+                lost += 1
+                upload = await self._state(upload.name)
 
     @property
     def _total(self) -> int:
@@ -84,7 +90,7 @@ class Push:
         parts = ["nashswarm python push", str(self._data), _owner(self._source) + salt, self._model_id]
         parts += [text for item in sorted(self._labels.items()) for text in item]
         parts += [text for entry in self._entries.values() for text in (entry.path, entry.digest.sha256.hex())]
-        raw = bytearray(hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).digest()[:16])
+        raw = bytearray(hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode(errors="surrogatepass")).digest()[:16])
         raw[6] = (raw[6] & 0x0F) | 0x80  # version 8: made by a rule of our own (RFC 9562)
         raw[8] = (raw[8] & 0x3F) | 0x80
         return str(uuid.UUID(bytes=bytes(raw)))
@@ -92,7 +98,7 @@ class Push:
     async def _create(self, salt: str = "") -> pb.Upload:
         request = pb.CreateUploadRequest(model_id=self._model_id, files=list(self._entries.values()), request_id=self._request_id(salt),
                                          labels=self._labels, kind=pb.Model.DATA if self._data else pb.Model.KIND_UNSPECIFIED)
-        upload: pb.Upload = await self._session.call("UploadService.CreateUpload", request)
+        upload: pb.Upload = await self._session.call("UploadService.CreateUpload", request, deadline=_CHECK_DEADLINE)
         return upload
 
     async def _find_or_create(self) -> pb.Upload | pb.Model:
@@ -109,6 +115,13 @@ class Push:
                 if error.code != "NOT_FOUND":
                     raise
         return await self._create(str(uuid.uuid4()))
+
+    async def _send_files(self, upload: pb.Upload, progress: Progress) -> None:
+        self._settled = sum(file.entry.digest.size_bytes for file in upload.files if file.complete)
+        for file in upload.files:
+            if not file.complete:
+                await self._send_file(upload.name, file, progress)
+                self._settled += file.entry.digest.size_bytes
 
     async def _send_file(self, upload: str, state: pb.Upload.File, progress: Progress) -> None:
         file, committed, damaged = self._files[state.entry.path], state.committed_size, 0
@@ -130,7 +143,7 @@ class Push:
                 # ABORTED: our offset is stale, or another writer has taken the file over. Where the file stands decides.
                 raise error
             await backoff.wait(error)
-            now = await self._state(upload, file.name)
+            now = await self._file_state(upload, file.name)
             if now.complete:
                 return
             if now.committed_size > committed:
@@ -152,8 +165,12 @@ class Push:
                 progress.update("upload", self._settled + position, self._total)
         yield pb.WriteFileRequest(finish=self._entries[file.name].digest)
 
-    async def _state(self, upload: str, name: str) -> pb.Upload.File:
-        now = await self._session.call("UploadService.GetUpload", pb.GetUploadRequest(name=upload), self._session.transfer)
+    async def _state(self, upload: str) -> pb.Upload:
+        now: pb.Upload = await self._session.call("UploadService.GetUpload", pb.GetUploadRequest(name=upload), self._session.transfer)
+        return now
+
+    async def _file_state(self, upload: str, name: str) -> pb.Upload.File:
+        now = await self._state(upload)
         for file in now.files:
             if file.entry.path == name:
                 found: pb.Upload.File = file

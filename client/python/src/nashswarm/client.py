@@ -150,7 +150,8 @@ class Client:
         name: what artifact and report call the model; else what the model goes by.
         allow_tokenizer_mismatch: write a GGUF even where llama.cpp cuts texts otherwise than the model's tokenizer.
         expert_order: "together": experts that tokens use together lie together; "original": as in the checkpoint.
-        priority: 0, the most urgent, to 9; None: 5. labels: kept with the job.
+        priority: 0, the most urgent, to 9; None: 5.
+        labels: kept with the job.
         request_id: the same id, a UUID, gives the same job, however often it is asked for.
         """
         request = Request(bpw=bpw, size=size, ratio=ratio, max_ppl_increase=max_ppl_increase, max_kl=max_kl, format=format,

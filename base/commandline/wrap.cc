@@ -1,26 +1,26 @@
-#include "client/cli/wrap.h"
+#include "base/commandline/wrap.h"
 
 #include <algorithm>
 #include <sstream>
 #include <vector>
 
-namespace nashswarm::cli {
+namespace nashswarm::commandline {
 namespace {
-
-bool Continues(unsigned char c) { return (c & 0xc0) == 0x80; }
 
 // Where each character begins.
 std::vector<size_t> Characters(const std::string& text) {
   std::vector<size_t> begins;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (!Continues(static_cast<unsigned char>(text[i]))) begins.push_back(i);
+    if (!ContinuesCharacter(text[i])) begins.push_back(i);
   }
   return begins;
 }
 
 }  // namespace
 
-size_t Columns(const std::string& line) { return Characters(line).size(); }
+size_t Columns(const std::string& line) {
+  return static_cast<size_t>(std::count_if(line.begin(), line.end(), [](char c) { return !ContinuesCharacter(c); }));
+}
 
 size_t WidestLine(const std::string& text) {
   size_t widest = 0;
@@ -29,13 +29,13 @@ size_t WidestLine(const std::string& text) {
   return widest;
 }
 
-std::string Wrap(const std::string& text, size_t first_indent, size_t indent, size_t columns) {
+std::string Wrap(const std::string& text, size_t width, size_t first_indent, size_t indent) {
   std::string out;
   size_t used = first_indent;
   std::istringstream words(text);
   for (std::string word; words >> word;) {
-    const size_t width = Columns(word);
-    if (!out.empty() && used + 1 + width > columns) {
+    const size_t columns = Columns(word);
+    if (!out.empty() && used + 1 + columns > width) {
       out += "\n" + std::string(indent, ' ');
       used = indent;
     } else if (!out.empty()) {
@@ -43,7 +43,7 @@ std::string Wrap(const std::string& text, size_t first_indent, size_t indent, si
       ++used;
     }
     out += word;
-    used += width;
+    used += columns;
   }
   return out;
 }
@@ -56,4 +56,4 @@ std::string Shorten(const std::string& text, size_t columns) {
   return text.substr(0, begins[front]) + "…" + text.substr(begins[begins.size() - back]);
 }
 
-}  // namespace nashswarm::cli
+}  // namespace nashswarm::commandline
