@@ -7,7 +7,7 @@ namespace {
 
 // Besides those that begin with "BAD_".
 constexpr std::string_view kAboutTheCommandLine[] = {
-    "USAGE",    "RULE_INVALID",            "NOT_A_CHECKPOINT",
+    "USAGE",    "RULE_INVALID",            "UNKNOWN_FORMAT",     "NOT_A_CHECKPOINT",
     "NOT_DATA", "UNKNOWN_ARTIFACT_FORMAT", "NO_EVALUATION_TEXT", "CONTEXT_TOO_LONG",
     "CONTEXT_TOO_SHORT", "STRIDE_TOO_LONG"};
 // Besides those that begin with "JSON_".
