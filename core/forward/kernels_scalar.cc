@@ -37,6 +37,18 @@ void GeluGate(const float* x, const float* up, size_t n, float* y) {
   for (size_t i = 0; i < n; ++i) y[i] = GeluOf(x[i]) * up[i];
 }
 
+void ReluSquaredGate(const float* x, const float* up, size_t n, float* y) {
+  for (size_t i = 0; i < n; ++i) y[i] = ReluSquaredOf(x[i]) * up[i];
+}
+
+void Silu(const float* x, size_t n, float* y) {
+  for (size_t i = 0; i < n; ++i) y[i] = SiluOf(x[i]);
+}
+
+void ReluSquared(const float* x, size_t n, float* y) {
+  for (size_t i = 0; i < n; ++i) y[i] = ReluSquaredOf(x[i]);
+}
+
 void Gelu(const float* x, size_t n, float* y) {
   for (size_t i = 0; i < n; ++i) y[i] = GeluOf(x[i]);
 }
@@ -47,6 +59,12 @@ void RotateHalves(float* x, const float* cos, const float* sin, size_t half) {
 
 void RotatePairs(float* x, const float* cos, const float* sin, size_t half) {
   for (size_t i = 0; i < half; ++i) RotateOf(x[2 * i], x[2 * i + 1], cos[i], sin[i]);
+}
+
+float Dot(const float* x, const float* y, size_t n) {
+  float sums[kPartialFloats] = {};
+  for (size_t i = 0; i < n; ++i) sums[i % kPartialFloats] += x[i] * y[i];
+  return Total(sums, kPartialFloats);
 }
 
 float Max(const float* x, size_t n) { return *std::max_element(x, x + n); }
@@ -73,8 +91,8 @@ bool Finite(const float* x, size_t n) { return std::all_of(x, x + n, FiniteOf); 
 }  // namespace
 
 const Kernels& ScalarKernels() {
-  static const Kernels kernels = {"PLAIN", RmsNorm,     LayerNorm, SiluGate, GeluGate, Gelu, RotateHalves,
-                                  RotatePairs, Max, ExpSum,    Scale,    Add,      Finite};
+  static const Kernels kernels = {"PLAIN", RmsNorm, LayerNorm, SiluGate, GeluGate, ReluSquaredGate, Silu, Gelu, ReluSquared,
+                                  RotateHalves, RotatePairs, Dot, Max, ExpSum, Scale, Add, Finite};
   return kernels;
 }
 

@@ -7,7 +7,7 @@
 #include <random>
 
 #include "core/base/status.h"
-#include "core/forward/expert_pass.h"
+#include "core/forward/blocks/expert_choices.h"
 #include "core/forward/transformer.h"
 #include "core/model/architecture.h"
 #include "tests/support/files.h"
@@ -73,6 +73,30 @@ TEST(ExpertOrderTest, LogitsAreTheSameToTheBit) {
       EXPECT_EQ(LogitsOf(Reordered(tiny, order, true)), logits) << type << " of " << experts;
       EXPECT_NE(LogitsOf(Reordered(tiny, order, false)), logits) << type << " of " << experts << ": a router of its own order";
     }
+  }
+}
+
+// Whatever kernels BLAS has for this machine.
+TEST(ExpertOrderTest, LogitsOfARouterDoNotDependOnTheirRows) {
+  constexpr uint64_t kExperts = 13, kWidth = 83;
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal(0, 1);
+  const std::vector<uint32_t> order = Shuffled(kExperts, 2);
+  Matrix plain, turned;
+  for (Matrix* matrix : {&plain, &turned}) {
+    matrix->outputs = kExperts;
+    matrix->inputs = kWidth;
+    matrix->weight.resize(kExperts * kWidth);
+  }
+  for (float& weight : plain.weight) weight = normal(random);
+  for (uint64_t e = 0; e < kExperts; ++e) std::copy_n(&plain.weight[order[e] * kWidth], kWidth, &turned.weight[e * kWidth]);
+  ThreadPool pool(2);
+  for (const uint64_t tokens : {1u, 7u, 300u}) {
+    std::vector<float> x(tokens * kWidth), logits(tokens * kExperts), other(logits.size());
+    for (float& value : x) value = normal(random);
+    RouterLogits(pool, plain, x.data(), tokens, logits.data());
+    RouterLogits(pool, turned, x.data(), tokens, other.data());
+    for (size_t i = 0; i < other.size(); ++i) ASSERT_EQ(other[i], logits[i / kExperts * kExperts + order[i % kExperts]]) << tokens;
   }
 }
 
