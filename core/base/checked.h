@@ -22,6 +22,8 @@ inline std::optional<uint64_t> CheckedAdd(uint64_t a, uint64_t b) {
 // `alignment` is a power of two. The caller's value is far below 2^63.
 inline uint64_t AlignUp(uint64_t value, uint64_t alignment) { return (value + alignment - 1) & ~(alignment - 1); }
 
+inline uint64_t DivideUp(uint64_t a, uint64_t b) { return (a + b - 1) / b; }  // likewise
+
 }  // namespace nashswarm
 
 #endif  // NASHSWARM_CORE_BASE_CHECKED_H_

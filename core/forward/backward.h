@@ -9,14 +9,13 @@
 
 #include "absl/status/status.h"
 #include "core/forward/decoder.h"
-#include "core/forward/head_gradient.h"
-#include "core/forward/layer_gradient.h"
+#include "core/forward/gradient_tap.h"
 
 namespace nashswarm::forward {
 
 class Backward {
  public:
-  explicit Backward(Decoder& decoder);  // outlives this
+  explicit Backward(Decoder& decoder) : decoder_(decoder) {}  // outlives this
 
   // Hears the steps done; an error of it stops the run.
   using Step = std::function<absl::Status(uint64_t done)>;
@@ -28,16 +27,12 @@ class Backward {
 
  private:
   absl::Status RunForward(const Batch& batch, const Step& step);
-  absl::Status RunHead(const Targets& targets, GradientTap& tap);
-  absl::Status RunLayerBack(uint64_t layer, const Batch& batch, GradientTap& tap);
   // The hidden states [windows * length x width] that layer `layer` reads; those of layers(): what the final norm reads.
   float* Hidden(uint64_t layer) { return hidden_.data() + layer * rows_ * decoder_.width(); }
 
   Decoder& decoder_;
-  HeadGradient head_;
-  LayerGradient layer_;
   uint64_t rows_ = 0;
-  std::vector<float> hidden_, normed_;
+  std::vector<float> hidden_;
   std::vector<float> gradient_;  // at the hidden states where the way back has come to: rows_ x width
 };
 

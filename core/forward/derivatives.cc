@@ -21,7 +21,7 @@ double Sum(uint64_t n, Of of) {
   return Total(partial, kPartialDoubles);
 }
 
-// Both activations are x sigma(z), sigma(z) = 1 / (1 + exp(-z)): z = x, or 2 sqrt(2/pi) (x + 0.044715 x^3). So the derivative
+// SiLU and GELU are x sigma(z), sigma(z) = 1 / (1 + exp(-z)): z = x, or 2 sqrt(2/pi) (x + 0.044715 x^3). So the derivative
 // is sigma + x sigma (1 - sigma) dz/dx.
 constexpr uint64_t kBlock = 256;  // elements at a time: their exponentials stay in the first-level cache
 constexpr float kStraight = 32;   // beyond this sigma is 0 or 1 in floats, and the activation a straight line
@@ -64,6 +64,10 @@ void LayerNormDerivative(const float* x, const float* weight, float epsilon, uin
 }
 
 void ActivationDerivative(Activation activation, const float* g, uint64_t n, float* x) {
+  if (activation == Activation::kReluSquared) {
+    for (uint64_t i = 0; i < n; ++i) x[i] = g[i] * (2 * std::max(x[i], 0.0f));
+    return;
+  }
   for (uint64_t first = 0; first < n; first += kBlock) {
     const uint64_t count = std::min(kBlock, n - first);
     const Sigmoids sigmoids(activation, x + first, count);
@@ -72,6 +76,14 @@ void ActivationDerivative(Activation activation, const float* g, uint64_t n, flo
 }
 
 void GateDerivative(Activation activation, const float* g, uint64_t n, float* x, float* up) {
+  if (activation == Activation::kReluSquared) {
+    for (uint64_t i = 0; i < n; ++i) {
+      const float above = std::max(x[i], 0.0f);
+      x[i] = g[i] * up[i] * (2 * above);
+      up[i] = g[i] * (above * above);
+    }
+    return;
+  }
   for (uint64_t first = 0; first < n; first += kBlock) {
     const uint64_t count = std::min(kBlock, n - first);
     const Sigmoids sigmoids(activation, x + first, count);

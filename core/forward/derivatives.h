@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "core/forward/layer_weights.h"
+#include "core/model/design.h"
 
 namespace nashswarm::forward {
 
@@ -15,7 +15,7 @@ void RmsNormDerivative(const float* x, const float* weight, float epsilon, uint6
 // z mean(g weight z)) / s. In place of g.
 void LayerNormDerivative(const float* x, const float* weight, float epsilon, uint64_t n, float* g);
 
-enum class Activation { kSilu, kGelu };  // GELU by the tanh approximation, as the kernels have it
+using model::Activation;
 
 // Of y = activation(x): x becomes g activation'(x).
 void ActivationDerivative(Activation activation, const float* g, uint64_t n, float* x);

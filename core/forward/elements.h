@@ -37,6 +37,12 @@ inline float GeluOf(float x) {
   return x / (1.0f + ExpOf(kGeluSlope * inner));
 }
 
+// NaN stays NaN.
+inline float ReluSquaredOf(float x) {
+  const float above = x < 0 ? 0 : x;
+  return above * above;
+}
+
 inline void RotateOf(float& a, float& b, float cos, float sin) {
   const float x = a, y = b;
   a = x * cos - y * sin;

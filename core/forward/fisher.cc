@@ -47,7 +47,7 @@ absl::StatusOr<Fisher> MeasureFisher(std::shared_ptr<const Weights> weights, con
   NS_RETURN_IF_ERROR(CheckBatch(weights->name(), batch));
   NS_ASSIGN_OR_RETURN(const auto decoder, Decoder::Open(std::move(weights), options));
   Backward backward(*decoder);
-  FisherSums sums(decoder->config(), decoder->pool(), decoder->head_tensor());
+  FisherSums sums(decoder->config(), decoder->pool(), decoder->config().head.tensor());
   const uint64_t at_once = std::max<uint64_t>(1, kGroupTokens / batch.length);
   for (uint64_t window = 0; window < batch.windows; window += at_once) {
     Batch group;

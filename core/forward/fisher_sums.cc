@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/checked.h"
 #include "core/forward/linear.h"
 
 namespace nashswarm::forward {
@@ -15,13 +16,11 @@ constexpr uint64_t kTileRows = 128, kTokenBlock = 1024;
 // Wider tables have no moment: it would be more than 2 GiB of doubles.
 constexpr uint64_t kMaxMomentWidth = 16384;
 
-uint64_t DivideUp(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 }  // namespace
 
 FisherSums::FisherSums(const ModelConfig& config, ThreadPool& pool, std::string head)
     : config_(config), pool_(pool), head_(std::move(head)), token_rows_(config.vocabulary), products_(pool.threads()) {
-  if (config.position_embedding) position_rows_.resize(config.context);
+  if (config.embedding.learned_positions) position_rows_.resize(config.context);
   if (config.width <= kMaxMomentWidth) moment_.resize(config.width * config.width);
 }
 

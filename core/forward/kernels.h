@@ -27,8 +27,12 @@ struct Kernels {
   void (*silu_gate)(const float* x, const float* up, size_t n, float* y);
   // y = gelu(x) * up by the tanh approximation (Hendrycks and Gimpel, 2016); y may be either input.
   void (*gelu_gate)(const float* x, const float* up, size_t n, float* y);
-  // y = gelu(x). y may be x.
+  // y = max(x, 0)^2 * up (So et al., "Primer", 2021); y may be either input.
+  void (*relu_squared_gate)(const float* x, const float* up, size_t n, float* y);
+  // The same without `up`. y may be x.
+  void (*silu)(const float* x, size_t n, float* y);
   void (*gelu)(const float* x, size_t n, float* y);
+  void (*relu_squared)(const float* x, size_t n, float* y);
   // Rotates the pairs (x[i], x[half + i]) by angles of cosine cos[i] and sine sin[i].
   void (*rotate_halves)(float* x, const float* cos, const float* sin, size_t half);
   // Rotates the pairs (x[2i], x[2i + 1]).

@@ -37,6 +37,18 @@ void GeluGate(const float* x, const float* up, size_t n, float* y) {
   for (size_t i = 0; i < n; ++i) y[i] = GeluOf(x[i]) * up[i];
 }
 
+void ReluSquaredGate(const float* x, const float* up, size_t n, float* y) {
+  for (size_t i = 0; i < n; ++i) y[i] = ReluSquaredOf(x[i]) * up[i];
+}
+
+void Silu(const float* x, size_t n, float* y) {
+  for (size_t i = 0; i < n; ++i) y[i] = SiluOf(x[i]);
+}
+
+void ReluSquared(const float* x, size_t n, float* y) {
+  for (size_t i = 0; i < n; ++i) y[i] = ReluSquaredOf(x[i]);
+}
+
 void Gelu(const float* x, size_t n, float* y) {
   for (size_t i = 0; i < n; ++i) y[i] = GeluOf(x[i]);
 }
@@ -79,8 +91,8 @@ bool Finite(const float* x, size_t n) { return std::all_of(x, x + n, FiniteOf); 
 }  // namespace
 
 const Kernels& ScalarKernels() {
-  static const Kernels kernels = {"PLAIN", RmsNorm,     LayerNorm, SiluGate, GeluGate, Gelu, RotateHalves,
-                                  RotatePairs, Dot, Max,       ExpSum,    Scale,    Add,      Finite};
+  static const Kernels kernels = {"PLAIN", RmsNorm, LayerNorm, SiluGate, GeluGate, ReluSquaredGate, Silu, Gelu, ReluSquared,
+                                  RotateHalves, RotatePairs, Dot, Max, ExpSum, Scale, Add, Finite};
   return kernels;
 }
 

@@ -40,12 +40,17 @@ HWY_INLINE V Exp(V x) {
   return hn::IfThenElse(hn::Eq(x, x), result, x);  // Min may have hidden a NaN
 }
 
-HWY_INLINE V Silu(V x) { return hn::Div(x, hn::Add(Const(1.0f), Exp(hn::Neg(x)))); }
+HWY_INLINE V SiluV(V x) { return hn::Div(x, hn::Add(Const(1.0f), Exp(hn::Neg(x)))); }
 
 HWY_INLINE V GeluV(V x) {
   const V cube = hn::Mul(hn::Mul(x, x), x);
   const V inner = hn::Add(x, hn::Mul(Const(kGeluCubic), cube));
   return hn::Div(x, hn::Add(Const(1.0f), Exp(hn::Mul(Const(kGeluSlope), inner))));
+}
+
+HWY_INLINE V ReluSquaredV(V x) {
+  const V above = hn::IfThenZeroElse(hn::Lt(x, hn::Zero(D())), x);  // NaN stays
+  return hn::Mul(above, above);
 }
 
 // partial[k] += sum of of(x[i]) over i % kPartialDoubles = k, `of` both on vectors and on single doubles.
@@ -108,25 +113,35 @@ void LayerNorm(const float* x, const float* weight, const float* bias, float eps
   for (; i < n; ++i) y[i] = (x[i] - shift) * inverse * weight[i] + bias[i];
 }
 
-void SiluGate(const float* x, const float* up, size_t n, float* y) {
+struct Silu {
+  HWY_INLINE V operator()(V x) const { return SiluV(x); }
+  float operator()(float x) const { return SiluOf(x); }
+};
+
+struct Gelu {
+  HWY_INLINE V operator()(V x) const { return GeluV(x); }
+  float operator()(float x) const { return GeluOf(x); }
+};
+
+struct ReluSquared {
+  HWY_INLINE V operator()(V x) const { return ReluSquaredV(x); }
+  float operator()(float x) const { return ReluSquaredOf(x); }
+};
+
+template <typename Of>
+void Gate(const float* x, const float* up, size_t n, float* y) {
   const size_t step = hn::Lanes(D());
   size_t i = 0;
-  for (; i + step <= n; i += step) Put(hn::Mul(Silu(Get(x + i)), Get(up + i)), y + i);
-  for (; i < n; ++i) y[i] = SiluOf(x[i]) * up[i];
+  for (; i + step <= n; i += step) Put(hn::Mul(Of()(Get(x + i)), Get(up + i)), y + i);
+  for (; i < n; ++i) y[i] = Of()(x[i]) * up[i];
 }
 
-void GeluGate(const float* x, const float* up, size_t n, float* y) {
+template <typename Of>
+void Activate(const float* x, size_t n, float* y) {
   const size_t step = hn::Lanes(D());
   size_t i = 0;
-  for (; i + step <= n; i += step) Put(hn::Mul(GeluV(Get(x + i)), Get(up + i)), y + i);
-  for (; i < n; ++i) y[i] = GeluOf(x[i]) * up[i];
-}
-
-void Gelu(const float* x, size_t n, float* y) {
-  const size_t step = hn::Lanes(D());
-  size_t i = 0;
-  for (; i + step <= n; i += step) Put(GeluV(Get(x + i)), y + i);
-  for (; i < n; ++i) y[i] = GeluOf(x[i]);
+  for (; i + step <= n; i += step) Put(Of()(Get(x + i)), y + i);
+  for (; i < n; ++i) y[i] = Of()(x[i]);
 }
 
 HWY_INLINE void Rotate(V& a, V& b, const float* cos, const float* sin) {
@@ -226,8 +241,10 @@ bool Finite(const float* x, size_t n) {
 }  // namespace
 
 const Kernels& TargetKernels() {
-  static const Kernels kernels = {hwy::TargetName(HWY_TARGET), RmsNorm, LayerNorm, SiluGate, GeluGate, Gelu, RotateHalves,
-                                  RotatePairs,                 Dot,     Max,       ExpSum,   Scale,    Add,  Finite};
+  static const Kernels kernels = {
+      hwy::TargetName(HWY_TARGET), RmsNorm, LayerNorm, Gate<Silu>, Gate<Gelu>, Gate<ReluSquared>,
+      Activate<Silu>, Activate<Gelu>, Activate<ReluSquared>, RotateHalves, RotatePairs, Dot, Max, ExpSum,
+      Scale, Add, Finite};
   return kernels;
 }
 

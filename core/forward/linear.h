@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "core/forward/layer_weights.h"
+#include "core/forward/matrix.h"
 
 namespace nashswarm::forward {
 

@@ -25,19 +25,17 @@ void ApplyYarn(const RopeScaling& scaling, double base, std::vector<double>* fre
 
 }  // namespace
 
-RopeTable::RopeTable(const ModelConfig& config, bool local) {
-  const double base = local ? config.local_rope_base : config.rope_base;
-  const double width = static_cast<double>(config.rope_width);
-  for (uint64_t i = 0; i < config.rope_width / 2; ++i) {
-    const double divisor = i < config.rope_divisors.size() ? config.rope_divisors[i] : 1;
-    frequencies_.push_back(std::pow(base, -2 * static_cast<double>(i) / width) / divisor);
+RopeTable::RopeTable(const RopeConfig& config) {
+  const double width = static_cast<double>(config.width);
+  for (uint64_t i = 0; i < config.width / 2; ++i) {
+    const double divisor = i < config.divisors.size() ? config.divisors[i] : 1;
+    frequencies_.push_back(std::pow(config.base, -2 * static_cast<double>(i) / width) / divisor);
   }
-  const RopeScaling& scaling = config.rope_scaling;
-  if (local && !config.rope_scaling_everywhere) return;
+  const RopeScaling& scaling = config.scaling;
   if (scaling.kind == RopeScaling::Kind::kLinear) {
     for (double& frequency : frequencies_) frequency /= scaling.factor;
   } else if (scaling.kind == RopeScaling::Kind::kYarn) {
-    ApplyYarn(scaling, base, &frequencies_);
+    ApplyYarn(scaling, config.base, &frequencies_);
     factor_ = scaling.attention_factor * (scaling.factor > 1 ? 0.1 * std::log(scaling.factor) + 1 : 1);
   }
 }

@@ -5,16 +5,30 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/forward/model_config.h"
-
 namespace nashswarm::forward {
+
+// How rotary position embeddings are stretched beyond the length a model was first trained for.
+struct RopeScaling {
+  enum class Kind { kNone, kLinear, kYarn };
+  Kind kind = Kind::kNone;
+  double factor = 1;
+  double original_context = 0;
+  double attention_factor = 1;          // on top of yarn's own
+  double beta_fast = 32, beta_slow = 1;  // turns within original_context between which yarn interpolates
+};
+
+struct RopeConfig {
+  uint64_t width = 0;            // leading dimensions of a head that are rotated
+  double base = 0;
+  RopeScaling scaling;
+  std::vector<float> divisors;   // one per frequency, or empty
+};
 
 // Cosines and sines for the layers that share a base; grows with the positions asked for. Not for several threads while
 // it grows.
 class RopeTable {
  public:
-  // `local`: for layers with a sliding window.
-  RopeTable(const ModelConfig& config, bool local);
+  explicit RopeTable(const RopeConfig& config);
 
   void Cover(uint64_t positions);  // makes [0, positions) ready
   // half() values each, times the attention factor of the scaling. `position` is covered.

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/forward/layer_pass.h"
+#include "core/forward/tiling.h"
 
 namespace nashswarm::forward {
 namespace {

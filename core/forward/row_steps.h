@@ -1,4 +1,4 @@
-// Steps of the backward pass over the rows of a batch, cut by shape alone and shared by the threads of a pool.
+// Steps over the rows of a batch, cut by shape alone and shared by the threads of a pool.
 #ifndef NASHSWARM_CORE_FORWARD_ROW_STEPS_H_
 #define NASHSWARM_CORE_FORWARD_ROW_STEPS_H_
 
@@ -6,8 +6,8 @@
 #include <functional>
 
 #include "core/base/thread_pool.h"
-#include "core/forward/layer_weights.h"
 #include "core/forward/linear.h"
+#include "core/forward/matrix.h"
 
 namespace nashswarm::forward {
 

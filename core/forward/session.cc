@@ -20,10 +20,9 @@ absl::Status TooLong(uint64_t tokens, uint64_t limit) {
 
 absl::StatusOr<std::unique_ptr<Transformer::Session>> DecoderSession::Make(Decoder& decoder, uint64_t windows,
                                                                            uint64_t capacity) {
-  const ModelConfig& config = decoder.config();
-  if (capacity > config.context) return TooLong(capacity, config.context);
-  auto floats = CheckedMul(windows, capacity);
-  for (const uint64_t factor : {config.kv_width(), config.layers, uint64_t{2 * sizeof(float)}}) {
+  if (capacity > decoder.context()) return TooLong(capacity, decoder.context());
+  auto floats = CheckedMul(windows, decoder.layer().StateFloats(capacity));
+  for (const uint64_t factor : {decoder.layers(), uint64_t{sizeof(float)}}) {
     if (floats.has_value()) floats = CheckedMul(*floats, factor);
   }
   if (!floats.has_value() || windows == 0 || capacity == 0) {
@@ -34,12 +33,9 @@ absl::StatusOr<std::unique_ptr<Transformer::Session>> DecoderSession::Make(Decod
 }
 
 DecoderSession::DecoderSession(Decoder& decoder, uint64_t windows, uint64_t capacity)
-    : decoder_(decoder),
-      windows_(windows),
-      capacity_(capacity),
-      layer_floats_(windows * capacity * decoder.config().kv_width()),
-      keys_(decoder.layers() * layer_floats_),
-      values_(decoder.layers() * layer_floats_) {}
+    : decoder_(decoder), windows_(windows), capacity_(capacity) {
+  for (uint64_t layer = 0; layer < decoder.layers(); ++layer) states_.push_back(decoder.layer().MakeState(windows, capacity));
+}
 
 absl::Status DecoderSession::Step(absl::Span<const int32_t> tokens, uint64_t count, float* logits) {
   if (count == 0 || tokens.size() / windows_ != count || tokens.size() % windows_ != 0) {
@@ -51,8 +47,7 @@ absl::Status DecoderSession::Step(absl::Span<const int32_t> tokens, uint64_t cou
   hidden_.resize(tokens.size() * width);
   NS_RETURN_IF_ERROR(decoder_.EmbedAt(tokens, count, position_, hidden_.data()));
   for (uint64_t layer = 0; layer < decoder_.layers(); ++layer) {
-    const LayerCache cache{keys_.data() + layer * layer_floats_, values_.data() + layer * layer_floats_, capacity_, position_};
-    NS_RETURN_IF_ERROR(decoder_.RunCached(layer, windows_, count, hidden_.data(), cache));
+    NS_RETURN_IF_ERROR(decoder_.RunRemembering(layer, windows_, count, hidden_.data(), &states_[layer], capacity_, position_));
   }
   last_.resize(windows_ * width);
   for (uint64_t window = 0; window < windows_; ++window) {

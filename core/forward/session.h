@@ -1,4 +1,4 @@
-// Sequences continued in lockstep, with their keys and values kept.
+// Sequences continued in lockstep, with what blocks remember of them: keys and values.
 #ifndef NASHSWARM_CORE_FORWARD_SESSION_H_
 #define NASHSWARM_CORE_FORWARD_SESSION_H_
 
@@ -17,8 +17,8 @@ namespace nashswarm::forward {
 // `decoder` outlives it, and is used by one session at a time.
 class DecoderSession : public Transformer::Session {
  public:
-  // INVALID_ARGUMENT / CONTEXT_TOO_LONG when `capacity` exceeds the model's context, BATCH_TOO_LARGE when the keys and
-  // values do not fit into memory's addresses.
+  // INVALID_ARGUMENT / CONTEXT_TOO_LONG when `capacity` exceeds the model's context, BATCH_TOO_LARGE when what
+  // is kept of them does not fit into memory's addresses.
   static absl::StatusOr<std::unique_ptr<Transformer::Session>> Make(Decoder& decoder, uint64_t windows, uint64_t capacity);
 
   // After an error the session is of no more use.
@@ -29,9 +29,9 @@ class DecoderSession : public Transformer::Session {
   DecoderSession(Decoder& decoder, uint64_t windows, uint64_t capacity);
 
   Decoder& decoder_;
-  const uint64_t windows_, capacity_, layer_floats_;  // layer_floats_: keys (or values) of one layer
+  const uint64_t windows_, capacity_;
   uint64_t position_ = 0;
-  std::vector<float> keys_, values_;  // layers x windows x capacity x kv_width
+  std::vector<LayerState> states_;  // by layer
   std::vector<float> hidden_, last_;
 };
 

@@ -157,4 +157,26 @@ std::unique_ptr<Weights> WeightsOf(std::string path, std::shared_ptr<const Mappe
   return std::make_unique<GgufWeights>(std::move(path), std::move(file), std::move(gguf));
 }
 
+absl::Status CheckTensor(const Weights& weights, std::string_view tensor, uint64_t rows, uint64_t row_weights) {
+  const WeightShape* shape = weights.Find(tensor);
+  if (shape == nullptr) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "MODEL_TENSOR_MISSING",
+                     absl::StrCat(weights.name(), ": has no tensor '", ToAbsl(tensor), "'"),
+                     "the file is not a whole model of its architecture");
+  }
+  if (shape->rows != rows || shape->row_weights != row_weights) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "MODEL_TENSOR_SHAPE",
+                     absl::StrCat(weights.name(), ": tensor '", ToAbsl(tensor), "' has ", shape->rows, " rows of ",
+                                  shape->row_weights, ", the hyperparameters ask for ", rows, " of ", row_weights),
+                     "hyperparameters and weights are of different models");
+  }
+  if (!shape->unsupported.empty()) {
+    return MakeError(absl::StatusCode::kUnimplemented, "GGUF_TYPE_UNSUPPORTED",
+                     absl::StrCat(weights.name(), ": tensor '", ToAbsl(tensor), "' is ", ToAbsl(shape->unsupported), ", and ",
+                                  ToAbsl(shape->unsupported), " is not supported"),
+                     "the file may be whole: nashswarm inspect lists its tensors; take one of another quantization to run it");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace nashswarm::forward

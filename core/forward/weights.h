@@ -15,6 +15,8 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/gguf.h"
 #include "core/model/architecture.h"
+#include "core/model/architecture_table.h"
+#include "core/model/design.h"
 
 namespace nashswarm::forward {
 
@@ -29,6 +31,8 @@ class Weights {
   virtual ~Weights() = default;
   virtual const std::string& name() const = 0;          // for messages: the path
   virtual const std::string& architecture() const = 0;  // as GGUF names it
+  // What its layers are made of: the architecture's row of the table; nullptr when there is none.
+  virtual const model::Design* design() const { return model::DesignOf(architecture()); }
   // The hyperparameter `key` without its "<architecture>." prefix ("attention.head_count"); nullptr when absent.
   virtual const checkpoint::GgufValue* Hyperparameter(std::string_view key) const = 0;
   virtual const WeightShape* Find(std::string_view tensor) const = 0;  // nullptr when absent
@@ -41,6 +45,10 @@ class Weights {
 std::unique_ptr<Weights> WeightsOf(const checkpoint::Checkpoint& checkpoint, const model::Model& model);
 // Any GGUF file.
 std::unique_ptr<Weights> WeightsOf(std::string path, std::shared_ptr<const MappedFile> file, checkpoint::GgufFile gguf);
+
+// MODEL_TENSOR_MISSING or MODEL_TENSOR_SHAPE unless `tensor` has `rows` rows of `row_weights`; UNIMPLEMENTED /
+// GGUF_TYPE_UNSUPPORTED when they cannot be decoded.
+absl::Status CheckTensor(const Weights& weights, std::string_view tensor, uint64_t rows, uint64_t row_weights);
 
 }  // namespace nashswarm::forward
 

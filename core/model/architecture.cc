@@ -5,16 +5,13 @@
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_join.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/checkpoint/quantized.h"
-#include "core/model/mapper.h"
+#include "core/model/architecture_table.h"
 
 namespace nashswarm::model {
 namespace {
-
-constexpr std::string_view kKnown[] = {"gpt2",        "llama",   "mistral",   "qwen2",     "qwen3",
-                                       "gemma3_text", "mixtral", "qwen2_moe", "qwen3_moe", "olmoe"};
 
 constexpr std::string_view kRoleNames[] = {
     "token_embedding", "position_embedding", "output",  "query", "key",   "value", "query_key_value",
@@ -76,21 +73,17 @@ std::vector<float> Reorder(const MappedTensor& tensor, absl::Span<const float> v
 
 absl::StatusOr<Model> MapArchitecture(const checkpoint::Checkpoint& checkpoint) {
   const std::string model_type = JsonString(checkpoint.config(), "model_type");
-  if (model_type == "gpt2") return MapGpt2(checkpoint);
-  if (IsLlamaFamily(model_type)) return MapLlama(checkpoint, model_type);
+  const Architecture* row = FindArchitecture(model_type);
+  if (row != nullptr) return row->map(checkpoint, *row);
   return MakeError(absl::StatusCode::kInvalidArgument, "ARCHITECTURE_UNKNOWN",
                    model_type.empty() ? "config.json: is missing or has no model_type"
                                       : absl::StrCat("config.json: unknown architecture '", model_type, "'"),
-                   absl::StrCat("known architectures: ", absl::StrJoin(kKnown, ", ", [](std::string* out, std::string_view s) {
-                                  out->append(s);
-                                })));
+                   absl::StrCat("known architectures: ", ListModelTypes()));
 }
 
 }  // namespace
 
 std::string_view NameOf(Role role) { return kRoleNames[static_cast<int>(role)]; }
-
-absl::Span<const std::string_view> KnownArchitectures() { return kKnown; }
 
 std::string StackOf(const MappedTensor& tensor) {
   if (tensor.expert < 0) return tensor.name;

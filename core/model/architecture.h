@@ -1,6 +1,5 @@
-// Maps a checkpoint to the roles, names and orientation that GGUF expects: GPT-2, the LLaMA family (llama, mistral, qwen2,
-// qwen3, gemma3_text) and its members with mixtures of experts (mixtral, qwen2_moe, qwen3_moe, olmoe). Names and
-// hyperparameter keys: the GGUF specification and llama.cpp's model loader.
+// Maps a checkpoint of an architecture of the table (architecture_table.h) to the roles, names and orientation that GGUF
+// expects. Names and hyperparameter keys: the GGUF specification and llama.cpp's model loader.
 #ifndef NASHSWARM_CORE_MODEL_ARCHITECTURE_H_
 #define NASHSWARM_CORE_MODEL_ARCHITECTURE_H_
 
@@ -87,9 +86,6 @@ struct Model {
   uint64_t parameters = 0;                             // of the checkpoint: a tied weight once, no padding
   std::vector<std::string> warnings;
 };
-
-// The architectures MapModel knows, by their model_type.
-absl::Span<const std::string_view> KnownArchitectures();
 
 // INVALID_ARGUMENT with the reasons ARCHITECTURE_UNKNOWN (lists the known ones), CONFIG_INVALID (a hyperparameter is
 // missing or out of range), MODEL_TENSOR_MISSING, MODEL_TENSOR_SHAPE, MODEL_TENSOR_UNKNOWN (a weight that would be

@@ -1,6 +1,8 @@
 #include "core/model/experts.h"
 
+#include "absl/strings/str_replace.h"
 #include "core/base/checked.h"
+#include "core/base/status.h"
 
 namespace nashswarm::model {
 namespace {
@@ -8,10 +10,6 @@ namespace {
 using checkpoint::GgufValue;
 
 constexpr const char* kHint = "take config.json from the model's own repository";
-
-// Whether the chosen experts' weights add up to 1 where config.json does not say, and in llama.cpp.
-bool NormalizedByDefault(ExpertStyle style) { return style == ExpertStyle::kMixtral; }
-bool NormalizedInLlamaCpp(ExpertStyle style) { return style == ExpertStyle::kMixtral || style == ExpertStyle::kQwen3; }
 
 void CheckEveryLayerHasExperts(uint64_t layers, Mapper* map) {
   const Json& config = map->config();
@@ -23,21 +21,20 @@ void CheckEveryLayerHasExperts(uint64_t layers, Mapper* map) {
 
 }  // namespace
 
-Experts ReadExperts(ExpertStyle style, uint64_t layers, Mapper* map) {
+Experts ReadExperts(const Architecture& row, uint64_t layers, Mapper* map) {
   Experts experts;
-  const bool qwen = style == ExpertStyle::kQwen2 || style == ExpertStyle::kQwen3;
   experts.count = map->Count("num_local_experts|num_experts");
   experts.used = map->Count("num_experts_per_tok");
-  experts.ffn = map->Count(qwen ? "moe_intermediate_size" : "intermediate_size");
+  experts.ffn = map->Count(row.experts.width);
   experts.ffn_stored = AlignUp(experts.ffn, kNarrowBlock);
-  if (style == ExpertStyle::kQwen2) {
-    experts.shared_ffn = map->Count("shared_expert_intermediate_size");
+  if (row.design->experts.shared) {
+    experts.shared_ffn = map->Count(row.experts.shared_width);
     experts.shared_stored = AlignUp(experts.shared_ffn, kNarrowBlock);
   }
   if (experts.count > kMaxExperts || experts.used > experts.count) {
     map->Fail("CONFIG_INVALID", absl::StrCat("config.json: a token cannot have ", experts.used, " of ", experts.count, " experts"), kHint);
   }
-  if (qwen) CheckEveryLayerHasExperts(layers, map);
+  if (row.experts.some_layers_without) CheckEveryLayerHasExperts(layers, map);
   if (map->Says("clip_qkv")) {
     map->Fail("CONFIG_INVALID", "config.json: clip_qkv is not this architecture's in GGUF", "");
   }
@@ -49,54 +46,48 @@ Experts ReadExperts(ExpertStyle style, uint64_t layers, Mapper* map) {
   return experts;
 }
 
-void PutExperts(ExpertStyle style, const Experts& experts, Mapper* map) {
+void PutExperts(const Architecture& row, const Experts& experts, Mapper* map) {
   map->Put("expert_count", GgufValue::U32(experts.count));
   map->Put("expert_used_count", GgufValue::U32(experts.used));
-  if (style == ExpertStyle::kQwen2 || style == ExpertStyle::kQwen3) {
-    map->Put("expert_feed_forward_length", GgufValue::U32(experts.ffn_stored));
-  }
+  if (row.design->experts.own_width) map->Put("expert_feed_forward_length", GgufValue::U32(experts.ffn_stored));
   if (experts.shared_ffn > 0) map->Put("expert_shared_feed_forward_length", GgufValue::U32(experts.shared_stored));
-  const bool normalized =
-      style == ExpertStyle::kMixtral || map->Flag("norm_topk_prob", NormalizedByDefault(style));
-  if (normalized == NormalizedInLlamaCpp(style)) return;
+  const bool normalized = row.experts.always_normalized || map->Flag("norm_topk_prob", false);
+  if (normalized == row.design->experts.normalized) return;
   map->Put("expert_weights_norm", GgufValue::Bool(normalized));
   map->Warn(absl::StrCat("norm_topk_prob is ", normalized ? "true" : "false", ": llama.cpp weighs the experts of this architecture ",
                          normalized ? "without" : "with", " that norm, and gives other results"));
 }
 
-void MapExperts(ExpertStyle style, const Experts& experts, uint64_t width, uint64_t l, Mapper* map) {
+void MapExperts(const Architecture& row, const Experts& experts, uint64_t width, uint64_t l, Mapper* map) {
   const int layer = static_cast<int>(l);
-  const bool mixtral = style == ExpertStyle::kMixtral;
-  const std::string name = absl::StrCat("blk.", l, ".ffn_");
-  const std::string source = absl::StrCat("model.layers.", l, mixtral ? ".block_sparse_moe." : ".mlp.");
-  const auto matrix = [&](const std::string& to, const std::string& from, Role role, int expert, uint64_t ffn, uint64_t stored) {
-    Mapper::Shape shape{ffn, width, stored};
-    if (role == Role::kFfnDown) shape = {width, ffn, 0, stored};
+  const std::string stored = absl::StrCat("blk.", l, "."), source = absl::StrCat("model.layers.", l, ".");
+  const auto matrix = [&](std::string_view part, Role role, int expert, uint64_t ffn, uint64_t padded) {
+    Mapper::Shape shape{ffn, width, padded};
+    if (role == Role::kFfnDown) shape = {width, ffn, 0, padded};
     shape.expert = expert;
     if (expert >= 0) shape.token_share = static_cast<double>(experts.used) / static_cast<double>(experts.count);
-    map->Matrix(to, from, role, layer, shape);
+    const auto numbered = [&](std::string name) { return absl::StrReplaceAll(name, {{"#", absl::StrCat(expert)}}); };
+    map->Matrix(numbered(absl::StrCat(stored, ToAbsl(part), ".weight")), numbered(absl::StrCat(source, NameInCheckpoint(row, part), ".weight")),
+                role, layer, shape);
   };
-  map->Matrix(name + "gate_inp.weight", source + "gate.weight", Role::kRouter, layer, {experts.count, width});
   struct Part {
-    const char *name, *mixtral, *other;
+    std::string_view of_experts, shared;
     Role role;
   };
-  constexpr Part kParts[] = {{"gate", "w1", "gate_proj", Role::kFfnGate},
-                             {"up", "w3", "up_proj", Role::kFfnUp},
-                             {"down", "w2", "down_proj", Role::kFfnDown}};
+  constexpr Part kParts[] = {{"ffn_gate.#", "ffn_gate_shexp", Role::kFfnGate},
+                             {"ffn_up.#", "ffn_up_shexp", Role::kFfnUp},
+                             {"ffn_down.#", "ffn_down_shexp", Role::kFfnDown}};
+  map->Matrix(stored + "ffn_gate_inp.weight", absl::StrCat(source, NameInCheckpoint(row, "ffn_gate_inp"), ".weight"), Role::kRouter, layer,
+              {experts.count, width});
   for (const Part& part : kParts) {
     for (uint64_t e = 0; e < experts.count && map->ok(); ++e) {
-      matrix(absl::StrCat(name, part.name, ".", e, ".weight"),
-             absl::StrCat(source, "experts.", e, ".", mixtral ? part.mixtral : part.other, ".weight"), part.role,
-             static_cast<int>(e), experts.ffn, experts.ffn_stored);
+      matrix(part.of_experts, part.role, static_cast<int>(e), experts.ffn, experts.ffn_stored);
     }
   }
   if (experts.shared_ffn == 0) return;
-  map->Vector(name + "gate_inp_shexp.weight", source + "shared_expert_gate.weight", Role::kRouter, layer, {1, width});
-  for (const Part& part : kParts) {
-    matrix(absl::StrCat(name, part.name, "_shexp.weight"), absl::StrCat(source, "shared_expert.", part.other, ".weight"),
-           part.role, -1, experts.shared_ffn, experts.shared_stored);
-  }
+  map->Vector(stored + "ffn_gate_inp_shexp.weight", absl::StrCat(source, NameInCheckpoint(row, "ffn_gate_inp_shexp"), ".weight"),
+              Role::kRouter, layer, {1, width});
+  for (const Part& part : kParts) matrix(part.shared, part.role, -1, experts.shared_ffn, experts.shared_stored);
 }
 
 }  // namespace nashswarm::model

@@ -1,18 +1,14 @@
 // Feed-forward parts that are mixtures of experts: what config.json says of them ("num_experts" or "num_local_experts", as
-// transformers writes either), and where their tensors are.
-//   mixtral: "block_sparse_moe.experts.E.w1/w3/w2" (gate, up, down)
-//   qwen2_moe, qwen3_moe, olmoe: "mlp.experts.E.gate_proj/up_proj/down_proj"; qwen2_moe has a shared expert too
-// After the modules of the same names in Hugging Face's transformers; GGUF's names after llama.cpp's loader.
+// transformers writes either), and their tensors.
 #ifndef NASHSWARM_CORE_MODEL_EXPERTS_H_
 #define NASHSWARM_CORE_MODEL_EXPERTS_H_
 
 #include <cstdint>
 
+#include "core/model/architecture_table.h"
 #include "core/model/mapper.h"
 
 namespace nashswarm::model {
-
-enum class ExpertStyle { kNone, kMixtral, kQwen2, kQwen3, kOlmoe };
 
 struct Experts {
   uint64_t count = 0, used = 0;             // of a layer; of a token
@@ -20,12 +16,12 @@ struct Experts {
   uint64_t shared_ffn = 0, shared_stored = 0;  // of the shared expert; 0: there is none
 };
 
-// `style` is not kNone. CONFIG_INVALID for what GGUF's loaders do not have: layers without experts among the others.
-Experts ReadExperts(ExpertStyle style, uint64_t layers, Mapper* map);
+// `row` has experts. CONFIG_INVALID for what GGUF's loaders do not have: layers without experts among the others.
+Experts ReadExperts(const Architecture& row, uint64_t layers, Mapper* map);
 // Hyperparameters, and a warning where llama.cpp weighs the experts in another way than config.json says.
-void PutExperts(ExpertStyle style, const Experts& experts, Mapper* map);
+void PutExperts(const Architecture& row, const Experts& experts, Mapper* map);
 // Router, experts and shared expert of layer `layer`.
-void MapExperts(ExpertStyle style, const Experts& experts, uint64_t width, uint64_t layer, Mapper* map);
+void MapExperts(const Architecture& row, const Experts& experts, uint64_t width, uint64_t layer, Mapper* map);
 
 }  // namespace nashswarm::model
 

@@ -33,8 +33,8 @@ QueryScales ReadQueryScales(uint64_t head_width, Mapper* map) {
 
 }  // namespace
 
-absl::StatusOr<Model> MapGpt2(const checkpoint::Checkpoint& checkpoint) {
-  Mapper map(checkpoint, "gpt2");
+absl::StatusOr<Model> MapGpt2(const checkpoint::Checkpoint& checkpoint, const Architecture& row) {
+  Mapper map(checkpoint, std::string(row.gguf));
   map.UseRoot(kRoot, "h.");
   const uint64_t layers = map.Count("n_layer|num_hidden_layers"), heads = map.Count("n_head|num_attention_heads"),
                  width = map.Count("n_embd|hidden_size"), context = map.Count("n_positions|n_ctx"),

@@ -15,6 +15,28 @@ namespace {
 
 constexpr char kConfigHint[] = "take config.json from the model's own repository";
 
+// Where a row's own names say nothing.
+constexpr PartName kCommonNames[] = {
+    {"attn_norm", "input_layernorm"},
+    {"attn_q", "self_attn.q_proj"},
+    {"attn_k", "self_attn.k_proj"},
+    {"attn_v", "self_attn.v_proj"},
+    {"attn_output", "self_attn.o_proj"},
+    {"attn_q_norm", "self_attn.q_norm"},
+    {"attn_k_norm", "self_attn.k_norm"},
+    {"ffn_norm", "post_attention_layernorm"},
+    {"ffn_gate", "mlp.gate_proj"},
+    {"ffn_up", "mlp.up_proj"},
+    {"ffn_down", "mlp.down_proj"},
+    {"ffn_gate_inp", "mlp.gate"},
+    {"ffn_gate.#", "mlp.experts.#.gate_proj"},
+    {"ffn_up.#", "mlp.experts.#.up_proj"},
+    {"ffn_down.#", "mlp.experts.#.down_proj"},
+    {"ffn_gate_inp_shexp", "mlp.shared_expert_gate"},
+    {"ffn_gate_shexp", "mlp.shared_expert.gate_proj"},
+    {"ffn_up_shexp", "mlp.shared_expert.up_proj"},
+    {"ffn_down_shexp", "mlp.shared_expert.down_proj"}};
+
 }  // namespace
 
 Mapper::Mapper(const checkpoint::Checkpoint& checkpoint, std::string architecture) : checkpoint_(checkpoint) {
@@ -233,6 +255,15 @@ void IgnoreTiedHead(const std::string& embedding, Mapper* map) {
   const bool same = table->data.size() == head->data.size() && std::memcmp(table->data.data(), head->data.data(), head->data.size()) == 0;
   if (!same) map->Warn("lm_head.weight differs from the embedding though config.json ties them: the embedding is used, as transformers does");
   map->Ignore("lm_head.weight");
+}
+
+std::string NameInCheckpoint(const Architecture& row, std::string_view part) {
+  for (const absl::Span<const PartName> names : {row.names, absl::MakeConstSpan(kCommonNames)}) {
+    for (const PartName& name : names) {
+      if (name.gguf == part) return std::string(name.checkpoint);
+    }
+  }
+  return std::string(part);  // a row whose design has a part without a name; the checkpoint will not have it either
 }
 
 }  // namespace nashswarm::model

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/model/architecture.h"
+#include "core/model/architecture_table.h"
 
 namespace nashswarm::model {
 
@@ -88,10 +89,12 @@ class Mapper {
 // A head that config.json ties to `embedding` and that is stored all the same: left out, with a warning when it differs.
 void IgnoreTiedHead(const std::string& embedding, Mapper* map);
 
-// One per architecture family.
-absl::StatusOr<Model> MapGpt2(const checkpoint::Checkpoint& checkpoint);
-bool IsLlamaFamily(std::string_view model_type);
-absl::StatusOr<Model> MapLlama(const checkpoint::Checkpoint& checkpoint, std::string_view model_type);  // one of the family
+// GGUF's part of a layer ("attn_q", "ffn_up.#") as this architecture's checkpoints name it, behind "model.layers.N.".
+std::string NameInCheckpoint(const Architecture& row, std::string_view part);
+
+// The mappings that rows of the table name.
+absl::StatusOr<Model> MapDecoder(const checkpoint::Checkpoint& checkpoint, const Architecture& row);  // what most have in common
+absl::StatusOr<Model> MapGpt2(const checkpoint::Checkpoint& checkpoint, const Architecture& row);
 
 }  // namespace nashswarm::model
 

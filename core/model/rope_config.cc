@@ -123,6 +123,7 @@ bool IsOnRequest(WindowRule rule) {
 bool IsSliding(WindowRule rule, uint64_t layer, uint64_t most, uint64_t period) {
   switch (rule) {
     case WindowRule::kNone:
+    case WindowRule::kRefused:
       return false;
     case WindowRule::kEvery:
     case WindowRule::kEveryOnRequest:
@@ -175,7 +176,7 @@ uint64_t PeriodOf(const std::vector<bool>& sliding) {
 
 }  // namespace
 
-void PutRope(uint64_t head_width, uint64_t context, double default_base, bool local_layers, Mapper* map) {
+void PutRope(uint64_t head_width, uint64_t context, double default_base, double window_base, Mapper* map) {
   const Json rope = RopeObject("full_attention", map);
   const double base = BaseOf(rope, "rope_theta", default_base, map);
   map->Put("rope.dimension_count", GgufValue::U32(static_cast<uint32_t>(head_width)));
@@ -183,14 +184,14 @@ void PutRope(uint64_t head_width, uint64_t context, double default_base, bool lo
   if (map->RealIn(rope, "partial_rotary_factor", map->Real("partial_rotary_factor", 1)) != 1) {
     map->Fail("CONFIG_INVALID", "config.json: partial_rotary_factor: rotating a part of a head is not supported", "");
   }
-  if (local_layers) {
+  if (window_base > 0) {
     // Before version 5 of transformers rope_scaling was that of the global layers alone.
     const bool by_layers = map->Says("rope_parameters");
     const Json local = by_layers ? RopeObject("sliding_attention", map) : Json();
     if (map->TextIn(local, "rope_type", "default") != "default") {
       map->Fail("CONFIG_INVALID", "config.json: scaled rotary embeddings of layers with a window are not supported", "");
     }
-    const double local_base = BaseOf(local, "rope_local_base_freq", 1e4, map);
+    const double local_base = BaseOf(local, "rope_local_base_freq", window_base, map);
     map->Put("rope.freq_base_swa", GgufValue::F32(static_cast<float>(local_base)));
   }
   PutScaling(rope, base, head_width, context, map);
@@ -198,6 +199,12 @@ void PutRope(uint64_t head_width, uint64_t context, double default_base, bool lo
 
 uint64_t PutSlidingWindow(WindowRule rule, uint64_t default_window, uint64_t layers, Mapper* map) {
   if (rule == WindowRule::kNone) return 0;
+  if (rule == WindowRule::kRefused) {
+    if (map->Flag("use_sliding_window", false)) {
+      map->Fail("CONFIG_INVALID", "config.json: use_sliding_window: this architecture has no window in GGUF", "");
+    }
+    return 0;
+  }
   if (IsOnRequest(rule) && !map->Flag("use_sliding_window", false)) return 0;
   // Only a window that is not there at all is the default; null is none.
   const uint64_t absent = map->config().contains("sliding_window") ? 0 : default_window;

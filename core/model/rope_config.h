@@ -6,23 +6,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/model/architecture_table.h"
 #include "core/model/mapper.h"
 
 namespace nashswarm::model {
 
 // Puts rope.dimension_count, rope.freq_base and what the scaling needs. `default_base`: where config.json does not say.
-// `local_layers`: the model has layers with a window and a base of their own (rope.freq_base_swa).
-void PutRope(uint64_t head_width, uint64_t context, double default_base, bool local_layers, Mapper* map);
-
-// Which layers have a sliding window, as transformers has it: the members' names of the configurations are its.
-enum class WindowRule {
-  kNone,            // no layer, whatever config.json says
-  kEvery,           // all layers, when there is a window
-  kEveryOnRequest,  // likewise, with use_sliding_window alone
-  kFromLayer,       // use_sliding_window, from layer max_window_layers on, or by layer_types
-  kEveryOther,      // use_sliding_window, the even ones below max_window_layers, or by layer_types
-  kPeriodic,        // all but every sliding_window_pattern-th, or by layer_types
-};
+// `window_base`: that of layers with a window where config.json does not say (rope.freq_base_swa); 0: they have none of their own.
+void PutRope(uint64_t head_width, uint64_t context, double default_base, double window_base, Mapper* map);
 
 // Puts attention.sliding_window and, when not every layer has it, attention.sliding_window_pattern. Returns the window,
 // 0 when no layer has one. `default_window`: where config.json has no such key.

@@ -117,7 +117,7 @@ std::optional<report::Memory> MemoryOf(const ReportInputs& inputs) {
   report::Memory memory;
   memory.weight_bytes = inputs.task.spec.is_nsq() ? inputs.prepared.source_weight_bytes : inputs.assembled.file.bytes;
   memory.context = std::min(config->context, kMemoryContext);
-  memory.cache_bytes = memory.context * config->layers * 2 * config->kv_width() * sizeof(uint16_t);
+  memory.cache_bytes = memory.context * config->layers * 2 * config->attention.kv_width() * sizeof(uint16_t);
   return memory;
 }
 

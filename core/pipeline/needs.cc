@@ -8,7 +8,7 @@
 #include "core/calibrate/calibration.h"
 #include "core/calibrate/collect.h"
 #include "core/calibrate/references.h"
-#include "core/forward/layer_weights.h"
+#include "core/forward/layer.h"
 #include "core/forward/model_config.h"
 #include "core/forward/weights.h"
 
@@ -30,9 +30,9 @@ constexpr Bytes kPerTensor = 16 << 10;
 // A thread's stack, its share of the heap and what OpenBLAS touches of its buffer.
 constexpr Bytes kThread = 4 * kMiB, kBlasThread = 24 * kMiB;
 // What the stages keep of decoded weights (calibration.cc; candidate.cc and evaluate.cc), run at a time (score.cc),
-// make of logits (score.cc, head_gradient.cc) and take back through the layers (fisher.cc).
+// make of logits (score.cc, blocks/head.cc) and take back through the layers (fisher.cc).
 constexpr Bytes kKeptByCalibrate = 8192 * kMiB, kKeptByEvaluate = 4096 * kMiB;
-constexpr Bytes kBatchTokens = 4096, kLogits = 16 << 20, kGradientTokens = 2048, kGradientPortion = 1024;
+constexpr Bytes kBatchTokens = 4096, kLogits = 16 << 20, kGradientTokens = 2048;
 // The model's own text (calibration.cc).
 constexpr Bytes kLanes = 32, kCalibrationContext = 512;
 // Weights of a chunk (chunks.h), of a sample of nsq's MEASURE, of a tensor that ENCODE of nsq gives all threads.
@@ -79,10 +79,10 @@ class Estimate {
       : prepared_(prepared),
         spec_(task.spec),
         config_(config),
-        moments_(calibrate::SizesOfMoments(open.model, config.tied_head)),
+        moments_(calibrate::SizesOfMoments(open.model, config.head.tied)),
         layers_(static_cast<Bytes>(config.layers)),
         width_(static_cast<Bytes>(config.width)),
-        ffn_(static_cast<Bytes>(config.ffn)),
+        ffn_(static_cast<Bytes>(config.hidden_units())),
         vocabulary_(static_cast<Bytes>(config.vocabulary)),
         companions_(CompanionBytes(task.model_dir)),
         runs_baselines_(calibrate::ReferenceRuns(open.model) > 1) {
@@ -161,16 +161,17 @@ class Estimate {
 
   // Decoded weights of a model that keeps what fits into `limit`.
   Bytes Kept(Bytes limit) const {
-    const auto layer = static_cast<Bytes>(forward::LayerBytes(config_));
+    const Bytes layer = LayerWeights();
     const Bytes head = vocabulary_ * width_ * kFloat,
                 fit = std::min(layers_, std::floor(limit / std::max<Bytes>(layer, 1)));
     return fit * layer + (fit < layers_ ? layer : 0) + (head <= limit - fit * layer ? head : 0);
   }
 
+  Bytes LayerWeights() const { return kFloat * static_cast<Bytes>(forward::LayerWeightFloats(config_)); }
+
   // Of `rows` positions in a layer; `portion` of them in its feed-forward part at a time.
   Bytes Activations(Bytes rows, Bytes portion) const {
-    const auto qkv = static_cast<Bytes>(config_.qkv_width() + config_.query_width());
-    return kFloat * (rows * qkv + portion * (2 * width_ + ffn_));
+    return kFloat * static_cast<Bytes>(forward::LayerActivationFloats(config_, static_cast<uint64_t>(rows), static_cast<uint64_t>(portion)));
   }
 
   Bytes Batch(Bytes tokens, Bytes window) const { return std::min(tokens, kBatchTokens + window); }
@@ -204,22 +205,21 @@ class Estimate {
 
   Need Calibrate() const {
     // Before the first pass: keys and values of the model's own text.
-    const auto keys = static_cast<Bytes>(config_.kv_width());
+    const auto keys = static_cast<Bytes>(config_.attention.kv_width());
     const Bytes writing = kFloat * kLanes * (2 * window_ * keys * layers_ + vocabulary_);
-    const auto qkv = static_cast<Bytes>(config_.qkv_width()), query = static_cast<Bytes>(config_.query_width());
-    const Bytes back = std::min(calibration_, kGradientTokens), tables = config_.position_embedding ? 2 : 1;
-    const Bytes gradients = kFloat * back * ((layers_ + 3) * width_ + 3 * width_ + 2 * qkv + query) +
-                            Activations(back, back) + kFloat * kGradientPortion * (2 * width_ + 3 * ffn_) +
+    const Bytes back = std::min(calibration_, kGradientTokens), tables = config_.embedding.learned_positions ? 2 : 1;
+    const Bytes gradients = kFloat * back * (layers_ + 3) * width_ + Activations(back, back) +
+                            kFloat * static_cast<Bytes>(forward::LayerGradientFloats(config_, static_cast<uint64_t>(back))) +
                             kFloat * std::min(back * vocabulary_, kLogits) + 8 * Square(width_) + 8 * vocabulary_;
     const Bytes group = std::min(calibration_, std::max(kBatchTokens, window_));
     const Bytes summing = kFloat * calibration_ * width_ + Activations(group, group) + kSummingMoment * moments_.layer_squares;
     const Bytes references = Scoring(evaluation_) + Running(evaluation_, evaluation_window_) +
                              (runs_baselines_ ? kFloat * players_ : 0) +
-                             static_cast<Bytes>(forward::LayerBytes(config_));
+                             LayerWeights();
     const Bytes injected = std::min(calibration_, kBatchTokens);
     const Bytes injecting = 2 * Scoring(injected) + 2 * kFloat * injected * width_ + Running(injected, window_) +
                             kMakingMoment * Square(widest_) + 3 * kFloat * largest_ +
-                            static_cast<Bytes>(forward::LayerBytes(config_));
+                            LayerWeights();
     Need need;
     need.memory = Base() + Kept(kKeptByCalibrate) + tables * kFloat * Square(width_) +
                   std::max({writing, gradients, summing, references, injecting});

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/base/status.h"
-#include "core/forward/expert_pass.h"
+#include "core/forward/blocks/expert_choices.h"
 
 namespace nashswarm::route {
 namespace {

@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "core/base/status.h"
-#include "core/forward/expert_pass.h"
+#include "core/forward/blocks/expert_choices.h"
 #include "core/route/expert_files.h"
 
 namespace nashswarm::route {

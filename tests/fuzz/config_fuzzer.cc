@@ -70,7 +70,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto weights = forward::WeightsOf(**checkpoint, *model);
   const auto config = forward::ReadModelConfig(*weights);
   if (!config.ok()) return 0;
-  Require(config->layers == 2 && config->head_width > 0 && config->heads % config->kv_heads == 0);
-  for (uint64_t layer = 0; layer < config->layers; ++layer) (void)config->WindowOf(layer);
+  Require(config->layers == 2 && config->attention.head_width > 0 && config->attention.heads % config->attention.kv_heads == 0);
+  for (uint64_t layer = 0; layer < config->layers; ++layer) (void)config->attention.WindowOf(layer);
   return 0;
 }

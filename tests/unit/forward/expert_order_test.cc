@@ -7,7 +7,7 @@
 #include <random>
 
 #include "core/base/status.h"
-#include "core/forward/expert_pass.h"
+#include "core/forward/blocks/expert_choices.h"
 #include "core/forward/transformer.h"
 #include "core/model/architecture.h"
 #include "tests/support/files.h"

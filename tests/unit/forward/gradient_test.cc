@@ -54,7 +54,7 @@ class Checker {
     }
     const uint64_t layers = std::get<uint64_t>(weights_->hyperparameters.at("block_count").data);
     if (weights_->Find("blk.0.ffn_gate_inp.weight") == nullptr) {
-      EXPECT_EQ(checked, layers * (weights_->arch == "gpt2" ? 4 : 7));
+      EXPECT_EQ(checked, layers * (weights_->arch == "gpt2" ? 4 : weights_->arch == "arcee" ? 6 : 7));
     } else {
       EXPECT_GT(checked, layers * (4 + 2 * 3));
     }
@@ -168,6 +168,19 @@ TEST(GradientTest, Gpt2) { ExpectAsDifferences(Small("gpt2"), 1); }
 TEST(GradientTest, Llama) { ExpectAsDifferences(Small("llama"), 1); }
 TEST(GradientTest, Qwen2) { ExpectAsDifferences(Small("qwen2"), 1); }
 TEST(GradientTest, Qwen3) { ExpectAsDifferences(Small("qwen3"), 1); }
+TEST(GradientTest, Arcee) { ExpectAsDifferences(Small("arcee"), 1); }
+TEST(GradientTest, SmolLm3) {
+  TinyOptions options = kSmall;
+  options.layers = 4;
+  ExpectAsDifferences(Small("smollm3", options), 3);
+}
+TEST(GradientTest, LayersWiredInOtherWays) {
+  for (const char* wiring : {"parallel", "post-norm", "sandwich", "parallel sandwich, attention last"}) {
+    SCOPED_TRACE(wiring);
+    ExpectAsDifferences(Rewired(Small("llama"), wiring), 3);
+    ExpectAsDifferences(Rewired(Small("qwen2moe"), wiring), 7);
+  }
+}
 TEST(GradientTest, Gemma3) { ExpectAsDifferences(Small("gemma3"), 1); }
 
 TEST(GradientTest, LlamaWithExperts) {
@@ -259,6 +272,19 @@ TEST(GradientTest, ActivationsFarFromZero) {
       ActivationDerivative(activation, &g, 1, &x);
       EXPECT_NEAR(x, at > 0 ? 2 : 0, 1e-6) << at;
     }
+  }
+}
+
+TEST(GradientTest, ReluSquared) {
+  for (const float at : {-1e9f, -1.5f, 0.0f, 0.25f, 3.0f}) {
+    float x = at, up = 3;
+    const float g = 2;
+    GateDerivative(Activation::kReluSquared, &g, 1, &x, &up);
+    EXPECT_EQ(x, at > 0 ? 2 * 3 * 2 * at : 0) << at;
+    EXPECT_EQ(up, at > 0 ? 2 * at * at : 0) << at;
+    x = at;
+    ActivationDerivative(Activation::kReluSquared, &g, 1, &x);
+    EXPECT_EQ(x, at > 0 ? 2 * 2 * at : 0) << at;
   }
 }
 

@@ -38,7 +38,13 @@ std::vector<float> Everything(const Kernels& k, const std::vector<float>& x, con
   keep();
   k.gelu_gate(x.data(), w.data(), n, y.data());
   keep();
+  k.relu_squared_gate(x.data(), w.data(), n, y.data());
+  keep();
+  k.silu(x.data(), n, y.data());
+  keep();
   k.gelu(x.data(), n, y.data());
+  keep();
+  k.relu_squared(x.data(), n, y.data());
   keep();
   y = x;
   k.rotate_halves(y.data(), w.data(), w.data() + n / 2, n / 2);
@@ -109,11 +115,14 @@ TEST_F(ForwardKernelsTest, ExponentialsAreRight) {
 
 TEST_F(ForwardKernelsTest, FunctionsAreRight) {
   const auto x = Numbers(1000, 4, 3), up = Numbers(1000, 1, 4);
-  std::vector<float> silu(1000), gelu(1000), gated(1000), norm(1000), layer(1000);
+  std::vector<float> silu(1000), gelu(1000), gated(1000), norm(1000), layer(1000), plain_silu(1000), relu(1000), gated_relu(1000);
   const Kernels& k = ActiveKernels();
   k.silu_gate(x.data(), up.data(), 1000, silu.data());
   k.gelu(x.data(), 1000, gelu.data());
   k.gelu_gate(x.data(), up.data(), 1000, gated.data());
+  k.silu(x.data(), 1000, plain_silu.data());
+  k.relu_squared(x.data(), 1000, relu.data());
+  k.relu_squared_gate(x.data(), up.data(), 1000, gated_relu.data());
   k.rms_norm(x.data(), up.data(), 0.5f, 1000, norm.data());
   k.layer_norm(x.data(), up.data(), x.data(), 0.5f, 1000, layer.data());
   double dot = 0, magnitude = 0;
@@ -127,6 +136,9 @@ TEST_F(ForwardKernelsTest, FunctionsAreRight) {
     const double small = 1e-6;
     ASSERT_NEAR(silu[i], v / (1 + std::exp(-v)) * up[i], small * (1 + std::abs(v * up[i])));
     ASSERT_NEAR(gelu[i], g, small * (1 + std::abs(v)));
+    ASSERT_NEAR(plain_silu[i], v / (1 + std::exp(-v)), small * (1 + std::abs(v)));
+    ASSERT_NEAR(relu[i], v > 0 ? v * v : 0, small * (1 + v * v));
+    ASSERT_NEAR(gated_relu[i], v > 0 ? v * v * up[i] : 0, small * (1 + std::abs(v * v * up[i])));
     ASSERT_NEAR(gated[i], g * up[i], small * (1 + std::abs(v * up[i])));
     ASSERT_NEAR(norm[i], v / std::sqrt(squares + 0.5) * up[i], small * (1 + std::abs(v)));
     ASSERT_NEAR(layer[i], (v - mean) / std::sqrt(variance + 0.5) * up[i] + v, small * (1 + std::abs(v)));
@@ -143,8 +155,10 @@ TEST_F(ForwardKernelsTest, NanIsNotLost) {
       EXPECT_FALSE(ActiveKernels().finite(x.data(), n));
       ActiveKernels().silu_gate(x.data(), up.data(), n, y.data());
       EXPECT_TRUE(std::isnan(y[at]));
-      ActiveKernels().gelu(x.data(), n, y.data());
-      EXPECT_TRUE(std::isnan(y[at]));
+      for (const auto activation : {ActiveKernels().gelu, ActiveKernels().silu, ActiveKernels().relu_squared}) {
+        activation(x.data(), n, y.data());
+        EXPECT_TRUE(std::isnan(y[at]));
+      }
       y = x;
       EXPECT_TRUE(std::isnan(ActiveKernels().exp_sum(y.data(), 0, n)));
       x[at] = -kInfinity;

@@ -55,7 +55,12 @@ class MemoryWeights : public Weights {
   void Count(const std::string& key, uint32_t value) { hyperparameters[key] = checkpoint::GgufValue::U32(value); }
   void Real(const std::string& key, float value) { hyperparameters[key] = checkpoint::GgufValue::F32(value); }
 
+  // An architecture that there is not, with layers like these.
+  const model::Design* design() const override { return made_up != nullptr ? made_up : Weights::design(); }
+
   std::string arch;
+  const model::Design* made_up = nullptr;
+  bool parallel = false;  // says the reference what the made-up design says
   std::map<std::string, checkpoint::GgufValue> hyperparameters;
   std::map<std::string, Tensor> tensors;
   mutable std::atomic<int> reads{0};
@@ -74,7 +79,7 @@ struct TinyOptions {
 inline std::shared_ptr<MemoryWeights> TinyModel(const std::string& architecture, TinyOptions o = {}) {
   auto w = std::make_shared<MemoryWeights>();
   w->arch = architecture;
-  const bool gpt2 = architecture == "gpt2", gemma = architecture == "gemma3";
+  const bool gpt2 = architecture == "gpt2", gemma = architecture == "gemma3", gated = !gpt2 && architecture != "arcee";
   if (gpt2) {
     o.kv_heads = o.heads;
     o.head_width = o.width / o.heads;
@@ -133,7 +138,7 @@ inline std::shared_ptr<MemoryWeights> TinyModel(const std::string& architecture,
     }
     matrix(b + "attn_output", o.width, query, bias);
     const auto feed_forward = [&](const std::string& which, uint32_t ffn, bool with_bias) {
-      if (!gpt2) matrix(b + "ffn_gate" + which, ffn, o.width, with_bias);
+      if (gated) matrix(b + "ffn_gate" + which, ffn, o.width, with_bias);
       matrix(b + "ffn_up" + which, ffn, o.width, with_bias);
       matrix(b + "ffn_down" + which, o.width, ffn, with_bias);
     };
@@ -158,6 +163,38 @@ inline std::shared_ptr<MemoryWeights> TinyModel(const std::string& architecture,
     }
   }
   return w;
+}
+
+// Layers wired as no architecture here has them yet: a model of `architecture`, whose blocks they are of.
+inline std::shared_ptr<MemoryWeights> Rewired(const std::shared_ptr<MemoryWeights>& weights, const std::string& wiring) {
+  using model::BlockKind;
+  static constexpr model::BranchDesign kParallel[] = {{BlockKind::kAttention, "attn_norm"}, {BlockKind::kFeedForward, "ffn_norm", "", true}};
+  static constexpr model::BranchDesign kPostNorm[] = {{BlockKind::kAttention, "", "post_attention_norm"},
+                                                      {BlockKind::kFeedForward, "", "post_ffw_norm"}};
+  static constexpr model::BranchDesign kSandwich[] = {{BlockKind::kAttention, "attn_norm", "post_attention_norm"},
+                                                      {BlockKind::kFeedForward, "ffn_norm", "post_ffw_norm"}};
+  static constexpr model::BranchDesign kParallelSandwich[] = {{BlockKind::kFeedForward, "ffn_norm", "post_ffw_norm"},
+                                                              {BlockKind::kAttention, "attn_norm", "post_attention_norm", true}};
+  static std::map<std::string, model::Design> designs;
+  model::Design& design = designs[weights->arch + wiring];
+  design = *model::DesignOf(weights->arch);
+  if (wiring == "parallel") design.layer = kParallel;
+  if (wiring == "post-norm") design.layer = kPostNorm;
+  if (wiring == "sandwich") design.layer = kSandwich;
+  if (wiring == "parallel sandwich, attention last") design.layer = kParallelSandwich;
+  weights->made_up = &design;
+  weights->parallel = wiring.starts_with("parallel");
+  const auto width = static_cast<uint32_t>(weights->tensors.at("token_embd.weight").shape.row_weights);
+  for (uint64_t layer = 0; weights->tensors.contains("blk." + std::to_string(layer) + ".attn_norm.weight"); ++layer) {
+    const std::string b = "blk." + std::to_string(layer) + ".";
+    if (wiring != "parallel") {
+      for (const char* norm : {"post_attention_norm", "post_ffw_norm"}) weights->Add(b + norm + ".weight", 1, width, 1, 0.2f);
+    }
+    if (wiring != "post-norm") continue;
+    weights->tensors.erase(b + "attn_norm.weight");
+    weights->tensors.erase(b + "ffn_norm.weight");
+  }
+  return weights;
 }
 
 inline std::vector<int32_t> TinyTokens(uint64_t count, uint64_t vocabulary, uint32_t seed = 1) {

@@ -17,7 +17,7 @@ class Reference {
  public:
   using Vector = std::vector<double>;
 
-  explicit Reference(const MemoryWeights& weights) : w_(weights) {
+  explicit Reference(const MemoryWeights& weights) : w_(weights), parallel(weights.parallel) {
     layers_ = Whole("block_count", 0);
     width_ = Whole("embedding_length", 0);
     heads_ = Whole("attention.head_count", 0);
@@ -119,13 +119,17 @@ class Reference {
     return {position * frequency, length};
   }
 
-  void Turn(double* head, int position, bool local) const {
-    if (Is("gpt2")) return;
+  // llama.cpp's converters bring rotary partners side by side for these.
+  bool TurnsNeighbours() const { return Is("llama") || Is("arcee") || Is("smollm3"); }
+
+  void Turn(double* head, int position, int layer) const {
+    if (Is("gpt2") || (Is("smollm3") && layer % 4 == 3)) return;
+    const bool local = Sliding(layer);
     const int pairs = Whole("rope.dimension_count", head_) / 2;
     for (int i = 0; i < pairs; ++i) {
       const auto [angle, length] = Angle(i, pairs, position, local);
-      double& a = Is("llama") ? head[2 * i] : head[i];
-      double& b = Is("llama") ? head[2 * i + 1] : head[i + pairs];
+      double& a = TurnsNeighbours() ? head[2 * i] : head[i];
+      double& b = TurnsNeighbours() ? head[2 * i + 1] : head[i + pairs];
       const double x = a, y = b;
       a = length * (x * std::cos(angle) - y * std::sin(angle));
       b = length * (x * std::sin(angle) + y * std::cos(angle));
@@ -145,7 +149,7 @@ class Reference {
     const std::string b = "blk." + std::to_string(layer) + ".";
     std::vector<Vector> q, k, v;
     for (size_t t = 0; t < x.size(); ++t) {
-      const Vector normed = Norm(b + "attn_norm", x[t]);
+      const Vector normed = w_.tensors.contains(b + "attn_norm.weight") ? Norm(b + "attn_norm", x[t]) : x[t];
       if (Is("gpt2")) {
         const Vector all = Linear(b + "attn_qkv", normed);
         q.emplace_back(all.begin(), all.begin() + width_);
@@ -158,17 +162,20 @@ class Reference {
       }
       NormHeads(b + "attn_q_norm", q[t]);
       NormHeads(b + "attn_k_norm", k[t]);
-      for (int h = 0; h < heads_; ++h) Turn(&q[t][h * head_], static_cast<int>(t), Sliding(layer));
-      for (int h = 0; h < kv_heads_; ++h) Turn(&k[t][h * head_], static_cast<int>(t), Sliding(layer));
+      for (int h = 0; h < heads_; ++h) Turn(&q[t][h * head_], static_cast<int>(t), layer);
+      for (int h = 0; h < kv_heads_; ++h) Turn(&k[t][h * head_], static_cast<int>(t), layer);
     }
     for (size_t t = 0; t < x.size(); ++t) {
-      Vector added = Linear(b + "attn_output", Attend(layer, t, q[t], k, v));
-      if (Is("gemma3")) added = Norm(b + "post_attention_norm", added);
-      for (int i = 0; i < width_; ++i) x[t][i] += added[i];
-      added = FeedForward(b, Norm(b + "ffn_norm", x[t]));
-      if (Is("gemma3")) added = Norm(b + "post_ffw_norm", added);
-      for (int i = 0; i < width_; ++i) x[t][i] += added[i];
+      const Vector before = x[t];
+      Add(Linear(b + "attn_output", Attend(layer, t, q[t], k, v)), b + "post_attention_norm", x[t]);
+      const Vector& read = parallel ? before : x[t];
+      Add(FeedForward(b, w_.tensors.contains(b + "ffn_norm.weight") ? Norm(b + "ffn_norm", read) : read), b + "post_ffw_norm", x[t]);
     }
+  }
+
+  void Add(Vector added, const std::string& norm, Vector& x) const {
+    if (w_.tensors.contains(norm + ".weight")) added = Norm(norm, added);
+    for (int i = 0; i < width_; ++i) x[i] += added[i];
   }
 
   Vector Attend(int layer, size_t t, const Vector& q, const std::vector<Vector>& k, const std::vector<Vector>& v) const {
@@ -230,6 +237,8 @@ class Reference {
     Vector up = Linear(b + "ffn_up", x);
     if (Is("gpt2")) {
       for (double& u : up) u = gelu(u);
+    } else if (Is("arcee")) {
+      for (double& u : up) u = u > 0 ? u * u : 0;
     } else {
       const Vector gate = Linear(b + "ffn_gate", x);
       for (size_t i = 0; i < up.size(); ++i) up[i] *= Is("gemma3") ? gelu(gate[i]) : gate[i] / (1 + std::exp(-gate[i]));
@@ -238,6 +247,7 @@ class Reference {
   }
 
   const MemoryWeights& w_;
+  const bool parallel;  // the feed-forward part reads what attention reads
   int layers_, width_, heads_, kv_heads_, head_;
 };
 

@@ -67,6 +67,15 @@ TEST(TransformerTest, ExpertsWhoseWeightsAreSaidToBeNormalized) {
   weights->hyperparameters["expert_weights_norm"] = checkpoint::GgufValue::Bool(true);
   ExpectAsReference(weights);
 }
+TEST(TransformerTest, Arcee) { ExpectAsReference(TinyModel("arcee", {.biases = true})); }
+TEST(TransformerTest, SmolLm3RotatesNotInEveryFourthLayer) { ExpectAsReference(TinyModel("smollm3", {.layers = 5})); }
+TEST(TransformerTest, LayersWiredInOtherWays) {
+  for (const char* wiring : {"parallel", "post-norm", "sandwich", "parallel sandwich, attention last"}) {
+    SCOPED_TRACE(wiring);
+    ExpectAsReference(Rewired(TinyModel("llama"), wiring));
+    ExpectAsReference(Rewired(TinyModel("qwen2moe"), wiring));
+  }
+}
 TEST(TransformerTest, Gemma3) { ExpectAsReference(TinyModel("gemma3", {.layers = 5})); }
 
 TEST(TransformerTest, Gemma3HasFiveLocalLayersToAGlobalOne) {

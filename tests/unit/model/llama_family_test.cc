@@ -210,5 +210,52 @@ TEST(LlamaFamilyTest, ChoicesGgufDoesNotHaveAreRefused) {
   EXPECT_EQ(reason_with("llama", "head_dim", 15), "CONFIG_INVALID");
 }
 
+TEST(LlamaFamilyTest, ArceesFeedForwardPartHasNoGate) {
+  TinyCheckpoint tiny = TinyLlama("llama", false);
+  tiny.config["model_type"] = "arcee";
+  tiny.config["hidden_act"] = "relu2";
+  tiny.config["mlp_bias"] = true;
+  EXPECT_EQ(ReasonOf(StatusOf(tiny)), "MODEL_TENSOR_UNKNOWN");  // gates would be lost
+  for (const char* layer : {"model.layers.0.", "model.layers.1."}) {
+    tiny.tensors.erase(std::string(layer) + "mlp.gate_proj.weight");
+    tiny.Add(std::string(layer) + "mlp.up_proj.bias", {96});
+  }
+  const Mapped mapped(tiny);
+  ASSERT_TRUE(mapped.model.ok());
+  EXPECT_EQ(mapped.model->architecture, "arcee");
+  EXPECT_EQ(mapped.Find("blk.0.ffn_gate.weight"), nullptr);
+  EXPECT_EQ(mapped.Read("blk.1.ffn_up.weight"), tiny.tensors.at("model.layers.1.mlp.up_proj.weight").values);
+  EXPECT_EQ(mapped.Read("blk.1.ffn_up.bias"), tiny.tensors.at("model.layers.1.mlp.up_proj.bias").values);
+  EXPECT_EQ(mapped.Find("blk.0.attn_q.weight")->layout, Layout::kHeadPairs);
+  tiny.config["hidden_act"] = "silu";
+  EXPECT_EQ(ReasonOf(StatusOf(tiny)), "CONFIG_INVALID");
+}
+
+TEST(LlamaFamilyTest, SmolLm3LeavesEveryFourthLayerUnrotatedAndNoOther) {
+  TinyCheckpoint tiny = TinyLlama("llama", true);
+  tiny.config["model_type"] = "smollm3";
+  tiny.config.erase("rope_theta");
+  tiny.config.erase("tie_word_embeddings");
+  const Mapped mapped(tiny);
+  ASSERT_TRUE(mapped.model.ok());
+  EXPECT_EQ(mapped.model->architecture, "smollm3");
+  EXPECT_EQ(mapped.Real("rope.freq_base"), 2e6);
+  EXPECT_EQ(mapped.Find("output.weight"), nullptr);
+  tiny.config["no_rope_layers"] = {1, 1};  // 1: rotated
+  NS_EXPECT_OK(StatusOf(tiny));
+  tiny.config["no_rope_layers"] = nullptr;
+  tiny.config["no_rope_layer_interval"] = 4;
+  NS_EXPECT_OK(StatusOf(tiny));
+  tiny.config["use_sliding_window"] = false;
+  tiny.config["sliding_window"] = 16;
+  NS_EXPECT_OK(StatusOf(tiny));
+  for (const auto& [key, value] : std::initializer_list<std::pair<const char*, Json>>{
+           {"no_rope_layers", {1, 0}}, {"no_rope_layers", {1}}, {"no_rope_layer_interval", 2}, {"use_sliding_window", true}}) {
+    TinyCheckpoint other = tiny;
+    other.config[key] = value;
+    EXPECT_EQ(ReasonOf(StatusOf(other)), "CONFIG_INVALID") << key;
+  }
+}
+
 }  // namespace
 }  // namespace nashswarm::model
