@@ -102,6 +102,15 @@ absl::StatusOr<Predictions> Predict(forward::Transformer& model, absl::Span<cons
   return predictions;
 }
 
+bool IsFinite(const Score& score) {
+  const Agreement agreement = score.agreement.value_or(Agreement());
+  const double numbers[] = {score.perplexity, score.mean_nll, score.mean_nll_stderr, agreement.mean_kl, agreement.mean_kl_stderr,
+                            agreement.p99_kl, agreement.same_top1, agreement.mean_nll_change, agreement.mean_nll_change_stderr};
+  return std::all_of(std::begin(numbers), std::end(numbers), [](double number) { return std::isfinite(number); });
+}
+
+bool Overflows(const absl::Status& status) { return ReasonOf(status) == "NON_FINITE_ACTIVATIONS"; }
+
 absl::StatusOr<Score> ScorePredictions(const Predictions& predictions, const Predictions* reference,
                                        absl::Span<const Window> windows, int threads) {
   forward::Transformer& model = *predictions.model;

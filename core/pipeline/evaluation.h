@@ -23,7 +23,7 @@ struct PresetScore {
 struct Evaluation {
   std::string sha256;     // hex, of the model.gguf that was run
   evaluate::Score score;  // against the checkpoint
-  std::optional<PresetScore> preset = {};  // the one nearest in size; absent for models too large to hold as floats
+  std::optional<PresetScore> preset = {};  // nearest in size; absent for models too large to hold as floats, or with losses that are not finite
 };
 
 absl::StatusOr<Evaluation> ReadEvaluation(const std::string& in_dir);

@@ -36,6 +36,12 @@ struct Ladder {
   double lo, step, inverse;
 };
 
+// The nearest half that is a number: rounding makes infinity of what lies beyond the greatest.
+uint16_t ToFiniteHalf(float x) {
+  constexpr float kGreatest = 65504;
+  return FloatToHalf(std::clamp(x, -kGreatest, kGreatest));
+}
+
 uint64_t BytesOfBits(uint64_t bits) { return bits / 8 + (bits % 8 != 0); }
 
 // Magnitudes as integers of the same order.
@@ -131,9 +137,9 @@ GroupCodes CodeInGroups(absl::Span<const float> weights, uint64_t row_weights, i
     for (uint64_t first = 0; first < row_weights; first += group) {
       const auto members = weights.subspan(row + first, std::min(group, row_weights - first));
       const auto [lo, hi] = std::minmax_element(members.begin(), members.end());
-      out.least.push_back(FloatToHalf(*lo));
+      out.least.push_back(ToFiniteHalf(*lo));
       const float origin = HalfToFloat(out.least.back());
-      out.step.push_back(FloatToHalf((*hi - origin) / top));
+      out.step.push_back(ToFiniteHalf((*hi - origin) / top));
       const float width = HalfToFloat(out.step.back());
       for (const float x : members) {
         const float level = width > 0 ? std::clamp(std::nearbyint((x - origin) / width), 0.0f, top) : 0.0f;

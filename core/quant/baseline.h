@@ -32,7 +32,7 @@ MagnitudeCodes CodeByMagnitude(absl::Span<const float> weights);
 void DecodeByMagnitude(const MagnitudeCodes& coded, absl::Span<float> decoded);
 
 // Round to nearest in groups of `group` weights of a row (the last of a row may be shorter): every group has its least weight and
-// its step as halves.
+// its step as halves, within their range: weights beyond +-65504 saturate, so finite weights decode to finite ones.
 struct GroupCodes {
   std::vector<uint16_t> least, step;  // of every group, as halves
   std::vector<uint8_t> codes;

@@ -191,6 +191,24 @@ TEST_F(CalibrationTest, EvaluationTextIsHeldOut) {
   for (size_t i = 1; i < calibration->references.size(); ++i) EXPECT_GT(calibration->references[i].score.agreement->mean_kl, 0);
 }
 
+TEST_F(CalibrationTest, AWeightBeyondTheRangeOfHalvesLeavesNumbersInTheFile) {
+  auto tiny = TinyLlama("llama", true);
+  tiny.tensors["model.layers.0.mlp.down_proj.weight"].values[5] = -1e5f;
+  Open(tiny);
+  WriteTestFile(path("text"), Text(400));
+  Request request;
+  request.source = Request::Source::kText;
+  request.calibration_path = path("text");
+  request.measure_loss_weights = false;
+  const auto calibration = Run(request);
+  NS_ASSERT_OK(calibration.status());
+  WriteTestFile(path("calibration.json"), ToJson(*calibration).dump());
+  const auto read = ReadCalibration(path("calibration.json"));
+  NS_ASSERT_OK(read.status());
+  ASSERT_THAT(read->references, SizeIs(3));
+  for (const Reference& reference : read->references) EXPECT_TRUE(evaluate::IsFinite(reference.score)) << reference.name;
+}
+
 TEST_F(CalibrationTest, TheModelsOwnTextIsTheSameForTheSameSeed) {
   Open(TinyGpt2());
   Request request;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "core/base/status.h"
 
@@ -127,6 +128,20 @@ TEST(ScoreTest, ModelsOfDifferentVocabulariesAreNotCompared) {
   const std::vector<Window> windows = {{{0, 1, 0, 1}, 1}};
   const auto reference = *Predict(other, windows, kSilent), predictions = *Predict(model, windows, kSilent);
   EXPECT_EQ(ReasonOf(ScorePredictions(predictions, &reference, windows, 1).status()), "VOCABULARY_MISMATCH");
+}
+
+TEST(ScoreTest, LogitsThatAreNoNumbersMakeNoFiniteScore) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  TableModel model = Model(), broken({{kNan, kNan}, {0, 0}});
+  const std::vector<Window> windows = {{{0, 1, 0, 0}, 2}};
+  const auto reference = *Predict(model, windows, kSilent), predictions = *Predict(broken, windows, kSilent);
+  EXPECT_TRUE(IsFinite(*ScorePredictions(reference, nullptr, windows, 1)));
+  EXPECT_TRUE(IsFinite(*ScorePredictions(reference, &reference, windows, 1)));
+  EXPECT_FALSE(IsFinite(*ScorePredictions(predictions, nullptr, windows, 1)));
+  EXPECT_FALSE(IsFinite(*ScorePredictions(predictions, &reference, windows, 1)));
+  Score score = *ScorePredictions(reference, &reference, windows, 1);
+  score.agreement->mean_kl = std::numeric_limits<double>::infinity();
+  EXPECT_FALSE(IsFinite(score));
 }
 
 TEST(ScoreTest, ProgressCanStopARun) {

@@ -47,6 +47,16 @@ TEST(QuantBaselineTest, GroupsByHand) {
   EXPECT_EQ(bytes, 3u + 4 * 4u);  // 20 bits, and two halves for each of four groups
 }
 
+// From -65520 on rounding to a half gives infinity, and a group of it nothing but NaN.
+TEST(QuantBaselineTest, GroupsBeyondTheRangeOfHalvesDecodeToNumbers) {
+  for (const float far : {65504.0f, 65520.0f, 1e5f, 3e38f}) {
+    std::vector<float> weights = {-far, 0, 1, far, 2, 3, -far, -far, far, far};
+    RoundInGroups(weights, 5, 4, 3, absl::MakeSpan(weights));
+    for (const float x : weights) EXPECT_TRUE(std::isfinite(x)) << far;
+    EXPECT_EQ(weights[0], -65504.0f);
+  }
+}
+
 TEST(QuantBaselineTest, UniformErrorIsWithinHalfAStep) {
   const std::vector<float> weights = HeavyTailedRow(5000, 1);
   const auto [lo, hi] = std::minmax_element(weights.begin(), weights.end());
