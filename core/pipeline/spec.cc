@@ -1,6 +1,8 @@
 #include "core/pipeline/spec.h"
 
+#include <charconv>
 #include <cmath>
+#include <cstdlib>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
@@ -119,16 +121,29 @@ std::string Spec::TargetText() const {
 
 namespace {
 
+// The shortest text that reads back as the same number: a size that is rounded is another size.
+std::string Exact(double value) {
+  char buffer[32];
+  return std::string(buffer, std::to_chars(buffer, buffer + sizeof(buffer), value).ptr);
+}
+
+// In percent, as people write it, where that reads back as the same number.
+std::string Increase(double share) {
+  const std::string percent = absl::StrFormat("%.15g", 100 * share);  // 15 digits are a text's own: 7, not 7.000000000000001
+  if (std::strtod(percent.c_str(), nullptr) / 100 == share) return percent + "%";
+  return share <= 1 ? Exact(share) : Exact(100 * share) + "%";  // the client takes no more than 1 without the sign
+}
+
 std::string TargetFlag(const Spec& spec) {
   using Target = Spec::Target;
   switch (spec.target) {
     case Target::kSizeBytes: return absl::StrFormat(" --size %d", spec.size_bytes);
-    case Target::kRatio: return absl::StrFormat(" --ratio %g", spec.ratio);
-    case Target::kMaxPerplexityIncrease: return absl::StrFormat(" --max-ppl-increase %g%%", 100 * spec.quality);
-    case Target::kMaxKl: return absl::StrFormat(" --max-kl %g", spec.quality);
+    case Target::kRatio: return " --ratio " + Exact(spec.ratio);
+    case Target::kMaxPerplexityIncrease: return " --max-ppl-increase " + Increase(spec.quality);
+    case Target::kMaxKl: return " --max-kl " + Exact(spec.quality);
     case Target::kBitsPerWeight: break;
   }
-  return absl::StrFormat(" --bpw %g", spec.bits_per_weight);
+  return " --bpw " + Exact(spec.bits_per_weight);
 }
 
 std::string TextFlags(const Spec& spec) {
@@ -151,6 +166,7 @@ std::string Quoted(const std::string& text) { return absl::StrCat("'", absl::Str
 
 std::string Spec::CommandLine() const {
   std::string line = absl::StrCat("nashswarm compress CHECKPOINT -o OUT", TargetFlag(*this));
+  if (!model_name.empty()) absl::StrAppend(&line, " --name ", Quoted(model_name));
   if (is_nsq()) line += " --format nsq";
   line += TextFlags(*this);
   for (const Rule& rule : rules) absl::StrAppend(&line, " --rule ", Quoted(absl::StrCat(rule.pattern, "=", rule.format)));
@@ -158,7 +174,7 @@ std::string Spec::CommandLine() const {
   if (search.asked()) {
     if (search.context_rounds > 0) absl::StrAppend(&line, " --context-rounds ", search.context_rounds);
     if (search.swarm_evaluations > 0) absl::StrAppend(&line, " --swarm ", search.swarm_evaluations);
-    if (search.swarm_seconds > 0) absl::StrAppend(&line, " --swarm-seconds ", search.swarm_seconds);
+    if (search.swarm_seconds > 0) absl::StrAppend(&line, " --swarm-seconds ", Exact(search.swarm_seconds));
   }
   if (seed != 0) absl::StrAppend(&line, " --seed ", seed);
   if (zero_non_finite) line += " --zero-non-finite";

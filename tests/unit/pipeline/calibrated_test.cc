@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "core/base/hash.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
@@ -154,6 +156,30 @@ TEST(SpecTest, TheCommandLineAsksForTheSame) {
   EXPECT_EQ(line(R"({"bits_per_weight": 4.5})"), "nashswarm compress CHECKPOINT -o OUT --bpw 4.5");
   EXPECT_EQ(line(R"({"size_bytes": 2600000})"), "nashswarm compress CHECKPOINT -o OUT --size 2600000");
   EXPECT_EQ(line(R"({"ratio": 0.88})"), "nashswarm compress CHECKPOINT -o OUT --ratio 0.88");
+}
+
+TEST(SpecTest, TheCommandLineHasEveryDigitAndTheName) {
+  Spec spec;
+  const auto flag = [&](Spec::Target target, double value) {
+    spec.target = target;
+    spec.bits_per_weight = spec.ratio = spec.quality = value;
+    const std::string line = spec.CommandLine();
+    return line.substr(line.rfind(' ') + 1);
+  };
+  for (const double value : {2.0 / 3, 0.1, 1e-7, 0.88, 0.02}) {
+    for (const Spec::Target target : {Spec::Target::kBitsPerWeight, Spec::Target::kRatio, Spec::Target::kMaxKl}) {
+      EXPECT_EQ(std::strtod(flag(target, value).c_str(), nullptr), value) << value;
+    }
+    const std::string increase = flag(Spec::Target::kMaxPerplexityIncrease, value);
+    EXPECT_EQ(std::strtod(increase.c_str(), nullptr) / (increase.ends_with('%') ? 100 : 1), value) << increase;
+  }
+  EXPECT_EQ(flag(Spec::Target::kMaxPerplexityIncrease, 0.02), "2%");
+  EXPECT_EQ(flag(Spec::Target::kMaxPerplexityIncrease, 0.07), "7%");
+  EXPECT_EQ(flag(Spec::Target::kMaxPerplexityIncrease, 2.5), "250%");
+  spec.target = Spec::Target::kBitsPerWeight;
+  spec.bits_per_weight = 4.5;
+  spec.model_name = "org/it's 7B";
+  EXPECT_EQ(spec.CommandLine(), "nashswarm compress CHECKPOINT -o OUT --bpw 4.5 --name 'org/it'\\''s 7B'");
 }
 
 TEST(CalibratedTest, SameBytesAtAnyThreadCount) {
