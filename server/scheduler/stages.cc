@@ -38,9 +38,9 @@ std::vector<std::string> ExpectedOutputs(Stage stage, int shard) {
   }
 }
 
-// What the stage reads of the spec; PREPARE reads of texts how long they are, for the needs of later stages. The data
-// files stand in it by their content, so that a text under another name is the same text, and another text under the
-// same name is not.
+// What the stage reads of the spec; PREPARE reads of texts how long they are, for the needs of later stages, and what is in
+// them, to compare tokenizers. The data files stand in it by their content, so that a text under another name is the same
+// text, and another text under the same name is not.
 void AddSpecPart(const ClaimedTask& task, Json* key) {
   const Stage stage = task.lease.key.stage;
   Json& spec = (*key)["spec"] = SpecToJson(task.spec);
