@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/container/flat_hash_set.h"
 #include "core/tokenizer/text.h"
 
 namespace nashswarm::tokenizer {
@@ -31,6 +30,17 @@ size_t SpacesAtBegin(std::string_view text) {
 }
 
 }  // namespace
+
+void AddedTokens::Add(AddedToken token) {
+  ids_.emplace(token.content, token.id);
+  used_.insert(token.id);
+  list_.push_back(std::move(token));
+}
+
+int32_t AddedTokens::Find(const std::string& text) const {
+  const auto it = ids_.find(text);
+  return it == ids_.end() ? -1 : it->second;
+}
 
 uint32_t WordSet::Child(uint32_t node, char c) const {
   const auto it = children_.find(static_cast<uint64_t>(node) << 8 | static_cast<uint8_t>(c));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/types/span.h"
 
 namespace nashswarm::tokenizer {
@@ -21,6 +22,27 @@ struct AddedToken {
   bool single_word = false;  // only where no word character is next to it
   bool lstrip = false, rstrip = false;  // takes the spaces before, after it with it
   bool normalized = false;   // looked for in the normalized text, normalized itself
+};
+
+// Added tokens in the order in which files list them, found by text and by id: there may be as many as ids.
+class AddedTokens {
+ public:
+  void Add(AddedToken token);
+
+  bool Has(const std::string& text) const { return ids_.contains(text); }
+  bool HasId(int32_t id) const { return used_.contains(id); }
+  // The id of the first with this text; -1: there is none.
+  int32_t Find(const std::string& text) const;
+
+  const std::vector<AddedToken>& list() const { return list_; }
+  size_t size() const { return list_.size(); }
+  auto begin() const { return list_.begin(); }
+  auto end() const { return list_.end(); }
+
+ private:
+  std::vector<AddedToken> list_;
+  absl::flat_hash_map<std::string, int32_t> ids_;  // by text
+  absl::flat_hash_set<int32_t> used_;
 };
 
 // A stretch of a text, or a token found in it (id >= 0).

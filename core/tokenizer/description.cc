@@ -1,7 +1,5 @@
 #include "core/tokenizer/description.h"
 
-#include <algorithm>
-
 #include "core/base/status.h"
 #include "core/tokenizer/huggingface.h"
 #include "core/tokenizer/sentencepiece.h"
@@ -10,9 +8,7 @@ namespace nashswarm::tokenizer {
 
 int32_t Description::Find(const std::string& text) const {
   if (const auto it = ids.find(text); it != ids.end()) return it->second;
-  const auto same = [&](const AddedToken& token) { return token.content == text; };
-  const auto it = std::find_if(added.begin(), added.end(), same);
-  return text.empty() || it == added.end() ? -1 : it->id;
+  return text.empty() ? -1 : added.Find(text);
 }
 
 absl::StatusOr<Description> DescribeTokenizer(const Directory& directory) {

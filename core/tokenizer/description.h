@@ -31,7 +31,7 @@ struct Description {
   Json normalizer, pre_tokenizer, decoder;  // as tokenizer.json has them
   std::string model_file;                 // of kSentencePiece: tokenizer.model, whole
   SentencePieceFile pieces;               // of kSentencePiece
-  std::vector<AddedToken> added;
+  AddedTokens added;
   Ends ends;
 
   // The id of a token's text, the model's or an added one's; -1: none.

@@ -19,13 +19,11 @@ std::string TextOf(const Json& token) {
 }
 
 // Adds a token unless its text is there already.
-void AddOnce(AddedToken token, std::vector<AddedToken>* tokens) {
-  const auto same = [&](const AddedToken& other) { return other.content == token.content; };
-  if (token.content.empty() || std::any_of(tokens->begin(), tokens->end(), same)) return;
-  tokens->push_back(std::move(token));
+void AddOnce(AddedToken token, AddedTokens* tokens) {
+  if (!token.content.empty() && !tokens->Has(token.content)) tokens->Add(std::move(token));
 }
 
-void AddSpecial(const Json& json, const TokenIds& ids, std::vector<AddedToken>* tokens) {
+void AddSpecial(const Json& json, const TokenIds& ids, AddedTokens* tokens) {
   AddedToken token = ReadAddedToken(json);
   token.content = TextOf(json);
   token.special = true;
@@ -43,7 +41,7 @@ absl::Status CheckId(std::string_view file, const std::string& text, int64_t id)
   return Invalid(file, absl::StrCat("token '", text.substr(0, 200), "' has the id ", id, ", which is outside [0, ", kMaxTokenId, ")"));
 }
 
-absl::Status AppendDecoderList(const Json& list, const TokenIds& ids, std::vector<AddedToken>* tokens) {
+absl::Status AppendDecoderList(const Json& list, const TokenIds& ids, AddedTokens* tokens) {
   constexpr char kFile[] = "tokenizer_config.json";
   if (!list.is_object()) return absl::OkStatus();
   for (const auto& [key, json] : list.items()) {
@@ -110,7 +108,7 @@ AddedToken ReadAddedToken(const Json& json) {
   return token;
 }
 
-absl::Status AppendAddedTokens(const Directory& directory, const TokenIds& ids, std::vector<AddedToken>* tokens) {
+absl::Status AppendAddedTokens(const Directory& directory, const TokenIds& ids, AddedTokens* tokens) {
   NS_RETURN_IF_ERROR(AppendDecoderList(Field(directory.tokenizer_config, "added_tokens_decoder"), ids, tokens));
   const auto named = [&](const char* name) -> const Json& {
     const Json& first = Field(directory.tokenizer_config, name);

@@ -42,7 +42,7 @@ struct Ends {
 using TokenIds = std::function<int32_t(const std::string& text)>;
 
 // Appends the tokens that these files add or name as special and that are not in `tokens` yet.
-absl::Status AppendAddedTokens(const Directory& directory, const TokenIds& ids, std::vector<AddedToken>* tokens);
+absl::Status AppendAddedTokens(const Directory& directory, const TokenIds& ids, AddedTokens* tokens);
 
 // The flags of an added token from its JSON object; its id is left alone.
 AddedToken ReadAddedToken(const Json& json);

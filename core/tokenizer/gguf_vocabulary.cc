@@ -90,10 +90,8 @@ class Maker {
   absl::Status PlaceModelTokens() {
     int64_t highest = -1;
     std::string last;
-    absl::flat_hash_set<int32_t> added;
-    for (const AddedToken& token : from_.added) added.insert(token.id);
     for (const auto& [text, id] : from_.ids) {
-      if (id >= highest && !added.contains(id)) highest = id, last = text;
+      if (id >= highest && !from_.added.HasId(id)) highest = id, last = text;
       if (static_cast<uint64_t>(id) >= rows_) continue;
       out_.tokens[id] = text;
       out_.types[id] = TypeOf(text, id);
@@ -218,8 +216,7 @@ class Maker {
     for (const auto& [text, id] : from_.ids) {
       size_t position = 0;
       NextChar(text, &position);
-      const bool added = std::any_of(from_.added.begin(), from_.added.end(), [&, id = id](const AddedToken& token) { return token.id == id; });
-      if (position < text.size() && !made.contains(text) && !added) ++count;
+      if (position < text.size() && !made.contains(text) && !from_.added.HasId(id)) ++count;
     }
     if (count == 0) return;
     out_.differs_anywhere = true;

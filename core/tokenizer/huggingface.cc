@@ -131,8 +131,8 @@ bool MentionsType(const Json& node, std::string_view type) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const Json& tokenizer_json, const TokenIds& ids) {
-  std::vector<AddedToken> out;
+absl::StatusOr<AddedTokens> ReadAddedTokens(const Json& tokenizer_json, const TokenIds& ids) {
+  AddedTokens out;
   const Json& list = Field(tokenizer_json, "added_tokens");
   if (list.is_null()) return out;
   if (!list.is_array()) return Invalid(kJsonFile, "added_tokens is no list");
@@ -146,7 +146,7 @@ absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const Json& tokenizer_js
                                              ", which is outside [0, ", kMaxTokenId, ")"));
     }
     token.id = known >= 0 ? known : static_cast<int32_t>(id);
-    out.push_back(std::move(token));
+    out.Add(std::move(token));
   }
   return out;
 }
@@ -209,11 +209,8 @@ absl::StatusOr<Description> DescribeVocabAndMerges(const Directory& directory) {
   out.decoder = {{"type", "ByteLevel"}};
   NS_RETURN_IF_ERROR(AppendAddedTokens(directory, IdsOf(out), &out.added));
   // What the classes for such files take for every special token that is not named.
-  if (const int32_t end = out.Find("<|endoftext|>"); end >= 0) {
-    const auto is_end = [&](const AddedToken& token) { return token.id == end; };
-    if (std::none_of(out.added.begin(), out.added.end(), is_end)) {
-      out.added.push_back({.content = "<|endoftext|>", .id = end, .special = true});
-    }
+  if (const int32_t end = out.Find("<|endoftext|>"); end >= 0 && !out.added.HasId(end)) {
+    out.added.Add({.content = "<|endoftext|>", .id = end, .special = true});
   }
   out.ends = ResolveEnds(directory, IdsOf(out), {});
   return out;
@@ -230,7 +227,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeBpe(const Description& descriptio
   Bpe::Options options = description.options;
   options.byte_level = parts.pre_tokenizer.byte_level();
   NS_ASSIGN_OR_RETURN(parts.bpe, Bpe::Create(description.ids, description.merges, options, description.file));
-  parts.added = description.added;
+  parts.added = description.added.list();
   parts.ends = description.ends;
   NS_ASSIGN_OR_RETURN(parts.texts, TextsOf(description));
   return std::make_unique<BpeTokenizer>(std::move(parts));

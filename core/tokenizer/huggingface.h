@@ -24,7 +24,7 @@ absl::Status CheckParts(const Description& description);
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeBpe(const Description& description);
 
 // tokenizer.json's added_tokens, whatever its model is. `ids` knows the model's.
-absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const Json& tokenizer_json, const TokenIds& ids);
+absl::StatusOr<AddedTokens> ReadAddedTokens(const Json& tokenizer_json, const TokenIds& ids);
 
 }  // namespace nashswarm::tokenizer
 

@@ -124,12 +124,10 @@ absl::StatusOr<Description> DescribeSentencePiece(const Directory& directory) {
   }
   NS_RETURN_IF_ERROR(AppendAddedTokens(directory, ids, &out.added));
   // Control pieces are special tokens as soon as transformers has converted the file.
-  const auto known = [&](size_t id) {
-    return std::any_of(out.added.begin(), out.added.end(), [&](const AddedToken& token) { return static_cast<size_t>(token.id) == id; });
-  };
-  for (size_t id = 0; id < pieces.size(); ++id) {
-    const bool special = pieces[id].kind == SentencePieceFile::Kind::kControl || static_cast<int>(id) == out.pieces.unknown;
-    if (special && !known(id)) out.added.push_back({.content = pieces[id].text, .id = static_cast<int32_t>(id), .special = true});
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const auto id = static_cast<int32_t>(i);
+    const bool special = pieces[i].kind == SentencePieceFile::Kind::kControl || id == out.pieces.unknown;
+    if (special && !out.added.HasId(id)) out.added.Add({.content = pieces[i].text, .id = id, .special = true});
   }
   Ends ends;
   ends.bos = out.pieces.bos;
@@ -148,7 +146,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeSentencePiece(const Description& 
   parts.rest = SentencePieceLibrary::Load(description.model_file, /*own_prefix=*/false, &error);
   if (parts.whole == nullptr || parts.rest == nullptr) return Refused(description.model_file, error);
   parts.texts = TextsOf(description);
-  parts.added = description.added;
+  parts.added = description.added.list();
   parts.decoder = Decoder::SentencePiece(description.pieces.adds_space_prefix);
   parts.ends = description.ends;
   return std::make_unique<SentencePieceTokenizer>(std::move(parts));

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <ctime>
 #include <map>
 
 #include "core/base/file.h"
@@ -393,6 +394,44 @@ TEST(GgufVocabularyTest, NoTwoTokensHaveOneText) {
   NS_ASSERT_OK(vocabulary.status());
   EXPECT_EQ(vocabulary->tokens[6], "[PAD5]");
   EXPECT_NE(vocabulary->tokens[5], "[PAD5]");
+}
+
+// What takes a moment when every token is looked up, and minutes when all are gone through for each.
+class ManyAddedTokensTest : public ::testing::Test {
+ protected:
+  static constexpr int kMany = 200'000;
+  // Of the processor's time: whatever else the machine does.
+  ~ManyAddedTokensTest() override { EXPECT_LT(static_cast<double>(std::clock() - begin_) / CLOCKS_PER_SEC, 40); }
+  const TemporaryDirectory dir_ = MakeTemporaryDirectory();
+  const std::clock_t begin_ = std::clock();
+};
+
+TEST_F(ManyAddedTokensTest, OfABpe) {
+  Json json = Json::parse(kByteLevel), config;
+  json["model"]["ignore_merges"] = true;  // so that tokens that no merge makes are counted, of which added ones are none
+  for (int i = 3; i < kMany; ++i) json["model"]["vocab"][absl::StrCat("w", i)] = i;
+  json["added_tokens"] = Json::array();
+  for (int i = 0; i < kMany; ++i) config["added_tokens_decoder"][absl::StrCat(kMany + i)] = {{"content", absl::StrCat("<|", i, "|>")}, {"special", true}};
+  WriteTestFile(dir_.path() + "/tokenizer.json", json.dump());
+  WriteTestFile(dir_.path() + "/tokenizer_config.json", config.dump());
+  const auto vocabulary = Read(dir_.path(), Json::object(), 2 * kMany);
+  NS_ASSERT_OK(vocabulary.status());
+  EXPECT_EQ(vocabulary->tokens.back(), absl::StrCat("<|", kMany - 1, "|>"));
+  EXPECT_EQ(vocabulary->types.back(), TokenType::kControl);
+}
+
+TEST_F(ManyAddedTokensTest, OfASentencePieceModel) {
+  std::vector<TestPiece> more;
+  for (int i = 0; i < kMany; ++i) more.push_back({absl::StrCat("<c", i, ">"), 0, 3});
+  const std::vector<TestPiece> pieces = PiecesWith(more);
+  Json added;
+  for (int i = 0; i < kMany; ++i) added[absl::StrCat("<|", i, "|>")] = pieces.size() + i;
+  WriteTestFile(dir_.path() + "/tokenizer.model", SentencePieceModel(pieces));
+  WriteTestFile(dir_.path() + "/added_tokens.json", added.dump());
+  const auto vocabulary = Read(dir_.path(), Json::object(), pieces.size() + kMany);
+  NS_ASSERT_OK(vocabulary.status());
+  EXPECT_EQ(vocabulary->types[pieces.size() - 1], TokenType::kControl);
+  EXPECT_EQ(vocabulary->tokens.back(), absl::StrCat("<|", kMany - 1, "|>"));
 }
 
 TEST(GgufVocabularyTest, ErrorsNameTheTrouble) {
