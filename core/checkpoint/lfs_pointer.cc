@@ -12,7 +12,6 @@
 namespace nashswarm::checkpoint {
 namespace {
 
-constexpr absl::string_view kBeginning = "version https://git-lfs.github.com/spec/";
 constexpr uint64_t kMaxPointerBytes = 1024;  // the specification's limit
 
 // Who pulls the weights alone leaves pointers of what is of no use here: of other frameworks' weights, of what lies deeper.
@@ -29,7 +28,7 @@ bool IsNeeded(const std::string& name) {
 absl::Status RefuseLfsPointer(absl::Span<const uint8_t> file, std::string_view what) {
   if (file.size() > kMaxPointerBytes) return absl::OkStatus();
   const absl::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
-  if (!absl::StartsWith(text, kBeginning)) return absl::OkStatus();
+  if (!absl::StartsWith(text, ToAbsl(kLfsPointerBeginning))) return absl::OkStatus();
   std::string of = "of a file that is not here";
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     uint64_t bytes = 0;

@@ -13,6 +13,9 @@
 
 namespace nashswarm::checkpoint {
 
+// What every pointer begins with.
+inline constexpr std::string_view kLfsPointerBeginning = "version https://git-lfs.github.com/spec/";
+
 // DATA_LOSS / LFS_POINTER, with the size of the real file, when `file` is a pointer. `what` names it.
 absl::Status RefuseLfsPointer(absl::Span<const uint8_t> file, std::string_view what);
 

@@ -7,7 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
+#include "core/base/some_of.h"
 #include "core/base/status.h"
 
 namespace nashswarm::checkpoint {
@@ -71,10 +71,8 @@ absl::Status CheckPresent(const std::string& path, const PartName& name) {
   }
   if (missing.empty()) return absl::OkStatus();
   constexpr size_t kShown = 5;
-  const std::string more = missing.size() > kShown ? absl::StrCat(" and ", missing.size() - kShown, " more") : "";
-  missing.resize(std::min(missing.size(), kShown));
   return MakeError(absl::StatusCode::kDataLoss, "GGUF_PART_MISSING",
-                   absl::StrCat(Said(path, name.place), "; missing beside it: ", absl::StrJoin(missing, ", "), more),
+                   absl::StrCat(Said(path, name.place), "; missing beside it: ", SomeOf(missing, kShown)),
                    absl::StrCat("download the missing parts into the same directory; to make one file of them: llama-gguf-split --merge ",
                                 PathOf(name, 1), " OUT.gguf"));
 }

@@ -8,9 +8,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "core/base/file.h"
+#include "core/base/some_of.h"
 #include "core/base/status.h"
 
 namespace nashswarm::checkpoint {
@@ -21,12 +21,6 @@ constexpr char kEnding[] = ".safetensors";
 // Of names a message lists.
 constexpr size_t kMaxNamesShown = 5;
 constexpr char kMissingHint[] = "download the missing shard into the same directory";
-
-std::string NameSome(const std::vector<std::string>& names) {
-  const size_t shown = std::min(names.size(), kMaxNamesShown);
-  const std::string list = absl::StrJoin(names.begin(), names.begin() + static_cast<ptrdiff_t>(shown), ", ");
-  return shown == names.size() ? list : absl::StrCat(list, " and ", names.size() - shown, " more");
-}
 
 // The weight files an index names.
 absl::StatusOr<std::set<std::string>> ShardsOf(const Json& weight_map) {
@@ -96,7 +90,7 @@ absl::StatusOr<bool> AreShards(const std::vector<std::string>& names) {
   }
   if (missing.empty()) return true;
   return MakeError(absl::StatusCode::kDataLoss, "SHARD_MISSING",
-                   absl::StrCat("has ", names.size(), " of ", first->count, " shards; missing: ", NameSome(missing)), kMissingHint);
+                   absl::StrCat("has ", names.size(), " of ", first->count, " shards; missing: ", SomeOf(missing, kMaxNamesShown)), kMissingHint);
 }
 
 absl::Status NoWeights(const std::string& directory, const std::vector<std::string>& files) {
@@ -110,13 +104,13 @@ absl::Status NoWeights(const std::string& directory, const std::vector<std::stri
   }
   if (!ggufs.empty()) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "GGUF_AS_SOURCE",
-                     absl::StrCat("has no safetensors weights but a GGUF file (", NameSome(ggufs), "), which is no source to compress"),
+                     absl::StrCat("has no safetensors weights but a GGUF file (", SomeOf(ggufs, kMaxNamesShown), "), which is no source to compress"),
                      absl::StrCat("give the original safetensors checkpoint; to run or inspect the GGUF file name it: ",
                                   JoinPath(directory, ggufs[0])));
   }
   if (!pickles.empty()) {
     return MakeError(absl::StatusCode::kNotFound, "PICKLE_REFUSED",
-                     absl::StrCat("has no safetensors weights but pickles (", NameSome(pickles), "), and pickles can run code"),
+                     absl::StrCat("has no safetensors weights but pickles (", SomeOf(pickles, kMaxNamesShown), "), and pickles can run code"),
                      "convert it where you trust it, with transformers: model.save_pretrained(DIR, safe_serialization=True)");
   }
   return MakeError(absl::StatusCode::kNotFound, "CHECKPOINT_NOT_FOUND",
@@ -143,7 +137,7 @@ absl::StatusOr<WeightFiles> WithoutIndex(const std::string& directory) {
   // Any other file is accepted, alone, so that a renamed download works.
   if (shards || found.size() == 1) return WeightFiles{found, {}};
   return MakeError(absl::StatusCode::kNotFound, "CHECKPOINT_NOT_FOUND",
-                   absl::StrCat("has ", found.size(), " safetensors files (", NameSome(found), ") and neither ", kSingleFile, " nor ",
+                   absl::StrCat("has ", found.size(), " safetensors files (", SomeOf(found, kMaxNamesShown), ") and neither ", kSingleFile, " nor ",
                                 kIndexFile),
                    "leave one model in the directory, or add the index of its shards");
 }

@@ -8,6 +8,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
+#include "core/base/some_of.h"
 #include "core/base/status.h"
 #include "core/tokenizer/json_parts.h"
 #include "core/tokenizer/llama_pre_tokenizers.h"
@@ -396,10 +397,9 @@ class Maker {
   // "a, b and 7 more", of names from a file.
   static std::string Some(const std::vector<std::string>& names) {
     constexpr size_t kShown = 4;
-    std::vector<std::string> shown;
-    for (size_t i = 0; i < names.size() && i < kShown; ++i) shown.push_back(absl::StrCat("'", absl::CHexEscape(names[i].substr(0, 60)), "'"));
-    const std::string more = names.size() > kShown ? absl::StrCat(" and ", names.size() - kShown, " more") : "";
-    return absl::StrCat(absl::StrJoin(shown, ", "), more);
+    std::vector<std::string> quoted;
+    for (const std::string& name : names) quoted.push_back(absl::StrCat("'", absl::CHexEscape(name.substr(0, 60)), "'"));
+    return SomeOf(quoted, kShown);
   }
 
   const Description& from_;

@@ -5,6 +5,7 @@
 
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/checkpoint/lfs_pointer.h"
 #include "core/tokenizer/text.h"
 
 namespace nashswarm::tokenizer {
@@ -21,7 +22,7 @@ constexpr std::string_view kExtract = "extract the text first";
 constexpr std::string_view kExport = "write the column with the text to a plain file first, in UTF-8";
 constexpr std::string_view kGiveText = "give a file of plain text in UTF-8";
 constexpr Magic kMagics[] = {
-    {"version https://git-lfs.github.com/spec/"sv, "a Git LFS pointer, not the file it stands for", "fetch the file: git lfs pull"},
+    {checkpoint::kLfsPointerBeginning, "a Git LFS pointer, not the file it stands for", "fetch the file: git lfs pull"},
     {"\x1f\x8b"sv, "compressed with gzip", "decompress it first: gunzip"},
     {"\x28\xb5\x2f\xfd"sv, "compressed with zstd", "decompress it first: unzstd"},
     {"BZh"sv, "compressed with bzip2", "decompress it first: bunzip2"},
