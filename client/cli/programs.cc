@@ -69,42 +69,31 @@ absl::Status Exec(const std::string& program, const std::vector<std::string>& ar
 
 const std::vector<EngineCommand>& EngineCommands() {
   static const std::vector<EngineCommand> commands = {
-      {"inspect", "PATH [--json]", "Show the tensors, types, bits and errors of a checkpoint or an artifact",
-       "Examples:\n  nashswarm inspect ./gpt2\n  nashswarm inspect out/model.gguf --json"},
-      {"verify", "PATH [--json]", "Check a checkpoint or an artifact: structure, sizes and digests",
-       "Examples:\n  nashswarm verify out\n  nashswarm verify out/model.gguf"},
-      {"unpack", "PATH -o OUT [--format dense|gguf] [--dtype f32|f16|bf16] [--threads N] [--force] [--json]",
-       "Decode an artifact into plain safetensors, or into a GGUF file for llama.cpp",
-       "Examples:\n  nashswarm unpack out -o dense --dtype bf16\n"
-       "  nashswarm unpack out -o model.gguf --format gguf"},
+      {"inspect", "PATH [--json]", "Show the tensors, types, bits and errors of a checkpoint or an artifact"},
+      {"verify", "PATH [--threads N] [--json]", "Check a checkpoint or an artifact: structure, sizes and digests"},
+      {"unpack",
+       "PATH -o OUT [--format dense|gguf] [--dtype f32|f16|bf16] [--threads N] [--allow-tokenizer-mismatch] [--force] "
+       "[--json]",
+       "Decode an artifact into plain safetensors, or into a GGUF file for llama.cpp"},
       {"eval",
        "MODEL --text FILE [--against REF] [--ctx N] [--stride N] [--max-tokens N] [--protocol half|strided|padded64] "
-       "[--json]",
-       "Measure the perplexity of a model on a text, and its KL divergence against another",
-       "Examples:\n  nashswarm eval ./gpt2 --text wiki.test.txt\n"
-       "  nashswarm eval out/model.gguf --text wiki.test.txt --against ./gpt2 --json"},
-      {"calibrate", "DIR --text FILE -o imatrix.gguf [--tokens N]",
-       "Write an importance matrix of a checkpoint, which llama.cpp reads too",
-       "Example:\n  nashswarm calibrate ./gpt2 --text wiki.train.txt -o imatrix.gguf"},
+       "[--threads N] [--json]",
+       "Measure the perplexity of a model on a text, and its KL divergence against another"},
+      {"calibrate", "DIR --text FILE -o imatrix.gguf [--tokens N] [--threads N] [--json]",
+       "Write an importance matrix of a checkpoint, which llama.cpp reads too"},
       {"frontier",
        "DIR --bpw FROM:TO [--points N] [--text FILE] [--measure N] [--format gguf|nsq] [--threads N] [-o FILE.svg] "
        "[--json]",
-       "Predicted size against loss from one measurement, drawn, with N points of it encoded and measured",
-       "Examples:\n  nashswarm frontier ./gpt2 --bpw 2.5:6\n"
-       "  nashswarm frontier ./gpt2 --bpw 2:5 --format nsq --text wiki.test.txt --measure 4 -o frontier.svg"},
+       "Predicted size against loss from one measurement, drawn, with N points of it encoded and measured"},
       {"bench",
        "quality DIR --text FILE [--calibrate FILE] [--bpw BITS] [--tokens N] [--threads N] [--json]",
        "Compare the method with its baselines and with parts of itself switched off: sizes on disk, losses of the "
-       "decoded artifact",
-       "Example:\n  nashswarm bench quality ./gpt2 --text wiki.test.txt --calibrate wiki.train.txt --bpw 3.5"},
+       "decoded artifact"},
       {"route",
        "MODEL --text FILE [--cache-size 64MB|25%] [--alpha PRICE] [--cache-bonus WORTH] [--max-loss 0.01] [--sweep] [--pages] "
        "[-o FILE.html] [--json]",
-       "Route a mixture of experts by the game, against its own router: loss, load, hits of a cache of experts, pages",
-       "Examples:\n  nashswarm route ./mixtral --text wiki.test.txt --cache-size 25%\n"
-       "  nashswarm route out/model.gguf --text wiki.test.txt --alpha 0.1 --sweep --pages -o route.html"},
-      {"schemes", "[--json]", "List the formats of tensors with their bits and their measured quality",
-       "Examples:\n  nashswarm schemes\n  nashswarm schemes --json"},
+       "Route a mixture of experts by the game, against its own router: loss, load, hits of a cache of experts, pages"},
+      {"schemes", "[--json]", "List the formats of tensors with their bits and their measured quality"},
   };
   return commands;
 }

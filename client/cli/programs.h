@@ -26,7 +26,6 @@ struct EngineCommand {
   const char* name;
   const char* usage;
   const char* description;
-  const char* examples;
 };
 const std::vector<EngineCommand>& EngineCommands();
 absl::Status ExecEngine(const std::string& command, const std::vector<std::string>& arguments);

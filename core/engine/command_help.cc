@@ -1,5 +1,7 @@
 #include "core/engine/command_help.h"
 
+#include "base/commandline/engine_examples.h"
+
 namespace nashswarm::engine {
 namespace {
 
@@ -8,67 +10,38 @@ struct CommandHelp {
   const char* text;
 };
 
-// `nashswarm NAME` hands its arguments over and takes hf://ORG/NAME for a model too.
+// Before the examples; those of commands that `nashswarm` hands over, which takes hf://ORG/NAME for a model too, lie in
+// base/commandline.
 constexpr CommandHelp kHelp[] = {
     {"inspect",
      "Reads a checkpoint directory, an artifact directory or a .gguf file; headers\n"
-     "alone, so a large one takes no longer. Writes nothing.\n\n"
-     "Examples:\n"
-     "  nashswarm inspect ./gpt2\n"
-     "  nashswarm inspect out/model.gguf --json"},
+     "alone, so a large one takes no longer. Writes nothing."},
     {"verify",
      "Reads every byte: structure, sizes, that every value is finite, and the digest\n"
-     "that manifest.json names. Writes nothing. Exit code 7: it is damaged.\n\n"
-     "Examples:\n"
-     "  nashswarm verify out\n"
-     "  nashswarm verify ./gpt2"},
+     "that manifest.json names. Writes nothing. Exit code 7: it is damaged."},
     {"unpack",
      "Reads an artifact. Writes OUT/model.safetensors, for an nsq artifact with\n"
      "config.json and the tokenizer: a checkpoint again. With --format gguf a file\n"
-     "that llama.cpp runs.\n\n"
-     "Examples:\n"
-     "  nashswarm unpack out -o dense\n"
-     "  nashswarm unpack out -o dense --dtype f32\n"
-     "  nashswarm unpack out -o model.gguf --format gguf"},
+     "that llama.cpp runs."},
     {"eval",
      "Reads a model, a text in UTF-8, and with --against another model. Writes\n"
-     "nothing: perplexity, and KL divergence from the other model, on stdout.\n\n"
-     "Examples:\n"
-     "  nashswarm eval ./gpt2 --text wiki.test.txt\n"
-     "  nashswarm eval out/model.gguf --text wiki.test.txt --against ./gpt2 --json"},
+     "nothing: perplexity, and KL divergence from the other model, on stdout."},
     {"calibrate",
      "Reads a checkpoint and a text in UTF-8. Writes an importance matrix, which\n"
-     "compress takes with --imatrix and llama-quantize with --imatrix.\n\n"
-     "Example:\n"
-     "  nashswarm calibrate ./gpt2 --text wiki.train.txt -o imatrix.gguf"},
+     "compress takes with --imatrix and llama-quantize with --imatrix."},
     {"frontier",
      "Reads a checkpoint and, for losses in nats, a text in UTF-8. Writes a drawing\n"
-     "with -o. Files that --measure makes are removed again.\n\n"
-     "Examples:\n"
-     "  nashswarm frontier ./gpt2 --bpw 2.5:6\n"
-     "  nashswarm frontier ./gpt2 --bpw 2:5 --format nsq --text wiki.test.txt \\\n"
-     "    --measure 4 -o frontier.svg"},
-    {"bench",
-     "Example:\n"
-     "  nashswarm bench quality ./gpt2 --text wiki.test.txt --calibrate wiki.train.txt"},
+     "with -o. Files that --measure makes are removed again."},
     {"quality",
      "Reads a checkpoint and texts in UTF-8. Writes nothing that stays: the files it\n"
      "makes are measured and removed.\n\n"
      "Example:\n"
      "  nashswarm bench quality ./gpt2 --text wiki.test.txt --calibrate wiki.train.txt \\\n"
      "    --bpw 3.5"},
-    {"route",
-     "Reads a model with experts and a text in UTF-8. Writes a report with -o.\n\n"
-     "Examples:\n"
-     "  nashswarm route ./mixtral --text wiki.test.txt --cache-size 25%\n"
-     "  nashswarm route out/model.gguf --text wiki.test.txt --alpha 0.1 --sweep \\\n"
-     "    --pages -o route.html"},
+    {"route", "Reads a model with experts and a text in UTF-8. Writes a report with -o."},
     {"schemes",
      "Reads and writes nothing: formats by name, as --rule takes them, with bits and\n"
-     "signal-to-noise measured here.\n\n"
-     "Examples:\n"
-     "  nashswarm schemes\n"
-     "  nashswarm schemes --json"},
+     "signal-to-noise measured here."},
     {"logits",
      "Reads a model and a file of token ids. Writes little-endian floats.\n\n"
      "Example:\n"
@@ -86,11 +59,13 @@ constexpr CommandHelp kHelp[] = {
 
 }  // namespace
 
-const char* HelpOf(std::string_view command) {
-  for (const CommandHelp& help : kHelp) {
-    if (help.command == command) return help.text;
+std::string HelpOf(std::string_view command) {
+  std::string help;
+  for (const CommandHelp& entry : kHelp) {
+    if (entry.command == command) help = entry.text;
   }
-  return "";
+  const std::string examples = commandline::EngineExamples(command);
+  return help.empty() || examples.empty() ? help + examples : help + "\n\n" + examples;
 }
 
 }  // namespace nashswarm::engine

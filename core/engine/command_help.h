@@ -2,12 +2,13 @@
 #ifndef NASHSWARM_CORE_ENGINE_COMMAND_HELP_H_
 #define NASHSWARM_CORE_ENGINE_COMMAND_HELP_H_
 
+#include <string>
 #include <string_view>
 
 namespace nashswarm::engine {
 
 // "" for a command that has none.
-const char* HelpOf(std::string_view command);
+std::string HelpOf(std::string_view command);
 
 }  // namespace nashswarm::engine
 

@@ -51,7 +51,7 @@ void AddRouteFlags(CLI::App* route, nashswarm::engine::RouteFlags* flags) {
 // For all commands alike, once they are all there. With formatters of their own: they copy the one they find when they are made.
 void AddHelp(CLI::App* app) {
   app->formatter(std::make_shared<nashswarm::commandline::HelpFormatter>());
-  if (const char* help = nashswarm::engine::HelpOf(app->get_name()); *help != '\0') app->footer(help);
+  if (const std::string help = nashswarm::engine::HelpOf(app->get_name()); !help.empty()) app->footer(help);
   for (CLI::App* command : app->get_subcommands({})) AddHelp(command);
 }
 

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ sys.dont_write_bytecode = True  # a test leaves nothing behind in the source
 from cli_data_test import DataFilesTest  # noqa: F401: found and run by unittest.main
 from cli_frontier_test import FrontierTest  # noqa: F401
 from cli_route_test import RouteTest  # noqa: F401
-from cli_harness import CLI, ENVIRONMENT, LIMIT, MODEL, Cutter, Server, TemporaryTest, processes_naming, run, wait_for
+from cli_harness import BIN, CLI, ENVIRONMENT, LIMIT, MODEL, Cutter, Server, TemporaryTest, processes_naming, run, wait_for
 
 
 class PrivateServerTest(TemporaryTest):
@@ -306,6 +307,21 @@ class EngineTest(TemporaryTest):
         json.loads(inspect.stdout)
         self.assert_exit(run("--json", "inspect", MODEL), 0)
         self.assertNotEqual(run("inspect", "/nonexistent").returncode, 0)
+
+    def test_both_programs_say_the_same_of_a_command(self):
+        """The client's usage is written by hand; completion reads the options out of it."""
+        for command in ("inspect", "verify", "unpack", "eval", "calibrate", "frontier", "bench quality", "route", "schemes"):
+            usage = re.search("^Usage: .*", run(command.split()[0], "--help").stdout, re.MULTILINE)[0]
+            engine = subprocess.run([BIN / "nashswarm-engine", *command.split(), "--help"], capture_output=True, text=True,
+                                    timeout=LIMIT, env=ENVIRONMENT).stdout
+            said = set(re.findall(r"--[a-z][a-z-]*", usage))
+            known = set(re.findall(r"^  (?:-\w,)?(--[a-z][a-z-]*)", engine, re.MULTILINE)) - {"--help", "--output"}  # -o in the usage
+            self.assertIn("--json", known)
+            if command == "route":  # its usage names the main ones
+                self.assertLessEqual(said, known)
+            else:
+                self.assertEqual(said, known, command)
+        self.assertIn("--dtype f32", run("unpack", "--help").stdout.partition("Example")[2])
 
     def test_the_client_alone_says_what_to_install(self):
         alone = self.directory / "nashswarm"

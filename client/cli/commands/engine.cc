@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/commandline/engine_examples.h"
 #include "client/cli/app.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/programs.h"
@@ -25,7 +26,7 @@ void AddEngineCommands(App& app) {
   for (const EngineCommand& entry : EngineCommands()) {
     CLI::App* command =
         app.AddCommand(&app.root(), entry.name, entry.description,
-                       std::string(entry.examples) + "\n\nRuns nashswarm-engine, which must be installed.");
+                       std::string(commandline::EngineExamples(entry.name)) + "\n\nRuns nashswarm-engine, which must be installed.");
     command->fallthrough(false);
     command->prefix_command();
     command->callback(

@@ -62,9 +62,9 @@ TEST_F(CompletionTest, BashCompletesCommandsOptionsChoicesAndFiles) {
   EXPECT_EQ(Bash("nashswarm rep"), "report\n");
   EXPECT_EQ(Bash("nashswarm compress --cal"), "--calibrate --calibration-tokens\n");
   EXPECT_EQ(Bash("nashswarm eval --"),
-            "--help --text --against --ctx --stride --max-tokens --protocol --json\n");
+            "--help --text --against --ctx --stride --max-tokens --protocol --threads --json\n");
   EXPECT_EQ(Bash("nashswarm eval x --protocol p"), "padded64\n");
-  EXPECT_EQ(Bash("nashswarm calibrate --t"), "--text --tokens\n");
+  EXPECT_EQ(Bash("nashswarm calibrate --t"), "--text --tokens --threads\n");
   EXPECT_EQ(Bash("nashswarm submit --sw"), "--swarm --swarm-seconds\n");
   EXPECT_EQ(Bash("nashswarm unpack --f"), "--format --force\n");
   EXPECT_EQ(Bash("nashswarm unpack x --format ''"), "dense gguf\n");
