@@ -13,10 +13,20 @@ namespace {
 
 using namespace std::string_view_literals;
 
+// What follows a beginning that a text may have too. bzip2: the size of its blocks in 100 kB, then the mark of a block or of the
+// stream's end. GGUF: the version, 32 bits, little-endian.
+bool IsBzip2(std::string_view rest) {
+  return !rest.empty() && rest[0] >= '1' && rest[0] <= '9' &&
+         (rest.substr(1).starts_with("1AY&SY"sv) || rest.substr(1).starts_with("\x17rE8P\x90"sv));
+}
+bool IsGguf(std::string_view rest) { return rest.size() >= 4 && rest.substr(1, 3) == "\0\0\0"sv; }
+bool IsPdf(std::string_view rest) { return rest.size() >= 2 && rest[0] >= '0' && rest[0] <= '9' && rest[1] == '.'; }
+
 // What the beginning of a file says it is. Formats that hold texts, and what lies about where a text was meant.
 struct Magic {
   std::string_view bytes;
   std::string_view what, remedy;
+  bool (*goes_on)(std::string_view rest) = nullptr;  // of bytes alone that are no proof
 };
 constexpr std::string_view kExtract = "extract the text first";
 constexpr std::string_view kExport = "write the column with the text to a plain file first, in UTF-8";
@@ -25,19 +35,20 @@ constexpr Magic kMagics[] = {
     {checkpoint::kLfsPointerBeginning, "a Git LFS pointer, not the file it stands for", "fetch the file: git lfs pull"},
     {"\x1f\x8b"sv, "compressed with gzip", "decompress it first: gunzip"},
     {"\x28\xb5\x2f\xfd"sv, "compressed with zstd", "decompress it first: unzstd"},
-    {"BZh"sv, "compressed with bzip2", "decompress it first: bunzip2"},
+    {"BZh"sv, "compressed with bzip2", "decompress it first: bunzip2", IsBzip2},
     {"\xfd" "7zXZ\0"sv, "compressed with xz", "decompress it first: unxz"},
     {"7z\xbc\xaf\x27\x1c"sv, "a 7z archive", kExtract},
     {"PK\x03\x04"sv, "a ZIP archive (or a .docx, .npz or .pt file)", kExtract},
-    {"PAR1"sv, "a Parquet file", kExport},
-    {"ARROW1"sv, "an Arrow file", kExport},
+    {"PAR1\x15"sv, "a Parquet file", kExport},  // a page's or the file's header, in Thrift: field 1, an integer
+    {"ARROW1\0\0"sv, "an Arrow file", kExport},
     {"SQLite format 3\0"sv, "an SQLite database", kExport},
     {"\x89HDF"sv, "an HDF5 file", kExport},
-    {"%PDF-"sv, "a PDF", "extract its text first: pdftotext"},
-    {"GGUF"sv, "a GGUF file", kGiveText},
+    {"%PDF-"sv, "a PDF", "extract its text first: pdftotext", IsPdf},
+    {"GGUF"sv, "a GGUF file", kGiveText, IsGguf},
     {"\x89PNG"sv, "a PNG image", kGiveText},
     {"\xff\xd8\xff"sv, "a JPEG image", kGiveText},
-    {"GIF8"sv, "a GIF image", kGiveText},
+    {"GIF87a"sv, "a GIF image", kGiveText},
+    {"GIF89a"sv, "a GIF image", kGiveText},
     {"\x93NUMPY"sv, "a NumPy array", kGiveText},
     {"\x7f" "ELF"sv, "a program", kGiveText},
 };
@@ -91,7 +102,8 @@ bool IsMostlyUtf8(std::string_view text) {
 
 absl::Status CheckBytes(std::string_view bytes, std::string_view name) {
   for (const Magic& magic : kMagics) {
-    if (bytes.starts_with(magic.bytes)) return NotAText(name, magic.what, magic.remedy);
+    if (!bytes.starts_with(magic.bytes)) continue;
+    if (magic.goes_on == nullptr || magic.goes_on(bytes.substr(magic.bytes.size()))) return NotAText(name, magic.what, magic.remedy);
   }
   if (IsSafetensors(bytes)) return NotAText(name, "a safetensors file", kGiveText);
   if (bytes.starts_with("\xff\xfe\0\0"sv) || bytes.starts_with("\0\0\xfe\xff"sv)) return NotUtf8(name, "UTF-32", "UTF-32");

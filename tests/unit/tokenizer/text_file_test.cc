@@ -53,13 +53,26 @@ TEST(TextFileTest, BinaryFilesAreNamed) {
   ExpectRefused({magic("\x89PNG\r\n\x1a\n", 8), "NOT_A_TEXT", "a PNG image", "plain text in UTF-8"});
   ExpectRefused({magic("\x1f\x8b\x08", 3), "NOT_A_TEXT", "gzip", "gunzip"});
   ExpectRefused({magic("\x28\xb5\x2f\xfd", 4), "NOT_A_TEXT", "zstd", "unzstd"});
-  ExpectRefused({magic("PAR1", 4), "NOT_A_TEXT", "a Parquet file", "plain file"});
+  ExpectRefused({magic("PAR1\x15", 5), "NOT_A_TEXT", "a Parquet file", "plain file"});
   ExpectRefused({magic("PK\x03\x04", 4), "NOT_A_TEXT", "a ZIP archive", "extract"});
+  ExpectRefused({magic("ARROW1\0\0", 8), "NOT_A_TEXT", "an Arrow file", "plain file"});
+  ExpectRefused({magic("BZh91AY&SY", 10), "NOT_A_TEXT", "bzip2", "bunzip2"});
+  ExpectRefused({magic("BZh9\x17rE8P\x90", 10), "NOT_A_TEXT", "bzip2", "bunzip2"});
+  ExpectRefused({magic("GIF87a", 6), "NOT_A_TEXT", "a GIF image", "plain text"});
+  ExpectRefused({magic("GIF89a", 6), "NOT_A_TEXT", "a GIF image", "plain text"});
   ExpectRefused({magic("%PDF-1.7", 8), "NOT_A_TEXT", "a PDF", "pdftotext"});
   ExpectRefused({magic("GGUF\x03\0\0\0", 8), "NOT_A_TEXT", "a GGUF file", "plain text"});
   ExpectRefused({std::string("\x02\0\0\0\0\0\0\0{} .", 12), "NOT_A_TEXT", "a safetensors file", "plain text"});
   ExpectRefused({"some text\0 and a zero" + std::string(1, '\0'), "NOT_A_TEXT", "zero bytes", "plain text"});
   ExpectRefused({"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "NOT_A_TEXT", "Git LFS pointer", "git lfs pull"});
+}
+
+TEST(TextFileTest, TextsAboutAFormatAreTexts) {
+  for (const char* beginning : {"GGUF", "BZh", "BZh9", "GIF8", "PAR1", "ARROW1", "%PDF-", "%PDF", "GIF", "PK", "7z"}) {
+    const std::string text = std::string(beginning) + " is what a file of that format begins with.\n";
+    EXPECT_EQ(CheckText(text, "t").value_or("refused"), text);
+    EXPECT_EQ(CheckText(beginning, "t").value_or("refused"), beginning);
+  }
 }
 
 TEST(TextFileTest, AnEmptyTextIsRefused) {
