@@ -1,4 +1,4 @@
-// nsq artifacts made for tests, and the pieces of one that lies. Used by the tests of this folder alone.
+// nsq artifacts made for tests, and the pieces of one that lies. Used by the tests of this folder, and of the command that unpacks them.
 #ifndef NASHSWARM_TESTS_UNIT_ARTIFACT_NSQ_SAMPLE_H_
 #define NASHSWARM_TESTS_UNIT_ARTIFACT_NSQ_SAMPLE_H_
 
