@@ -62,9 +62,10 @@ absl::StatusOr<std::vector<Reference>> MeasureReferences(forward::Transformer& c
   std::vector<Reference> references = {{"checkpoint", source_weight_bytes, score}};
   for (const Baseline& baseline : kBaselines) {
     if (++run == runs) break;
-    NS_ASSIGN_OR_RETURN(Reference reference,
-                        MeasureBaseline(baseline, weights, model, predictions, windows, threads, part));
-    if (evaluate::IsFinite(reference.score)) references.push_back(std::move(reference));
+    absl::StatusOr<Reference> reference = MeasureBaseline(baseline, weights, model, predictions, windows, threads, part);
+    if (evaluate::Overflows(reference.status())) continue;
+    NS_RETURN_IF_ERROR(reference.status());
+    if (evaluate::IsFinite(reference->score)) references.push_back(*std::move(reference));
   }
   return references;
 }

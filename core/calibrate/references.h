@@ -20,8 +20,8 @@ struct Reference {
   evaluate::Score score; // with agreement, except the checkpoint's
 };
 
-// The checkpoint first; a baseline whose score is not finite is left out, as there is nothing to compare with. `progress` hears
-// tokens run through a model, of `windows` times the number of runs (ReferenceRuns).
+// The checkpoint first; a baseline that overflows, or whose score is not finite, is left out: there is nothing to compare with.
+// `progress` hears tokens run through a model, of `windows` times the number of runs (ReferenceRuns).
 absl::StatusOr<std::vector<Reference>> MeasureReferences(forward::Transformer& checkpoint,
                                                          std::shared_ptr<const forward::Weights> weights,
                                                          const model::Model& model, uint64_t source_weight_bytes,

@@ -109,6 +109,8 @@ bool IsFinite(const Score& score) {
   return std::all_of(std::begin(numbers), std::end(numbers), [](double number) { return std::isfinite(number); });
 }
 
+bool Overflows(const absl::Status& status) { return ReasonOf(status) == "NON_FINITE_ACTIVATIONS"; }
+
 absl::StatusOr<Score> ScorePredictions(const Predictions& predictions, const Predictions* reference,
                                        absl::Span<const Window> windows, int threads) {
   forward::Transformer& model = *predictions.model;

@@ -48,6 +48,8 @@ struct Score {
 
 // Whether all its numbers are finite: those of a model whose states overflow are not, and JSON has no such numbers.
 bool IsFinite(const Score& score);
+// Whether a run of a model ended because its states were not finite: of weights that were changed this is no damage of a file.
+bool Overflows(const absl::Status& status);
 
 // `reference` may be null; it was made from the same windows by a model of the same vocabulary (else INVALID_ARGUMENT /
 // VOCABULARY_MISMATCH). Sums run in the order of the windows: the result does not depend on `threads`.

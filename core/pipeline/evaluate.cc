@@ -75,12 +75,13 @@ absl::StatusOr<Json> Evaluate(const Task& task) {
 
   Json json = {{"sha256", ToHex(assembled.file.sha256)}, {"score", calibrate::ToJson(score)}};
   if (compares) {
-    NS_ASSIGN_OR_RETURN(const PresetScore preset,
-                        MeasurePreset({open, *calibrated.moments, task.spec.calibrates_encoders(), windows, reference, task.threads},
-                                      assembled.file.bytes, progress(2 * tokens, "llama.cpp's preset")));
-    if (evaluate::IsFinite(preset.score)) {
-      json["preset"] = {{"name", preset.name}, {"bytes", preset.bytes}, {"weighted", preset.weighted},
-                        {"score", calibrate::ToJson(preset.score)}};
+    const absl::StatusOr<PresetScore> preset =
+        MeasurePreset({open, *calibrated.moments, task.spec.calibrates_encoders(), windows, reference, task.threads},
+                      assembled.file.bytes, progress(2 * tokens, "llama.cpp's preset"));
+    if (!preset.ok() && !evaluate::Overflows(preset.status())) return preset.status();
+    if (preset.ok() && evaluate::IsFinite(preset->score)) {
+      json["preset"] = {{"name", preset->name}, {"bytes", preset->bytes}, {"weighted", preset->weighted},
+                        {"score", calibrate::ToJson(preset->score)}};
     }
   }
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, kFile), json.dump(1)));
