@@ -96,7 +96,9 @@ TEST(JobFlowTest, ALabelTooLongForANameIsCutBetweenCharacters) {
   v1::CreateUploadRequest create;
   create.add_files()->set_path(plan.path);
   create.mutable_files(0)->mutable_digest()->set_size_bytes(static_cast<int64_t>(plan.content.size()));
-  (*create.mutable_labels())["name"] = std::string(199, 'n') + "\u00e9";
+  std::string name(199, 'n');
+  name.append("\u00e9");  // two bytes, the second beyond a name's 200
+  (*create.mutable_labels())["name"] = name;
   v1::Upload upload;
   grpc::ClientContext creating, completing;
   ASSERT_TRUE(server.uploads().CreateUpload(&creating, create, &upload).ok());
