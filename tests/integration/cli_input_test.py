@@ -78,7 +78,7 @@ class TextsTest(InputTest):
              "utf16le.txt": (PROSE.encode("utf-16-le"), "UTF-16LE", "iconv"),
              "image.png": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20, "PNG", "plain text"),
              "text.gz": (b"\x1f\x8b\x08\0" + bytes(range(1, 250)) * 20, "gzip", "gunzip"),
-             "data.parquet": (b"PAR1" + bytes(range(256)) * 20, "Parquet", "plain file"),
+             "data.parquet": (b"PAR1\x15" + bytes(range(256)) * 20, "Parquet", "plain file"),
              "pointer.txt": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n", "Git LFS", "git lfs pull"),
              "blank.txt": (b" \n \n", "empty", "give a text")}
 

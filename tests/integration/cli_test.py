@@ -317,9 +317,13 @@ class EngineTest(TemporaryTest):
         self.assertNotEqual(run("inspect", "/nonexistent").returncode, 0)
 
     def test_both_programs_say_the_same_of_a_command(self):
-        """The client's usage is written by hand; completion reads the options out of it."""
+        """The client's usage is written by hand, for when there is no engine; completion reads the options out of it."""
+        alone = self.directory / "nashswarm"
+        shutil.copy2(CLI, alone)
         for command in ("inspect", "verify", "unpack", "eval", "calibrate", "frontier", "bench quality", "route", "schemes"):
-            usage = re.search("^Usage: .*", run(command.split()[0], "--help").stdout, re.MULTILINE)[0]
+            help = subprocess.run([alone, command.split()[0], "--help"], capture_output=True, text=True, timeout=LIMIT,
+                                  env={**ENVIRONMENT, "PATH": "/nonexistent"}).stdout
+            usage = re.search("^Usage: .*(?:\n  .*)*", help, re.MULTILINE)[0]  # over a few lines
             engine = subprocess.run([BIN / "nashswarm-engine", *command.split(), "--help"], capture_output=True, text=True,
                                     timeout=LIMIT, env=ENVIRONMENT).stdout
             said = set(re.findall(r"--[a-z][a-z-]*", usage))

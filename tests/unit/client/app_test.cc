@@ -318,7 +318,7 @@ TEST(App, HelpStandsAlone) {
 
 TEST(App, EngineCommandsShowTheirUsage) {
   EXPECT_THAT(RunCli({"unpack", "--help"}).out,
-              HasSubstr("nashswarm unpack PATH -o OUT [--format dense|gguf] [--dtype f32|f16|bf16]\n  [--threads N] [--force] [--json]\n"));
+              HasSubstr("nashswarm unpack PATH -o OUT [--format dense|gguf] [--dtype f32|f16|bf16]\n  [--threads N] [--allow-tokenizer-mismatch] [--force] [--json]\n"));
   EXPECT_THAT(RunCli({"frontier", "--help"}).out, HasSubstr("nashswarm frontier DIR --bpw FROM:TO [--points N]"));
   EXPECT_THAT(RunCli({"bench", "--help"}).out, HasSubstr("nashswarm bench quality DIR --text FILE"));
 }

@@ -176,8 +176,8 @@ TEST_F(DataFilesTest, ModelsShowTheirKind) {
   server_.state.models["models/wiki"].set_kind(v1::Model::DATA);
   server_.state.models["models/wiki"].set_total_bytes(1234);
   const RunResult list = Run({"models", "list"});
-  EXPECT_THAT(list.out, HasSubstr("m      checkpoint  gpt2"));
-  EXPECT_THAT(list.out, HasSubstr("wiki   data        -"));
+  EXPECT_THAT(list.out, HasSubstr("m            checkpoint  gpt2"));
+  EXPECT_THAT(list.out, HasSubstr("models/wiki  data        -"));
   EXPECT_THAT(list.out, HasSubstr("1.23 kB"));
   EXPECT_THAT(Run({"models", "get", "wiki"}).out, HasSubstr("kind     data\n"));
   EXPECT_THAT(Run({"models", "get", "wiki"}).out, Not(HasSubstr("tensors")));
