@@ -15,28 +15,6 @@ using quant::Format;
 
 constexpr char kFileType[] = "general.file_type";
 
-// llama_ftype of llama.cpp: a mixture has no code of its own, so that of the size M stands for K-quants.
-uint32_t FileTypeOf(Format format) {
-  switch (format) {
-    case Format::kF32: return 0;
-    case Format::kF16: return 1;
-    case Format::kQ4_0: return 2;
-    case Format::kQ4_1: return 3;
-    case Format::kQ8_0: return 7;
-    case Format::kQ5_0: return 8;
-    case Format::kQ5_1: return 9;
-    case Format::kQ2_K: return 10;
-    case Format::kQ3_K: return 12;
-    case Format::kQ4_K: return 15;
-    case Format::kQ5_K: return 17;
-    case Format::kQ6_K: return 18;
-    case Format::kIQ4_NL: return 25;
-    case Format::kIQ4_XS: return 30;
-    case Format::kBF16: return 32;
-  }
-  return 0;
-}
-
 // Enough of a text to meet what it is like.
 constexpr uint64_t kMaxTextBytes = 1 << 20;
 
@@ -82,7 +60,7 @@ void SetFileType(absl::Span<const checkpoint::GgufTensor> tensors, std::vector<c
   }
   const auto most = std::max_element(weights.begin(), weights.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   const auto entry = std::find_if(metadata->begin(), metadata->end(), [](const auto& m) { return m.key == kFileType; });
-  if (most != weights.end() && entry != metadata->end()) entry->value = GgufValue::U32(FileTypeOf(most->first));
+  if (most != weights.end() && entry != metadata->end()) entry->value = GgufValue::U32(quant::InfoOf(most->first).file_type);
 }
 
 absl::Status CheckTokenizer(const GgufHead& head, const checkpoint::GgufFile& gguf, const HeadOptions& options, const std::string& text,

@@ -1,6 +1,7 @@
 #include "core/quant/format.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <iterator>
 
@@ -12,28 +13,37 @@
 namespace nashswarm::quant {
 namespace {
 
-// Ascending in bits per weight, then in quality. kCodecs below has the same order.
-constexpr FormatInfo kInfos[] = {
-    {Format::kQ2_K, "Q2_K", kSuper, sizeof(BlockQ2_K)},
-    {Format::kQ3_K, "Q3_K", kSuper, sizeof(BlockQ3_K)},
-    {Format::kIQ4_XS, "IQ4_XS", kSuper, sizeof(BlockIQ4_XS)},
-    {Format::kQ4_0, "Q4_0", kBlock, sizeof(BlockQ4_0)},
-    {Format::kIQ4_NL, "IQ4_NL", kBlock, sizeof(BlockIQ4_NL)},
-    {Format::kQ4_K, "Q4_K", kSuper, sizeof(BlockQ4_K)},
-    {Format::kQ4_1, "Q4_1", kBlock, sizeof(BlockQ4_1)},
-    {Format::kQ5_0, "Q5_0", kBlock, sizeof(BlockQ5_0)},
-    {Format::kQ5_K, "Q5_K", kSuper, sizeof(BlockQ5_K)},
-    {Format::kQ5_1, "Q5_1", kBlock, sizeof(BlockQ5_1)},
-    {Format::kQ6_K, "Q6_K", kSuper, sizeof(BlockQ6_K)},
-    {Format::kQ8_0, "Q8_0", kBlock, sizeof(BlockQ8_0)},
-    {Format::kF16, "F16", 1, 2},
-    {Format::kBF16, "BF16", 1, 2},
-    {Format::kF32, "F32", 1, 4},
+// A number format: what is known of it, and what encodes and decodes it.
+struct Entry {
+  FormatInfo info;
+  const Codec* codec;
 };
 
-constexpr const Codec* kCodecs[] = {&kQ2_K, &kQ3_K, &kIQ4_XS, &kQ4_0, &kIQ4_NL, &kQ4_K, &kQ4_1, &kQ5_0,
-                                    &kQ5_K, &kQ5_1, &kQ6_K,   &kQ8_0, &kF16,    &kBF16, &kF32};
-static_assert(std::size(kCodecs) == std::size(kInfos));
+// Ascending in bits per weight, then in quality.
+constexpr Entry kFormats[] = {
+    {{Format::kQ2_K, "Q2_K", kSuper, sizeof(BlockQ2_K), 10}, &kQ2_K},
+    {{Format::kQ3_K, "Q3_K", kSuper, sizeof(BlockQ3_K), 12}, &kQ3_K},
+    {{Format::kIQ4_XS, "IQ4_XS", kSuper, sizeof(BlockIQ4_XS), 30}, &kIQ4_XS},
+    {{Format::kQ4_0, "Q4_0", kBlock, sizeof(BlockQ4_0), 2}, &kQ4_0},
+    {{Format::kIQ4_NL, "IQ4_NL", kBlock, sizeof(BlockIQ4_NL), 25}, &kIQ4_NL},
+    {{Format::kQ4_K, "Q4_K", kSuper, sizeof(BlockQ4_K), 15}, &kQ4_K},
+    {{Format::kQ4_1, "Q4_1", kBlock, sizeof(BlockQ4_1), 3}, &kQ4_1},
+    {{Format::kQ5_0, "Q5_0", kBlock, sizeof(BlockQ5_0), 8}, &kQ5_0},
+    {{Format::kQ5_K, "Q5_K", kSuper, sizeof(BlockQ5_K), 17}, &kQ5_K},
+    {{Format::kQ5_1, "Q5_1", kBlock, sizeof(BlockQ5_1), 9}, &kQ5_1},
+    {{Format::kQ6_K, "Q6_K", kSuper, sizeof(BlockQ6_K), 18}, &kQ6_K},
+    {{Format::kQ8_0, "Q8_0", kBlock, sizeof(BlockQ8_0), 7}, &kQ8_0},
+    {{Format::kF16, "F16", 1, 2, 1}, &kF16},
+    {{Format::kBF16, "BF16", 1, 2, 32}, &kBF16},
+    {{Format::kF32, "F32", 1, 4, 0}, &kF32},
+};
+
+// The first halves of the rows, side by side.
+constexpr auto kInfos = [] {
+  std::array<FormatInfo, std::size(kFormats)> infos{};
+  for (size_t i = 0; i < infos.size(); ++i) infos[i] = kFormats[i].info;
+  return infos;
+}();
 
 // Types of ggml's that GGUF files may have and this program cannot decode. Sizes: the types' definitions in ggml (a block's half
 // scales, sign and high bits, and levels). The ids of the formats that were packed for one processor are ggml's still, though it
@@ -59,7 +69,7 @@ const FormatInfo* FindInfo(const Infos& infos, Format format) {
 const Codec& CodecOf(Format format) {
   const FormatInfo* info = FindInfo(kInfos, format);
   if (info == nullptr) std::abort();  // who reads a file asks CanDecode first: our own mistake
-  return *kCodecs[info - kInfos];
+  return *kFormats[info - kInfos.data()].codec;
 }
 
 constexpr int kMaxAtOnce = 512;  // weights of a group: 16 sub-blocks of 32

@@ -33,9 +33,12 @@ enum class Format : uint32_t {
 
 struct FormatInfo {
   Format format;
-  std::string_view name;  // as GGUF tools print it, "Q4_K"
-  uint32_t block_weights; // weights in one block; a row's length must be a multiple of it
-  uint32_t block_bytes;   // bytes of one block
+  std::string_view name;   // as GGUF tools print it, "Q4_K"
+  uint32_t block_weights;  // weights in one block; a row's length must be a multiple of it
+  uint32_t block_bytes;    // bytes of one block
+  // What llama.cpp calls a file most of whose weights are in the format (llama_ftype, "general.file_type"). K-quants have a code for
+  // each size of their mixtures and none for a plain file: here that of the size M.
+  uint32_t file_type = 0;
   double bits_per_weight() const { return 8.0 * block_bytes / block_weights; }
 };
 
