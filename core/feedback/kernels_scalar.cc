@@ -10,13 +10,14 @@ float Clamp(float t, float lo, float hi) {  // NaN becomes lo, as with x86 vecto
 }
 
 float Nearest(const quant::Grid& grid, float t) {
-  if (!grid.codebook) {
+  if (grid.codebook == nullptr) {
     constexpr float kIntegers = 12582912.0f;  // 1.5 * 2^23: floats of this size are integers
     return (Clamp(t, grid.lo, grid.hi) + kIntegers) - kIntegers;
   }
-  float value = quant::kCodebook[0];
-  for (int k = 0; k < 15; ++k) {
-    if (t > 0.5f * (quant::kCodebook[k] + quant::kCodebook[k + 1])) value = quant::kCodebook[k + 1];
+  const quant::Codebook& book = *grid.codebook;
+  float value = book.level[0];
+  for (int k = 0; k < quant::kMaxLevels - 1; ++k) {
+    if (t > book.threshold[k]) value = book.level[k + 1];
   }
   return value;
 }

@@ -28,18 +28,17 @@ struct Uniform {
   V lo, hi;
 };
 
-struct Codebook {
-  explicit Codebook(const quant::Grid&) {}
-  // Climbs over every threshold, midway between neighbours, that t exceeds; sums of small integers are exact.
+struct Listed {
+  explicit Listed(const quant::Grid& grid) : book(*grid.codebook) {}
+  // Climbs over every threshold that t exceeds.
   HWY_INLINE V Nearest(V t) const {
-    V value = Const(quant::kCodebook[0]);
-    for (int k = 0; k < 15; ++k) {
-      const V rise = Const(static_cast<float>(quant::kCodebook[k + 1] - quant::kCodebook[k]));
-      const V threshold = Const(0.5f * (quant::kCodebook[k] + quant::kCodebook[k + 1]));
-      value = hn::Add(value, hn::IfThenElseZero(hn::Gt(t, threshold), rise));
+    V value = Const(book.level[0]);
+    for (int k = 0; k < quant::kMaxLevels - 1; ++k) {
+      value = hn::IfThenElse(hn::Gt(t, Const(book.threshold[k])), Const(book.level[k + 1]), value);
     }
     return value;
   }
+  const quant::Codebook& book;
 };
 
 // Where column j of a vector of rows lies.
@@ -74,7 +73,7 @@ void RoundOn(Strip& strip) {
   }
 }
 
-void Round(Strip& strip) { strip.grid.codebook ? RoundOn<Codebook>(strip) : RoundOn<Uniform>(strip); }
+void Round(Strip& strip) { strip.grid.codebook != nullptr ? RoundOn<Listed>(strip) : RoundOn<Uniform>(strip); }
 
 HWY_INLINE void Move(Strip& strip, int j, int row, V step) {
   const float* matrix = strip.matrix + j * strip.stride;
@@ -101,7 +100,7 @@ void RefineOn(Strip& strip) {
   }
 }
 
-void Refine(Strip& strip) { strip.grid.codebook ? RefineOn<Codebook>(strip) : RefineOn<Uniform>(strip); }
+void Refine(Strip& strip) { strip.grid.codebook != nullptr ? RefineOn<Listed>(strip) : RefineOn<Uniform>(strip); }
 
 void Rescale(Strip& strip) {
   const int sub_weights = strip.sub_weights();

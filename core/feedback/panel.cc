@@ -12,8 +12,9 @@ namespace {
 constexpr int kSlab = 256;
 
 uint8_t LevelNumber(const quant::Grid& grid, float value) {
-  if (!grid.codebook) return static_cast<uint8_t>(value - grid.lo);
-  return static_cast<uint8_t>(std::find(quant::kCodebook, quant::kCodebook + 15, value) - quant::kCodebook);
+  if (grid.codebook == nullptr) return static_cast<uint8_t>(value - grid.lo);
+  const float* levels = grid.codebook->level;
+  return static_cast<uint8_t>(std::find(levels, levels + grid.codebook->size - 1, value) - levels);
 }
 
 }  // namespace

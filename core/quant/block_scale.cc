@@ -20,9 +20,9 @@ constexpr float kClippedQ4[] = {-8.0f, -7.5f, -7.0f, -6.5f, -8.5f, -9.0f, -9.5f,
 // block, 127 scales, would lie about as near to zero as to another level.
 constexpr float kLeastUsefulScale = 0x1p-28f;
 
-constexpr BlockShape Shape(float lo, float hi, bool codebook = false) { return {{lo, hi, codebook}, kBlock}; }
-constexpr BlockShape kShapeQ8 = Shape(-128.0f, 127.0f), kShapeQ5 = Shape(-16.0f, 15.0f), kShapeQ4 = Shape(-8.0f, 7.0f),
-                     kShapeIQ4 = Shape(-127.0f, 113.0f, true);
+constexpr BlockShape Shape(const Grid& grid) { return {grid, kBlock}; }
+constexpr BlockShape kShapeQ8 = Shape({-128.0f, 127.0f}), kShapeQ5 = Shape({-16.0f, 15.0f}), kShapeQ4 = Shape({-8.0f, 7.0f}),
+                     kShapeIQ4 = Shape(GridOf(kCodebookIQ4));
 
 int FitBlocks(const Grid& grid, const Guesses& guesses, const Row& row, int first, BlockScales* scales) {
   const Kernels& kernels = ActiveKernels();
@@ -117,8 +117,8 @@ void DecodeIQ4_NL(const uint8_t* in, absl::Span<float> row) {
   for (const BlockIQ4_NL& block : BlocksAt<BlockIQ4_NL>(in, row.size(), kBlock)) {
     const float d = HalfToFloat(block.d);
     for (int i = 0; i < 16; ++i) {
-      y[i] = d * kCodebook[block.q[i] & 15];
-      y[i + 16] = d * kCodebook[block.q[i] >> 4];
+      y[i] = d * kCodebookIQ4.level[block.q[i] & 15];
+      y[i + 16] = d * kCodebookIQ4.level[block.q[i] >> 4];
     }
     y += kBlock;
   }

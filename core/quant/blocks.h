@@ -38,7 +38,7 @@ static_assert(sizeof(BlockQ5_0) == 22);
 
 struct BlockIQ4_NL {
   uint16_t d;
-  uint8_t q[16];  // index into kCodebook, nibbles as in Q4_0
+  uint8_t q[16];  // number of a level of kCodebookIQ4, nibbles as in Q4_0
 };
 static_assert(sizeof(BlockIQ4_NL) == 18);
 

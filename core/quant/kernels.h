@@ -79,7 +79,7 @@ struct Kernels {
                       Lanes& error);
   void (*affine_sums)(const Group& group, float max, const Lanes& scale, const Lanes& min, AffineSums& sums);
 
-  // Rounds `blocks` blocks in row order with a scale and minimum each: q - grid.lo, or the index into the codebook.
+  // Rounds `blocks` blocks in row order with a scale and minimum each: q - grid.lo, or the number of the codebook's level.
   void (*round)(const float* x, int blocks, int size, const Grid& grid, const float* scale, const float* min,
                 uint8_t* q);
 

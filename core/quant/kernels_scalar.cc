@@ -21,14 +21,15 @@ float RoundClamped(float t, float lo, float hi) {
   return (t + kIntegers) - kIntegers;
 }
 
-int CodebookIndex(float t) {
-  int index = 0;
-  for (int k = 0; k < 15; ++k) index += t > 0.5f * (kCodebook[k] + kCodebook[k + 1]);
-  return index;
+// Number of the level that is nearest to t.
+int LevelOf(const Codebook& book, float t) {
+  int level = 0;
+  for (const float threshold : book.threshold) level += t > threshold;
+  return level;
 }
 
 float RoundToGrid(const Grid& grid, float t) {
-  return grid.codebook ? kCodebook[CodebookIndex(t)] : RoundClamped(t, grid.lo, grid.hi);
+  return grid.codebook ? grid.codebook->level[LevelOf(*grid.codebook, t)] : RoundClamped(t, grid.lo, grid.hi);
 }
 
 float Importance(const Group& group, int i, int lane) { return group.weighted ? group.w[i][lane] : 1.0f; }
@@ -203,7 +204,7 @@ void Round(const float* x, int blocks, int size, const Grid& grid, const float* 
     for (int i = block * size; i < (block + 1) * size; ++i) {
       const float t = (x[i] + min[block]) * inverse;
       const int level =
-          grid.codebook ? CodebookIndex(t) : static_cast<int>(RoundClamped(t, grid.lo, grid.hi) - grid.lo);
+          grid.codebook ? LevelOf(*grid.codebook, t) : static_cast<int>(RoundClamped(t, grid.lo, grid.hi) - grid.lo);
       q[i] = static_cast<uint8_t>(level);
     }
   }

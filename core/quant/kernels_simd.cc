@@ -31,7 +31,7 @@ HWY_INLINE V Inverse(V scale) {
 
 HWY_INLINE V Clamp(V t, V lo, V hi) { return hn::Min(hn::Max(t, lo), hi); }
 
-// Integers lo..hi.
+// The integers lo..hi.
 struct Uniform {
   explicit Uniform(const Grid& grid) : lo(Const(grid.lo)), hi(Const(grid.hi)) {}
   HWY_INLINE V Nearest(V t) const { return hn::Round(Clamp(t, lo, hi)); }
@@ -44,52 +44,59 @@ struct Unclamped {
   HWY_INLINE V Nearest(V t) const { return hn::Round(t); }
 };
 
-// The values of kCodebook. A rounding threshold lies midway between neighbours.
-struct Codebook {
-  explicit Codebook(const Grid&) {}
-
-  // Climbs from `start` over every threshold that t exceeds; sums of small integers are exact.
-  template <typename Rise>
-  HWY_INLINE V Climb(V t, V start, Rise rise) const {
-    for (int k = 0; k < 15; ++k) {
-      const V threshold = Const(0.5f * (kCodebook[k] + kCodebook[k + 1]));
-      start = hn::Add(start, hn::IfThenElseZero(hn::Gt(t, threshold), Const(rise(k))));
-    }
-    return start;
-  }
-
-  HWY_INLINE V Index(V t) const {
-    return Climb(t, hn::Zero(D()), [](int) { return 1.0f; });
-  }
-
+// The levels of a codebook.
+class Listed {
+ public:
 #if HWY_TARGET == HWY_SCALAR
+  explicit Listed(const Grid& grid) : book_(*grid.codebook) {}
+
   HWY_INLINE V Nearest(V t) const {
-    return Climb(t, Const(kCodebook[0]), [](int k) { return static_cast<float>(kCodebook[k + 1] - kCodebook[k]); });
+    V level = Const(book_.level[0]);
+    for (int k = 0; k < kMaxLevels - 1; ++k) {
+      level = hn::IfThenElse(hn::Gt(t, Const(book_.threshold[k])), Const(book_.level[k + 1]), level);
+    }
+    return level;
   }
 #else
-  // Half the work of Climb: cut -120..96 into 16 cells of 13.5. By the choice of these numbers no cell holds two
-  // thresholds, so the cell names the two values to choose from; 101, the one threshold outside, falls to the last
-  // cell.
+  explicit Listed(const Grid& grid)
+      : book_(*grid.codebook), first_(Const(-book_.first_cell)), per_unit_(Const(book_.cells_per_unit)),
+        below_(hn::LoadDup128(kBytes, book_.below)), above_(hn::LoadDup128(kBytes, book_.above)) {}
+
+  // From the number's cell: about half the work of comparing with every threshold.
   HWY_INLINE V Nearest(V t) const {
-    alignas(16) static constexpr int8_t kBelow[16] = {-127, -104, -83, -83, -65, -49, -35, -22,
-                                                      -10,  1,    13,  25,  38,  53,  69,  89};
-    alignas(16) static constexpr int8_t kAbove[16] = {-104, -83, -83, -65, -49, -35, -22, -10,
-                                                      1,    13,  25,  38,  53,  69,  89,  113};
     const hn::Rebind<int32_t, D> di;
-    const V cell = Clamp(hn::Mul(hn::Add(t, Const(120.0f)), Const(1.0f / 13.5f)), Const(0.0f), Const(15.0f));
+    const V cell = Clamp(hn::Mul(hn::Add(t, first_), per_unit_), Const(0.0f), Const(kMaxLevels - 1.0f));
     const auto index = hn::ShiftLeft<24>(hn::ConvertTo(di, cell));
-    const V below = Look(kBelow, index), above = Look(kAbove, index);
+    const V below = Look(below_, index), above = Look(above_, index);
     return hn::IfThenElse(hn::Gt(hn::Add(t, t), hn::Add(below, above)), above, below);
   }
+#endif
+
+  // The level's number.
+  HWY_INLINE V Index(V t) const {
+    V index = hn::Zero(D());
+    for (const float threshold : book_.threshold) {
+      index = hn::Add(index, hn::IfThenElseZero(hn::Gt(t, Const(threshold)), Const(1.0f)));
+    }
+    return index;
+  }
+
+ private:
+  const Codebook& book_;
+#if HWY_TARGET != HWY_SCALAR
+  static constexpr hn::Repartition<int8_t, D> kBytes{};
+  using Bytes = hn::Vec<hn::Repartition<int8_t, D>>;
 
   // The table's values at the indices in the top byte of each lane.
   template <typename I>
-  HWY_INLINE V Look(const int8_t* table, I index) const {
+  static HWY_INLINE V Look(Bytes table, I index) {
     const hn::Rebind<int32_t, D> di;
-    const hn::Repartition<int8_t, D> bytes;
-    const auto found = hn::TableLookupBytes(hn::LoadDup128(bytes, table), hn::BitCast(bytes, index));
+    const auto found = hn::TableLookupBytes(table, hn::BitCast(kBytes, index));
     return hn::ConvertTo(D(), hn::ShiftRight<24>(hn::BitCast(di, found)));
   }
+
+  V first_, per_unit_;
+  Bytes below_, above_;
 #endif
 };
 
@@ -103,9 +110,9 @@ HWY_INLINE V Weighted(const float* w, V v) {
 // Calls fn<weighted, grid type> for a group.
 #define NASHSWARM_DISPATCH(fn, group, grid, ...)                                              \
   do {                                                                                        \
-    if ((grid).codebook) {                                                                    \
-      if ((group).weighted) fn<true, Codebook>(group, grid, __VA_ARGS__);                     \
-      else fn<false, Codebook>(group, grid, __VA_ARGS__);                                     \
+    if ((grid).codebook != nullptr) {                                                         \
+      if ((group).weighted) fn<true, Listed>(group, grid, __VA_ARGS__);                       \
+      else fn<false, Listed>(group, grid, __VA_ARGS__);                                       \
     } else {                                                                                  \
       if ((group).weighted) fn<true, Uniform>(group, grid, __VA_ARGS__);                      \
       else fn<false, Uniform>(group, grid, __VA_ARGS__);                                      \
@@ -208,7 +215,7 @@ HWY_INLINE Sums SumLane(const Group& group, const G& grid, int lane, V inverse) 
 template <bool kWeighted, typename G>
 void FitScaleOn(const Group& group, const Grid& grid, absl::Span<const float> levels, Lanes& scales) {
   const G g(grid);
-  bool inside = !grid.codebook;  // no first guess leaves the grid: then clamping changes nothing
+  bool inside = grid.codebook == nullptr;  // no first guess leaves the grid: then clamping changes nothing
   for (const float level : levels) inside = inside && std::fabs(level) <= grid.hi && std::fabs(level) <= -grid.lo;
   for (int lane = 0; lane < group.blocks; lane += Step()) {
     V lo = hn::Zero(D()), hi = lo;
@@ -427,8 +434,8 @@ void RoundOn(const float* x, int blocks, int size, const Grid& grid, const float
 }
 
 void Round(const float* x, int blocks, int size, const Grid& grid, const float* scale, const float* min, uint8_t* q) {
-  if (grid.codebook) {
-    RoundOn<Codebook>(x, blocks, size, grid, scale, min, q);
+  if (grid.codebook != nullptr) {
+    RoundOn<Listed>(x, blocks, size, grid, scale, min, q);
   } else {
     RoundOn<Uniform>(x, blocks, size, grid, scale, min, q);
   }

@@ -14,19 +14,18 @@
 
 #include "absl/types/span.h"
 #include "core/base/half.h"
+#include "core/quant/codebook.h"
 #include "core/quant/format.h"
 
 namespace nashswarm::quant {
 
-// Levels a scaled weight may take: the integers lo..hi, or the 16 values of kCodebook.
+// Levels a scaled weight may take, lo..hi: the integers, or those of a codebook.
 struct Grid {
   float lo, hi;
-  bool codebook = false;
+  const Codebook* codebook = nullptr;
 };
 
-// The non-uniform levels of IQ4_NL and IQ4_XS, part of the formats.
-inline constexpr int8_t kCodebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                         1,    13,   25,  38,  53,  69,  89,  113};
+constexpr Grid GridOf(const Codebook& book) { return {book.level[0], book.level[book.size - 1], &book}; }
 
 constexpr int kMaxSubs = 16;           // sub-blocks of a block, at most
 constexpr int kMaxBlocksAtOnce = 16;   // blocks of a group, at most

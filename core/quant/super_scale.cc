@@ -19,7 +19,7 @@ constexpr float kClippedQ3[] = {-4.0f, -3.75f, -3.5f, -3.25f, -3.0f, -4.5f, -5.0
 
 constexpr BlockShape kShapeQ6 = {{-32.0f, 31.0f}, kSuper, 16, -128, 127};
 constexpr BlockShape kShapeQ3 = {{-4.0f, 3.0f}, kSuper, 16, -32, 31};
-constexpr BlockShape kShapeIQ4 = {{-127.0f, 113.0f, true}, kSuper, 8, -32, 31};
+constexpr BlockShape kShapeIQ4 = {GridOf(kCodebookIQ4), kSuper, 8, -32, 31};
 
 // The best choice for a super-block so far.
 struct Chosen {
@@ -234,8 +234,8 @@ void DecodeIQ4_XS(const uint8_t* in, absl::Span<float> row) {
       const int low = block.scales_low[j / 2] >> (j % 2 * 4) & 15, high = block.scales_high >> 2 * j & 3;
       const float scale = d * (low + 16 * high - 32);
       for (int i = 0; i < 16; ++i) {
-        y[i] = scale * kCodebook[block.q[16 * j + i] & 15];
-        y[i + 16] = scale * kCodebook[block.q[16 * j + i] >> 4];
+        y[i] = scale * kCodebookIQ4.level[block.q[16 * j + i] & 15];
+        y[i + 16] = scale * kCodebookIQ4.level[block.q[16 * j + i] >> 4];
       }
     }
   }

@@ -112,11 +112,12 @@ TEST_F(QuantKernelsTest, AgreeOnErrors) {
 
 // Codebook rounding around every threshold, where a table-driven kernel could slip by one.
 TEST_F(QuantKernelsTest, CodebookThresholds) {
-  const Grid grid = {-127.0f, 113.0f, true};
+  const Codebook& book = kCodebookIQ4;
+  const Grid grid = GridOf(book);
   std::vector<float> t;
   for (int k = -2600; k <= 2600; ++k) t.push_back(0.05f * static_cast<float>(k));
-  for (int k = 0; k < 15; ++k) {
-    const float threshold = 0.5f * (kCodebook[k] + kCodebook[k + 1]);
+  for (int k = 0; k + 1 < book.size; ++k) {
+    const float threshold = 0.5f * (book.level[k] + book.level[k + 1]);
     t.insert(t.end(), {threshold, std::nextafter(threshold, -999.0f), std::nextafter(threshold, 999.0f)});
   }
   t.resize((t.size() + 31) / 32 * 32, 1e30f);
@@ -138,8 +139,8 @@ TEST_F(QuantKernelsTest, CodebookThresholds) {
       EXPECT_TRUE(std::equal(q, q + 32, expected_q)) << t[first];
     });
     for (int i = 0; i < 32; ++i) {  // the reference itself: no other level is nearer
-      for (int8_t level : kCodebook) {
-        EXPECT_LE(std::fabs(kCodebook[expected_q[i]] - t[first + i]), std::fabs(level - t[first + i]));
+      for (const float level : book.level) {
+        EXPECT_LE(std::fabs(book.level[expected_q[i]] - t[first + i]), std::fabs(level - t[first + i]));
       }
     }
   }
