@@ -26,7 +26,7 @@ quant::BlockScales Turned(const quant::BlockShape& shape, const quant::BlockScal
                           double min) {
   quant::BlockScales turned = scales;
   if (shape.subs == 1) {
-    turned.d = quant::StorableScale(static_cast<float>(scales.d + scale));
+    turned.d = quant::StorableScale(shape, static_cast<float>(scales.d + scale));
     if (shape.has_min()) turned.dmin = quant::StorableMinimum(static_cast<float>(scales.dmin + min));
     return turned;
   }

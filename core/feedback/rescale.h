@@ -9,7 +9,8 @@
 namespace nashswarm::feedback {
 
 // Changes scale and minimum of sub-block `sub` of the block to the storable pair near the best one for row `row` of the
-// sums, if that lowers e H e^T; in formats without integer scales that means d and dmin themselves. True when changed.
+// sums, if that lowers e H e^T; in formats without integer scales that means d and dmin themselves, which stay storable
+// (quant::StorableScale). True when changed.
 bool ImproveScales(const quant::BlockShape& shape, const SubSums& sums, int row, int sub, quant::BlockScales& scales);
 
 }  // namespace nashswarm::feedback

@@ -21,7 +21,7 @@ void Solve(const AffineSums& sums, int lane, float& scale, float& min) {
   const double determinant = w * qq - q * q;
   double s = scale;
   if (determinant > 1e-9 * w * qq) s = (w * xq - x * q) / determinant;
-  scale = StorableScale(static_cast<float>(s));
+  scale = HalfScale(static_cast<float>(s));
   min = StorableMinimum(static_cast<float>((scale * q - x) / w));
 }
 
@@ -36,7 +36,7 @@ int FitBlocks(const BlockShape& shape, const Row& row, int first, BlockScales* s
   Lanes scale[kTries] = {}, min[kTries] = {}, best = {}, error = {};
   kernels.fit_affine(group, shape.grid.hi, kEitherSign, kWindows, scale[0], min[0]);
   for (int lane = 0; lane < count; ++lane) {
-    scale[0][lane] = StorableScale(scale[0][lane]);
+    scale[0][lane] = HalfScale(scale[0][lane]);
     min[0][lane] = StorableMinimum(min[0][lane]);
   }
   AffineSums sums = {};

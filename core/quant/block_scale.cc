@@ -32,7 +32,7 @@ int FitBlocks(const Grid& grid, const Guesses& guesses, const Row& row, int firs
   kernels.load(row.weights.data() + at, row.importance_at(at), count, kBlock, group);
   Lanes scale = {};
   kernels.fit_scale(group, grid, guesses.For(group.weighted), scale);
-  for (float& s : scale) s = std::fabs(s) < kLeastUsefulScale ? 0.0f : StorableScale(s);
+  for (float& s : scale) s = std::fabs(s) < kLeastUsefulScale ? 0.0f : HalfScale(s);
   for (int lane = 0; lane < count; ++lane) {
     scales[lane].d = scale[lane];
     scales[lane].scale[0] = 1;

@@ -30,18 +30,23 @@ constexpr Grid GridOf(const Codebook& book) { return {book.level[0], book.level[
 constexpr int kMaxSubs = 16;           // sub-blocks of a block, at most
 constexpr int kMaxBlocksAtOnce = 16;   // blocks of a group, at most
 
+// What the scale d of a block may be: a binary16, or zero and the powers of two.
+enum class ScaleKind { kHalf, kPowerOfTwo };
+
 struct BlockShape {
   Grid grid;
   int weights = 0, subs = 1;               // of a block: 32 with one sub-block, or 256 with 8 or 16
   int least_scale = 1, greatest_scale = 1; // of the integer scales
   int least_min = 0, greatest_min = 0;     // of the integer minima; 0, 0: the format has no minimum
+  ScaleKind scale_kind = ScaleKind::kHalf;
   int sub_weights() const { return weights / subs; }
   bool has_min() const { return greatest_min != 0; }
 };
 
 // What a block stores beside its levels.
 struct BlockScales {
-  float d = 0.0f, dmin = 0.0f;  // both exactly representable as halves
+  float d = 0.0f;     // what StorableScale returns
+  float dmin = 0.0f;  // exactly representable as a half
   int8_t scale[kMaxSubs] = {}, min[kMaxSubs] = {};
   // As the decoder computes them, to the bit: weight = ScaleOf(j) * level - MinOf(j).
   float ScaleOf(int j) const { return d * static_cast<float>(scale[j]); }
@@ -72,10 +77,9 @@ void PackBlock(Format format, const BlockScales& scales, const uint8_t* levels, 
 
 constexpr float kGreatestHalf = 65504.0f;
 
-// A scale as it can be stored, still as a float: the nearest half for normal halves; below those, where halves are
-// coarse, the next one away from zero, so that a small scale neither vanishes nor shrinks by much. Saturates.
-// Without branches, so that a loop over lanes becomes vector code.
-inline float StorableScale(float value) {
+// The nearest half for normal halves; below those, where halves are coarse, the next one away from zero, so that a small
+// scale neither vanishes nor shrinks by much. Saturates. Without branches, so that a loop over lanes becomes vector code.
+inline float HalfScale(float value) {
   constexpr float kLeastNormal = 0x1p-14f, kLeast = 0x1p-24f;
   const float magnitude = std::fabs(value);
   const uint32_t bits = std::bit_cast<uint32_t>(magnitude);
@@ -85,6 +89,23 @@ inline float StorableScale(float value) {
   const float subnormal = (whole < steps ? whole + 1.0f : whole) * kLeast;
   const float half = magnitude < kLeastNormal ? subnormal : normal;
   return std::copysign(half < kGreatestHalf ? half : kGreatestHalf, value);
+}
+
+// Powers of two that encoders choose. With smaller ones the kernels' sums, which have fourth powers of weights and squares of
+// importance in them, would leave the normal floats; greater ones have no use, as weights are clamped (kHugeWeight).
+constexpr float kLeastPower = 0x1p-36f, kGreatestPower = 0x1p37f;
+
+// The nearest power of two, the greater one midway: of two the one with the lesser squared error, for fixed levels.
+// Saturates at both ends; zero for what is not positive.
+inline float PowerOfTwoScale(float value) {
+  if (!(value > 0.0f)) return 0.0f;
+  const float power = std::bit_cast<float>((std::bit_cast<uint32_t>(value) + 0x400000u) & 0x7f800000u);
+  return power < kLeastPower ? kLeastPower : power < kGreatestPower ? power : kGreatestPower;
+}
+
+// A scale as blocks of the shape can store it, still as a float.
+inline float StorableScale(const BlockShape& shape, float value) {
+  return shape.scale_kind == ScaleKind::kPowerOfTwo ? PowerOfTwoScale(value) : HalfScale(value);
 }
 
 // The nearest half, still as a float; saturates. Minima may vanish.

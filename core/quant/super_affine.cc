@@ -57,10 +57,10 @@ void SolveUnits(const AffineSums& sums, int first, int subs, const Chosen& scale
   }
   const double determinant = ss * mm - sm * sm;
   if (determinant > 1e-9 * ss * mm) {
-    d = StorableScale(static_cast<float>((sx * mm - mx * sm) / determinant));
-    dmin = StorableScale(static_cast<float>((sx * sm - mx * ss) / determinant));
+    d = HalfScale(static_cast<float>((sx * mm - mx * sm) / determinant));
+    dmin = HalfScale(static_cast<float>((sx * sm - mx * ss) / determinant));
   } else if (ss > 0.0) {
-    d = StorableScale(static_cast<float>((sx + dmin * sm) / ss));
+    d = HalfScale(static_cast<float>((sx + dmin * sm) / ss));
   }
 }
 
@@ -74,8 +74,8 @@ void FitGroup(const BlockShape& shape, absl::Span<const Window> windows, const K
   kernels.fit_affine(group, max, sign, windows, ideal_scale, ideal_min);
   float d[2] = {}, dmin[2] = {};
   for (int s = 0; s < supers; ++s) {
-    d[s] = StorableScale(Greatest(ideal_scale + s * subs, subs) / greatest);
-    dmin[s] = StorableScale(Greatest(ideal_min + s * subs, subs) / greatest);
+    d[s] = HalfScale(Greatest(ideal_scale + s * subs, subs) / greatest);
+    dmin[s] = HalfScale(Greatest(ideal_min + s * subs, subs) / greatest);
   }
 
   for (int round = 0; round < kRounds; ++round) {

@@ -36,7 +36,7 @@ float FirstD(const BlockShape& shape, const float* ideal) {
   for (int j = 0; j < shape.subs; ++j) {
     if (std::fabs(ideal[j]) > std::fabs(extreme)) extreme = ideal[j];
   }
-  return StorableScale(extreme / static_cast<float>(shape.least_scale));
+  return HalfScale(extreme / static_cast<float>(shape.least_scale));
 }
 
 // Chooses d and the integer scales of the super-blocks that share a group.
@@ -86,7 +86,7 @@ void FitGroup(const BlockShape& shape, const Guesses& guesses, const Kernels& ke
         xq += scale * sums.xq[s * subs + j];
         qq += scale * scale * sums.qq[s * subs + j];
       }
-      d[s] = qq > 0.0 ? StorableScale(static_cast<float>(xq / qq)) : scales[s].d;
+      d[s] = qq > 0.0 ? HalfScale(static_cast<float>(xq / qq)) : scales[s].d;
     }
     for (int lane = 0; lane < kLanes; ++lane) {
       ideal[lane] = sums.qq[lane] > 0.0f ? sums.xq[lane] / sums.qq[lane] : 0.0f;

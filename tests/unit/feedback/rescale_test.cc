@@ -26,7 +26,7 @@ class Problem {
     strip_.value = value_.data();
     for (int row = 0; row < kPanelRows; ++row) {
       quant::BlockScales& s = scales_[row];
-      s.d = quant::StorableScale(0.01f + 0.02f * noise.Uniform());
+      s.d = quant::StorableScale(shape, 0.01f + 0.02f * noise.Uniform());
       if (shape.subs == 1) s.scale[0] = 1;
       if (shape.subs > 1) s.scale[0] = static_cast<int8_t>(3 + 9 * noise.Uniform());
       if (shape.has_min()) s.dmin = quant::StorableMinimum(0.02f + 0.02f * noise.Uniform());
@@ -91,7 +91,7 @@ TEST(FeedbackRescaleTest, FindsScalesThatNoSmallStepBeats) {
       for (int step : {-1, 1}) {
         quant::BlockScales scale = scales, min = scales;
         if (shape.subs == 1) {
-          scale.d = quant::StorableScale(scales.d * (1.0f + 0.004f * static_cast<float>(step)));
+          scale.d = quant::StorableScale(shape, scales.d * (1.0f + 0.004f * static_cast<float>(step)));
           min.dmin = quant::StorableMinimum(scales.dmin * (1.0f + 0.004f * static_cast<float>(step)));
         } else {
           scale.scale[0] = static_cast<int8_t>(scales.scale[0] + step);
