@@ -22,7 +22,7 @@ constexpr uint64_t kChunkRows = 128;
 quant::Format FormatToInject(uint64_t row_weights) {
   quant::Format best = quant::Format::kQ8_0;
   for (const quant::FormatInfo& info : quant::AllFormats()) {
-    if (!quant::FitsRow(info.format, row_weights)) continue;
+    if (!info.offered || !quant::FitsRow(info.format, row_weights)) continue;
     if (std::abs(info.bits_per_weight() - kInjectedBits) < std::abs(quant::InfoOf(best).bits_per_weight() - kInjectedBits)) {
       best = info.format;
     }

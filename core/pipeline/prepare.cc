@@ -31,7 +31,7 @@ std::vector<Format> FormatsFor(const model::MappedTensor& tensor) {
   if (!tensor.is_player()) return {Format::kF32};
   std::vector<Format> formats;
   for (const quant::FormatInfo& info : quant::AllFormats()) {
-    if (quant::FitsRow(info.format, tensor.row_weights)) formats.push_back(info.format);
+    if (info.offered && quant::FitsRow(info.format, tensor.row_weights)) formats.push_back(info.format);
   }
   return formats;
 }
@@ -48,7 +48,7 @@ void WarnOfNarrowRows(Prepared* prepared) {
   for (const auto& [row, weights] : weights_by_row) {
     std::vector<std::string> names;
     for (const quant::FormatInfo& info : quant::AllFormats()) {
-      if (quant::FitsRow(info.format, row)) names.emplace_back(info.name);
+      if (info.offered && quant::FitsRow(info.format, row)) names.emplace_back(info.name);
     }
     prepared->warnings.push_back(absl::StrFormat(
         "FALLBACK: rows of %d weights (%.1f %% of the model) do not divide by 256, so no K-quant fits them; they take one of %s",

@@ -10,7 +10,7 @@ namespace nashswarm::quant {
 
 static_assert(std::endian::native == std::endian::little, "blocks are written as they lie in memory");
 
-constexpr int kBlock = 32;   // weights of a block with its own half-precision scale
+constexpr int kBlock = 32;   // weights of a block with a scale of its own
 constexpr int kSuper = 256;  // weights of a super-block: 8 x 32 or 16 x 16 weights with small integer scales
 
 #pragma pack(push, 1)
@@ -41,6 +41,12 @@ struct BlockIQ4_NL {
   uint8_t q[16];  // number of a level of kCodebookIQ4, nibbles as in Q4_0
 };
 static_assert(sizeof(BlockIQ4_NL) == 18);
+
+struct BlockMXFP4 {
+  uint8_t e;      // d = 2^(e - 128)
+  uint8_t q[16];  // sign (the high bit) and number of a level of E2M1, nibbles as in Q4_0
+};
+static_assert(sizeof(BlockMXFP4) == 17);
 
 // --- one scale and one minimum per 32 weights: w = d * q + m ---
 

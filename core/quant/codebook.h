@@ -60,6 +60,10 @@ consteval Codebook MakeCodebook(const int8_t (&levels)[kSize], float first_cell,
 inline constexpr Codebook kCodebookIQ4 =
     MakeCodebook({-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}, -120.0f, 13.5f);
 
+// MXFP4: twice the elements E2M1 of the OCP Microscaling Formats, which are 0, 1/2, 1, 3/2, 2, 3, 4, 6 and their negatives.
+inline constexpr Codebook kCodebookE2M1 =
+    MakeCodebook({-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12}, -8.0625f, 1.0078125f);
+
 }  // namespace nashswarm::quant
 
 #endif  // NASHSWARM_CORE_QUANT_CODEBOOK_H_

@@ -28,6 +28,8 @@ struct Codec {
 extern const Codec kF32, kF16, kBF16;
 // One scale per 32 weights (block_scale.cc).
 extern const Codec kQ8_0, kQ5_0, kQ4_0, kIQ4_NL;
+// One power of two per 32 weights (block_power.cc).
+extern const Codec kMXFP4;
 // One scale and one minimum per 32 weights (block_affine.cc).
 extern const Codec kQ5_1, kQ4_1;
 // Super-blocks of 256 with a scale per sub-block (super_scale.cc).

@@ -19,10 +19,14 @@ struct Entry {
   const Codec* codec;
 };
 
+constexpr bool kByRuleOnly = false;  // FormatInfo::offered
+
 // Ascending in bits per weight, then in quality.
 constexpr Entry kFormats[] = {
     {{Format::kQ2_K, "Q2_K", kSuper, sizeof(BlockQ2_K), 10}, &kQ2_K},
     {{Format::kQ3_K, "Q3_K", kSuper, sizeof(BlockQ3_K), 12}, &kQ3_K},
+    // Not offered: IQ4_XS has as few bits and loses less. It is for those whose processors compute in it.
+    {{Format::kMXFP4, "MXFP4", kBlock, sizeof(BlockMXFP4), 38, kByRuleOnly}, &kMXFP4},
     {{Format::kIQ4_XS, "IQ4_XS", kSuper, sizeof(BlockIQ4_XS), 30}, &kIQ4_XS},
     {{Format::kQ4_0, "Q4_0", kBlock, sizeof(BlockQ4_0), 2}, &kQ4_0},
     {{Format::kIQ4_NL, "IQ4_NL", kBlock, sizeof(BlockIQ4_NL), 25}, &kIQ4_NL},
@@ -56,8 +60,8 @@ constexpr FormatInfo kForeign[] = {
     {Format{28}, "F64", 1, 8},          {Format{29}, "IQ1_M", 256, 56},     {Format{31}, "Q4_0_4_4", 32, 18},
     {Format{32}, "Q4_0_4_8", 32, 18},   {Format{33}, "Q4_0_8_8", 32, 18},   {Format{34}, "TQ1_0", 256, 54},
     {Format{35}, "TQ2_0", 256, 66},     {Format{36}, "IQ4_NL_4_4", 32, 18}, {Format{37}, "IQ4_NL_4_8", 32, 18},
-    {Format{38}, "IQ4_NL_8_8", 32, 18}, {Format{39}, "MXFP4", 32, 17},      {Format{40}, "NVFP4", 64, 36},
-    {Format{41}, "Q1_0", 128, 18},      {Format{42}, "Q2_0", 64, 18},
+    {Format{38}, "IQ4_NL_8_8", 32, 18}, {Format{40}, "NVFP4", 64, 36},      {Format{41}, "Q1_0", 128, 18},
+    {Format{42}, "Q2_0", 64, 18},
 };
 
 template <typename Infos>

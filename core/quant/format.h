@@ -28,6 +28,7 @@ enum class Format : uint32_t {
   kIQ4_NL = 20,
   kIQ4_XS = 23,
   kBF16 = 30,
+  kMXFP4 = 39,
 };
 // A file may hold types that have a name and a size here but no codec (CanDecode): they are values of Format too, beyond the list.
 
@@ -39,6 +40,8 @@ struct FormatInfo {
   // What llama.cpp calls a file most of whose weights are in the format (llama_ftype, "general.file_type"). K-quants have a code for
   // each size of their mixtures and none for a plain file: here that of the size M.
   uint32_t file_type = 0;
+  // Whether plans choose it for tensors that no rule names.
+  bool offered = true;
   double bits_per_weight() const { return 8.0 * block_bytes / block_weights; }
 };
 
@@ -60,7 +63,7 @@ std::optional<uint64_t> EncodedBytes(Format format, uint64_t rows, uint64_t row_
 // factor per weight of the row and the encoder minimises sum importance * error^2, otherwise the plain squared error.
 // Only ratios of importance matter; all zeros count as none. `out` has room for exactly
 // EncodedBytes(format, 1, row.size()), at any alignment. Weights must be finite; what lies beyond a format's
-// half-precision scales saturates, so finite weights decode to finite ones. (NaN makes F32, F16 and BF16 store NaN, and
+// scales saturates, so finite weights decode to finite ones. (NaN makes F32, F16 and BF16 store NaN, and
 // spoils its block in the others.) Pure: same input, same bytes, on any machine and thread. Blocks are independent, so
 // rows that lie one after the other may be encoded as one, unless they share an importance row.
 void EncodeRow(Format format, absl::Span<const float> row, absl::Span<const float> importance, uint8_t* out);

@@ -243,7 +243,7 @@ class InputsTest(TemporaryTest):
         self.assertEqual(shown["bytes"], sum(part.stat().st_size for part in parts))
 
     def test_types_that_cannot_be_decoded(self):
-        for name, number, block, size in (("IQ3_XXS", 18, 256, 98), ("MXFP4", 39, 32, 17), ("TQ1_0", 34, 256, 54)):
+        for name, number, block, size in (("IQ3_XXS", 18, 256, 98), ("NVFP4", 40, 64, 36), ("TQ1_0", 34, 256, 54)):
             values, tensors = gguf_llama(256)
             content = bytes(256 * 256 // block * size)
             tensors[-1] = (tensors[-1][0], (256, 256), content, number)

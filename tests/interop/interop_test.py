@@ -65,7 +65,7 @@ def same_bits(bin_dir, artifact, name):
 def rules_for_every_format(model):
     """One format after another over the matrices of the bundled checkpoint, so that one file holds them all."""
     formats = ["Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL",
-               "IQ4_XS", "BF16", "F16", "F32"]
+               "IQ4_XS", "MXFP4", "BF16", "F16", "F32"]
     with open(os.path.join(model, "model.safetensors"), "rb") as f:
         header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
     matrices = sorted(n for n, e in header.items() if n != "__metadata__" and len(e["shape"]) == 2)
@@ -135,7 +135,7 @@ def main():
         out = os.path.join(work, "every-format")
         compress(args.bin, bundled, out, "--size", "60MB", *rules_for_every_format(bundled))
         formats = same_bits(args.bin, out, "every format")
-        check("every format: all 15 are in the file", len(formats) == 15, str(sorted(formats)))
+        check("every format: all 16 are in the file", len(formats) == 16, str(sorted(formats)))
         runs_in_llama(out, bundled, "every format", "The history of the")
         for path, name, prompt, rates in models:
             for bits in rates:

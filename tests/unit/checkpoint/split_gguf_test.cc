@@ -114,7 +114,7 @@ TEST(GgufTypesTest, HaveNamesAndSizesThoughTheyCannotBeDecoded) {
     const char* name;
     uint64_t block, bytes;
   } kTypes[] = {{16, "IQ2_XXS", 256, 66}, {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50}, {21, "IQ3_S", 256, 110}, {22, "IQ2_S", 256, 82},
-                {29, "IQ1_M", 256, 56}, {34, "TQ1_0", 256, 54}, {35, "TQ2_0", 256, 66}, {39, "MXFP4", 32, 17}, {40, "NVFP4", 64, 36},
+                {29, "IQ1_M", 256, 56}, {34, "TQ1_0", 256, 54}, {35, "TQ2_0", 256, 66}, {40, "NVFP4", 64, 36},
                 {24, "I8", 1, 1}, {28, "F64", 1, 8}};
   for (const auto& type : kTypes) {
     std::vector<GgufTensor> tensors = {{"w", {2 * type.block, 3}, static_cast<Format>(type.id), 0, 6 * type.bytes}};

@@ -44,7 +44,8 @@ std::vector<double> ValuesAt(Format format, const uint8_t* block, int i) {
   const auto half = [&](int at) -> double {
     return HalfToFloat(static_cast<uint16_t>(block[at] | block[at + 1] << 8));
   };
-  static constexpr double kCodebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+  static constexpr double kIQ4[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+  static constexpr double kE2M1[] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12};
   std::vector<double> values;
   const auto grid = [&](int lo, int hi, double scale, double min) {
     for (int q = lo; q <= hi; ++q) values.push_back(scale * q - min);
@@ -57,14 +58,17 @@ std::vector<double> ValuesAt(Format format, const uint8_t* block, int i) {
     case Format::kQ4_1: grid(0, 15, half(0), -half(2)); break;
     case Format::kQ6_K: grid(-32, 31, half(208) * static_cast<int8_t>(block[192 + i / 16]), 0.0); break;
     case Format::kQ2_K: grid(0, 3, half(80) * (block[i / 16] & 15), half(82) * (block[i / 16] >> 4)); break;
+    case Format::kMXFP4:
+      for (double level : kE2M1) values.push_back(std::ldexp(level, block[0] - 128));
+      break;
     default:
-      for (double level : kCodebook) values.push_back(half(0) * level);  // IQ4_NL
+      for (double level : kIQ4) values.push_back(half(0) * level);  // IQ4_NL
   }
   return values;
 }
 
-const Format kFormats[] = {Format::kQ8_0, Format::kQ5_0, Format::kQ4_0,   Format::kQ5_1,
-                           Format::kQ4_1, Format::kQ6_K, Format::kIQ4_NL, Format::kQ2_K};
+const Format kFormats[] = {Format::kQ8_0, Format::kQ5_0,   Format::kQ4_0,  Format::kQ5_1, Format::kQ4_1,
+                           Format::kQ6_K, Format::kIQ4_NL, Format::kMXFP4, Format::kQ2_K};
 
 double NearestOf(const std::vector<double>& values, double w) {
   return *std::min_element(values.begin(), values.end(),

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <memory>
+#include <utility>
 
 #include "tests/unit/feedback/test_moments.h"
 
@@ -105,6 +106,23 @@ TEST(FeedbackRescaleTest, FindsScalesThatNoSmallStepBeats) {
       }
     }
     EXPECT_LT(after, 0.999 * before) << quant::InfoOf(format).name;
+  }
+}
+
+// Of powers of two, the one nearest to the best scale, and no scale in between.
+TEST(FeedbackRescaleTest, PowersOfTwoStayPowersOfTwo) {
+  const quant::BlockShape& shape = quant::ShapeOf(Format::kMXFP4);
+  constexpr std::pair<double, float> kScales[] = {{0.3, 0.25f}, {0.37, 0.25f}, {0.38, 0.5f}, {0.7, 0.5f},
+                                                  {0.76, 1.0f}, {3.1, 4.0f},   {-0.2, 0.0f}, {1e30, quant::kGreatestPower}};
+  for (const auto& [best, expected] : kScales) {
+    SubSums sums = {};  // of a sub-block whose e H e^T is least at the scale `best`
+    sums.vHv[7] = 3.0f;
+    sums.gv[7] = static_cast<float>(3.0 * (best - 0.5));
+    quant::BlockScales scales;
+    scales.d = 0.5f;
+    scales.scale[0] = 1;
+    EXPECT_EQ(ImproveScales(shape, sums, 7, 0, scales), expected != 0.5f) << best;
+    EXPECT_EQ(scales.d, expected) << best;
   }
 }
 

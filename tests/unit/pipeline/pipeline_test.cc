@@ -30,6 +30,7 @@ using ::nashswarm::testing::WriteTestFile;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 const std::string kModel = TestData("gpt2-wiki-6m");
 
@@ -150,6 +151,32 @@ TEST(PipelineTest, RulesAreObeyed) {
   EXPECT_EQ(formats.at("blk.0.attn_qkv.weight"), quant::Format::kF16);
   EXPECT_EQ(formats.at("blk.0.attn_norm.weight"), quant::Format::kF32);
   EXPECT_THAT(observer.logs, Contains(HasSubstr("'h\\.1\\.ln_1\\.weight' names only vectors")));
+}
+
+// What MXFP4 would change in a plan that does not ask for it: nothing.
+TEST(PipelineTest, AFormatThatIsNotOfferedIsThereByRule) {
+  const auto dir = MakeTemporaryDirectory();
+  RecordingObserver observer;
+  Spec spec = BitsPerWeight(6.0);
+  spec.rules = {{"wte\\.weight", "mxfp4"}};
+  NS_ASSERT_OK(RunPipeline(kModel, dir.path(), spec, 0, &observer).status());
+  const auto prepared = ReadPrepared(dir.path());
+  NS_ASSERT_OK(prepared.status());
+  uint64_t offered = 0;
+  for (const PreparedTensor& tensor : prepared->tensors) {
+    if (tensor.source == "wte.weight") {
+      EXPECT_THAT(tensor.formats, ElementsAre(quant::Format::kMXFP4));
+    } else {
+      EXPECT_THAT(tensor.formats, Not(Contains(quant::Format::kMXFP4))) << tensor.source;
+      offered += tensor.formats.size() > 1;
+    }
+  }
+  EXPECT_GT(offered, 0u);
+  const auto artifact = artifact::Open(dir.path() + "/artifact");
+  NS_ASSERT_OK(artifact.status());
+  for (const auto& tensor : artifact->gguf.tensors) {
+    EXPECT_EQ(tensor.format == quant::Format::kMXFP4, tensor.name == "token_embd.weight") << tensor.name;
+  }
 }
 
 TEST(PipelineTest, RulesMatchEitherNameOfATensor) {

@@ -46,6 +46,9 @@ const Known kKnown[] = {
      {{0, -0x1.4cb800p+3f}, {1, 0x1.4cb800p+0f}, {15, -0x1.ffe000p-1f}, {16, -0x1.ffe000p-1f},
       {31, -0x1.198800p+1f}},
      0x1.ffe0000000000p+7},
+    {Format::kMXFP4, -1, -1,
+     {{0, 0x1.8p-114f}, {1, 0x1p-117f}, {2, -0x1p-117f}, {15, -0x1.8p-116f}, {16, 0x1.8p-116f}, {31, 0x1.8p-115f}},
+     0x1.46p-109},
     {Format::kQ6_K, 208, -1,
      {{0, -0x1.1e2150p+7f}, {17, 0x1.11a218p+8f}, {33, -0x1.60b6c0p+5f}, {63, -0x1.44b880p+4f},
       {64, 0x1.398600p+7f}, {100, -0x1.6be940p+6f}, {127, 0x1.b4b180p+5f}, {128, -0x1.9fb2d0p+7f},
@@ -81,7 +84,7 @@ const Known kKnown[] = {
 std::vector<uint8_t> KnownBlock(const Known& known) {
   std::vector<uint8_t> block(InfoOf(known.format).block_bytes);
   for (size_t i = 0; i < block.size(); ++i) block[i] = static_cast<uint8_t>(7 * i * i + 37 * i + 11);
-  block[known.d] = 0x66, block[known.d + 1] = 0x2e;
+  if (known.d >= 0) block[known.d] = 0x66, block[known.d + 1] = 0x2e;
   if (known.dmin >= 0) block[known.dmin] = 0x66, block[known.dmin + 1] = 0x2a;
   return block;
 }

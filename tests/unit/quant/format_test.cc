@@ -4,12 +4,13 @@
 
 #include <cstdint>
 #include <limits>
+#include <set>
 
 namespace nashswarm::quant {
 namespace {
 
 TEST(QuantFormatTest, TableIsOrderedAndConsistent) {
-  EXPECT_EQ(AllFormats().size(), 15u);
+  EXPECT_EQ(AllFormats().size(), 16u);
   double bits = 0.0;
   for (const FormatInfo& info : AllFormats()) {
     EXPECT_GE(info.bits_per_weight(), bits) << info.name;
@@ -30,7 +31,7 @@ TEST(QuantFormatTest, GeometryIsThatOfGgml) {
                 {6, "Q5_0", 32, 22},    {7, "Q5_1", 32, 24},    {8, "Q8_0", 32, 34},
                 {10, "Q2_K", 256, 84},  {11, "Q3_K", 256, 110}, {12, "Q4_K", 256, 144},
                 {13, "Q5_K", 256, 176}, {14, "Q6_K", 256, 210}, {20, "IQ4_NL", 32, 18}, {23, "IQ4_XS", 256, 136},
-                {30, "BF16", 1, 2}};
+                {30, "BF16", 1, 2},     {39, "MXFP4", 32, 17}};
   for (const auto& known : kKnown) {
     const auto format = FormatById(known.id);
     ASSERT_TRUE(format.has_value()) << known.name;
@@ -38,6 +39,16 @@ TEST(QuantFormatTest, GeometryIsThatOfGgml) {
     EXPECT_EQ(InfoOf(*format).block_weights, known.weights) << known.name;
     EXPECT_EQ(InfoOf(*format).block_bytes, known.bytes) << known.name;
   }
+}
+
+// llama.cpp's codes for files, which a file's header has.
+TEST(QuantFormatTest, FileTypesAreThoseOfLlama) {
+  std::set<uint32_t> seen;
+  for (const FormatInfo& info : AllFormats()) EXPECT_TRUE(seen.insert(info.file_type).second) << info.name;
+  EXPECT_EQ(InfoOf(Format::kF16).file_type, 1u);
+  EXPECT_EQ(InfoOf(Format::kQ4_K).file_type, 15u);
+  EXPECT_EQ(InfoOf(Format::kBF16).file_type, 32u);
+  EXPECT_EQ(InfoOf(Format::kMXFP4).file_type, 38u);
 }
 
 TEST(QuantFormatTest, NamesIgnoreCaseAndUnknownOnesAreRefused) {

@@ -77,7 +77,8 @@ TEST_F(QuantKernelsTest, AgreeOnShortRows) {
   for (size_t blocks = 1; blocks <= 19; ++blocks) {
     const std::vector<float> row = NormalRow(32 * blocks, 40), importance = Importance(32 * blocks, 41);
     for (Format format :
-         {Format::kQ8_0, Format::kQ5_0, Format::kQ4_0, Format::kIQ4_NL, Format::kQ5_1, Format::kQ4_1}) {
+         {Format::kQ8_0, Format::kQ5_0, Format::kQ4_0, Format::kIQ4_NL, Format::kMXFP4, Format::kQ5_1,
+          Format::kQ4_1}) {
       for (const std::vector<float>& w : {std::vector<float>{}, importance}) {
         const std::vector<uint8_t> expected = Reference(format, row, w);
         OnEveryTarget([&] { EXPECT_EQ(Encode(format, row, w), expected) << blocks; });
@@ -110,9 +111,8 @@ TEST_F(QuantKernelsTest, AgreeOnErrors) {
   }
 }
 
-// Codebook rounding around every threshold, where a table-driven kernel could slip by one.
-TEST_F(QuantKernelsTest, CodebookThresholds) {
-  const Codebook& book = kCodebookIQ4;
+// Rounding around every threshold, where a table-driven kernel could slip by one.
+void ExpectThresholds(const Codebook& book) {
   const Grid grid = GridOf(book);
   std::vector<float> t;
   for (int k = -2600; k <= 2600; ++k) t.push_back(0.05f * static_cast<float>(k));
@@ -139,11 +139,17 @@ TEST_F(QuantKernelsTest, CodebookThresholds) {
       EXPECT_TRUE(std::equal(q, q + 32, expected_q)) << t[first];
     });
     for (int i = 0; i < 32; ++i) {  // the reference itself: no other level is nearer
+      ASSERT_LT(expected_q[i], book.size);
       for (const float level : book.level) {
         EXPECT_LE(std::fabs(book.level[expected_q[i]] - t[first + i]), std::fabs(level - t[first + i]));
       }
     }
   }
+}
+
+TEST_F(QuantKernelsTest, CodebookThresholds) {
+  ExpectThresholds(kCodebookIQ4);
+  ExpectThresholds(kCodebookE2M1);
 }
 
 }  // namespace
