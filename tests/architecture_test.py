@@ -34,11 +34,30 @@ ALLOWED = {
                     "core/forward", "core/evaluate", "core/calibrate", "core/game", "core/artifact", "core/report", "core/route",
                     "core/pipeline", "core/game/routing", "core/expert_cache"],
     "core/capi": ["core/base", "core/checkpoint", "core/artifact"],
-    "server": ["core/base", "core/quant", "nashswarm/v1"],
+    "server/log": ["core/base"],
+    "server/metrics": [],
+    "server/auth": ["core/base", "server/log"],
+    "server/store": ["core/base", "nashswarm/v1"],
+    "server/store/s3": ["core/base", "server/store"],
+    "server/stages": ["core/base", "nashswarm/v1", "server/store"],
+    "server/store/sql": ["core/base", "server/store", "server/stages"],
+    "server/events": ["core/base", "server/log", "server/store/sql"],
+    "server/worker": ["core/base", "server/log", "server/metrics", "server/store", "server/stages", "server/events"],
+    "server/scheduler": ["core/base", "server/log", "server/metrics", "server/store", "server/stages", "server/events", "server/worker"],
+    "server/rpc": ["core/base", "server/log", "server/metrics", "server/store"],
+    "server/services": ["core/base", "core/quant", "nashswarm/v1", "server/log", "server/metrics", "server/auth", "server/store",
+                        "server/stages", "server/events", "server/worker", "server/scheduler", "server/rpc"],
+    "server/config": ["core/base", "server/log", "server/auth", "server/scheduler", "server/services"],
+    "server/daemon": ["core/base", "server/log", "server/metrics", "server/auth", "server/store", "server/store/s3", "server/store/sql",
+                      "server/events", "server/worker", "server/scheduler", "server/rpc", "server/services", "server/config"],
+    "server/main.cc": ["server/auth", "server/config", "server/daemon"],
     "client": ["nashswarm/v1", "base/commandline"],
 }
 # Libraries the engine must not know.
 FOREIGN = re.compile(r'#include *[<"](grpc|google/protobuf|sqlite3|libpq|curl|prometheus|nashswarm/v1|[^>"]*\.pb\.h)')
+# Whom gRPC is for; its messages may go everywhere.
+GRPC = re.compile(r'#include *[<"](grpc|[^>"]*\.grpc\.pb\.h)')
+KNOW_GRPC = ("server/rpc", "server/services", "server/daemon", "client")
 INCLUDE = re.compile(r'#include *"([^"]+)"')
 
 
@@ -60,6 +79,8 @@ def broken_arrows():
                 for number, line in enumerate(open(os.path.join(ROOT, path), encoding="utf8"), 1):
                     if top in ("base", "core") and FOREIGN.match(line):
                         yield f"{path}:{number}: the engine knows no RPC, SQL or HTTP: {line.strip()}"
+                    if GRPC.match(line) and own not in KNOW_GRPC:
+                        yield f"{path}:{number}: {own} knows no gRPC: {line.strip()}"
                     found = INCLUDE.match(line)
                     if not found or "/" not in found[1]:
                         continue
@@ -68,6 +89,18 @@ def broken_arrows():
                         yield f"{path}:{number}: {own} must not include {found[1]}"
                     elif target is None and found[1].split("/")[0] in ("base", "core", "server", "client", "tests"):
                         yield f"{path}:{number}: {own} must not include {found[1]}"
+
+
+def circles():
+    """Folders that may include themselves by way of others."""
+    for start in ALLOWED:
+        reached, todo = set(), [start]
+        while todo:
+            new = set(ALLOWED.get(todo.pop(), ())) - reached
+            reached |= new
+            todo += new
+        if start in reached:
+            yield f"{start}: the arrows lead back to it"
 
 
 def left_out_of_the_image():
@@ -80,6 +113,6 @@ def left_out_of_the_image():
         yield f".dockerignore: {folder}/ is built, and is left out of the image's sources"
 
 
-broken = list(broken_arrows()) + list(left_out_of_the_image())
+broken = list(broken_arrows()) + list(circles()) + list(left_out_of_the_image())
 print("\n".join(broken) if broken else "ok      every include follows the arrows of the architecture")
 sys.exit(1 if broken else 0)

@@ -195,7 +195,7 @@ void FileDownload::Show(int64_t done) const {
   session_.progress.Update({.stage = "download",
                             .done = before_ + done,
                             .total = total_,
-                            .unit = ProgressState::Unit::kBytes,
+                            .unit = kBytes,
                             .detail = entry_.path()});
 }
 

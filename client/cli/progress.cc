@@ -24,14 +24,20 @@ double Share(const ProgressState& state) {
   return std::clamp(static_cast<double>(state.done) / static_cast<double>(state.total), 0.0, 1.0);
 }
 
-const char* UnitName(ProgressState::Unit unit) {
-  return unit == ProgressState::Unit::kTokens ? "tokens" : "weights";
+// Control characters of a file or tensor name, or of what a server says, must not reach the terminal.
+std::string Printable(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  return text;
 }
+
+// " weights"
+std::string UnitAfter(const ProgressState& state) { return state.unit.empty() ? "" : " " + Printable(state.unit); }
 
 std::string FormatRate(const ProgressState& state, double rate) {
   if (rate <= 0) return "";
-  if (state.unit == ProgressState::Unit::kBytes) return FormatBytes(rate) + "/s";
-  return FormatCount(rate) + " " + UnitName(state.unit) + "/s";
+  if (state.unit == kBytes) return FormatBytes(rate) + "/s";
+  return FormatCount(rate) + UnitAfter(state) + "/s";
 }
 
 std::string FormatLeft(const ProgressState& state, double rate) {
@@ -41,11 +47,11 @@ std::string FormatLeft(const ProgressState& state, double rate) {
 }
 
 std::string Amount(const ProgressState& state) {
-  const bool bytes = state.unit == ProgressState::Unit::kBytes;
+  const bool bytes = state.unit == kBytes;
   const auto format = [&](int64_t n) {
     return bytes ? FormatBytes(static_cast<double>(n)) : FormatCount(static_cast<double>(n));
   };
-  const std::string unit = bytes ? "" : std::string(" ") + UnitName(state.unit);
+  const std::string unit = bytes ? "" : UnitAfter(state);
   if (state.total <= 0) return state.done > 0 ? format(state.done) + unit : "";
   return format(state.done) + " of " + format(state.total) + unit;
 }
@@ -54,13 +60,6 @@ void Append(std::string* line, const std::string& part, const char* separator) {
   if (part.empty()) return;
   if (!line->empty()) *line += separator;
   *line += part;
-}
-
-// Control characters of a file or tensor name must not reach the terminal.
-std::string Printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
-  return text;
 }
 
 }  // namespace

@@ -13,12 +13,14 @@
 
 namespace nashswarm::cli {
 
+// Bytes are shown by their thousands (sizes.h), all else by its name.
+inline constexpr char kBytes[] = "bytes";
+
 struct ProgressState {
-  enum class Unit { kBytes, kWeights, kTokens };
   std::string stage;  // "upload", "encode"
   int64_t done = 0;
   int64_t total = 0;  // 0: unknown
-  Unit unit = Unit::kBytes;
+  std::string unit = kBytes;          // what is counted, as it is shown: "weights"; "": nobody has said
   std::string detail;                 // the file or tensor under way
   std::optional<double> eta_seconds;  // when someone else knows better than the rate does
 };

@@ -50,7 +50,7 @@ absl::Status FileChanged(const LocalFile& file) {
 }
 
 ProgressState BytesState(const std::string& stage, int64_t done, int64_t total, const std::string& detail) {
-  return {.stage = stage, .done = done, .total = total, .unit = ProgressState::Unit::kBytes, .detail = detail};
+  return {.stage = stage, .done = done, .total = total, .unit = kBytes, .detail = detail};
 }
 
 // One push: the files, and how many bytes of all of them the server holds.

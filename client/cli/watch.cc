@@ -15,11 +15,6 @@ std::string Lower(std::string text) {
   return text;
 }
 
-ProgressState::Unit UnitOf(v1::Job::Stage stage) {
-  const bool tokens = stage == v1::Job::CALIBRATE || stage == v1::Job::SEARCH || stage == v1::Job::EVALUATE;
-  return tokens ? ProgressState::Unit::kTokens : ProgressState::Unit::kWeights;
-}
-
 class Watcher {
  public:
   Watcher(const Session& session, const std::string& job, const EventCallback& on_event)
@@ -103,7 +98,7 @@ void Watcher::ShowSnapshot() {
     session_.progress.Note("an attempt failed and is repeated: " + shown_error_);
   }
   if (job_.state() == v1::Job::QUEUED) {
-    session_.progress.Update({.stage = "queued", .unit = ProgressState::Unit::kWeights});
+    session_.progress.Update({.stage = "queued"});
   } else if (job_.has_progress()) {
     ShowProgress(job_.progress());
   }
@@ -114,7 +109,7 @@ void Watcher::ShowProgress(const v1::Job::Progress& progress) {
   ProgressState state = {.stage = Lower(StageName(progress.stage())),
                          .done = progress.weights_done(),
                          .total = progress.weights_total(),
-                         .unit = UnitOf(progress.stage()),
+                         .unit = progress.unit(),
                          .detail = progress.current_tensor()};
   if (progress.has_eta()) {
     state.eta_seconds = static_cast<double>(progress.eta().seconds()) + progress.eta().nanos() * 1e-9;

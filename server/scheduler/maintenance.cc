@@ -4,7 +4,7 @@
 
 #include "core/base/status.h"
 #include "server/log/log.h"
-#include "server/scheduler/stages.h"
+#include "server/stages/stage.h"
 
 namespace nashswarm::server {
 namespace {

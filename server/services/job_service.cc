@@ -7,12 +7,12 @@
 #include "server/log/log.h"
 #include "server/rpc/status.h"
 #include "server/rpc/trace_context.h"
-#include "server/scheduler/needs.h"
-#include "server/scheduler/stages.h"
 #include "server/services/authenticate.h"
 #include "server/services/job_watch.h"
 #include "server/services/paging.h"
 #include "server/services/validate.h"
+#include "server/stages/flow.h"
+#include "server/stages/needs.h"
 
 namespace nashswarm::server {
 namespace {

@@ -14,7 +14,7 @@
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "re2/re2.h"
-#include "server/store/job_spec.h"
+#include "server/stages/job_spec.h"
 
 namespace nashswarm::server {
 namespace {

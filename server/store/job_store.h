@@ -123,7 +123,7 @@ struct ModelFile {
 };
 // A file a job reads beside its checkpoint.
 struct DataFile {
-  std::string purpose;  // see job_spec.h
+  std::string purpose;  // see server/stages/job_spec.h
   BlobDigest digest;
 };
 // What a worker can take on.
@@ -136,7 +136,7 @@ struct ClaimedTask {
   TaskLease lease;
   std::string tenant;
   int attempt = 0;  // 1 for the first
-  int shards = 0;   // of MEASURE and ENCODE; 0 before PREPARE has ended
+  int shards = 0;   // of the stages that are cut into shards; 0 before PREPARE has ended
   int search_rounds = 0;  // of SEARCH; 0 before SOLVE has ended
   int64_t waited_us = 0;  // since it could first have been claimed
   int64_t need_memory_bytes = 0, need_disk_bytes = 0;
@@ -169,7 +169,7 @@ struct TaskFinish {
   std::string result_json;
   std::string cache_key;              // raw; empty: the result is not kept for other jobs
   std::string cache_model;            // raw manifest digest: deleting the model drops its kept results
-  int shards = 0;                     // set by PREPARE: how far MEASURE and ENCODE fan out
+  int shards = 0;                     // set by PREPARE: how far stages fan out
   int64_t stage_weights = 0;          // set by PREPARE: weights of one pass over the model
   std::optional<int> search_rounds;   // set by SOLVE: rounds of SEARCH; again by a round that says it was the last
   std::vector<NewTask> next;          // what follows once every task of this stage has succeeded

@@ -10,10 +10,12 @@
 #include "core/base/status.h"
 #include "server/log/log.h"
 #include "server/log/trace_id.h"
-#include "server/scheduler/needs.h"
-#include "server/scheduler/stages.h"
+#include "server/stages/cache_key.h"
+#include "server/stages/flow.h"
+#include "server/stages/job_spec.h"
+#include "server/stages/needs.h"
+#include "server/stages/spec_json.h"
 #include "server/store/error_proto.h"
-#include "server/store/job_spec.h"
 #include "server/worker/task_session.h"
 #include "server/worker/work_directory.h"
 
@@ -120,7 +122,7 @@ absl::StatusOr<Json> TaskRunner::DescribeTask(const ClaimedTask& task, const Wor
   json["source"] = {{"model", absl::StrCat("models/", task.model_id)}, {"digest", ToHex(task.model_manifest.sha256)}};
   json["data"] = Json::object();
   for (const DataFile& file : task.data) json["data"][file.purpose] = directory.data_path(file.purpose);
-  if (key.stage != v1::Job::PUBLISH) return json;
+  if (!RowOf(key.stage).reads_history) return json;
   json["history"] = Json::array();
   NS_ASSIGN_OR_RETURN(const std::vector<TaskRecord> history, jobs_->TaskHistory(key.job_id));
   for (const TaskRecord& record : history) {
@@ -170,7 +172,8 @@ absl::StatusOr<TaskFinish> TaskRunner::Work(const ClaimedTask& task, TaskSession
   const std::string cache_key = TaskCacheKey(options_.engine_digest, task, inputs);
   TaskFinish finish;
   std::optional<TaskFinish> kept;
-  if (KeepsResult(key.stage)) {
+  const bool keeps = RowOf(key.stage).kept;
+  if (keeps) {
     NS_ASSIGN_OR_RETURN(kept, Reuse(task, cache_key, [session] { return session->OnTick(); }));
   }
   if (kept.has_value()) {
@@ -178,7 +181,7 @@ absl::StatusOr<TaskFinish> TaskRunner::Work(const ClaimedTask& task, TaskSession
     finish = *std::move(kept);
   } else {
     NS_ASSIGN_OR_RETURN(finish, Execute(task, inputs, session, lost));
-    if (KeepsResult(key.stage)) {
+    if (keeps) {
       finish.cache_key = cache_key;
       finish.cache_model = task.model_manifest.sha256;
     }

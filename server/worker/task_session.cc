@@ -5,7 +5,7 @@
 
 #include "core/base/status.h"
 #include "server/log/log.h"
-#include "server/scheduler/stages.h"
+#include "server/stages/stage.h"
 
 namespace nashswarm::server {
 namespace {
@@ -51,7 +51,7 @@ TaskSession::~TaskSession() {
 void TaskSession::OnProgress(const EngineProgress& progress) {
   std::lock_guard<std::mutex> lock(mutex_);
   const int64_t more = progress.done - progress_.weights_done;
-  if (CountsTokens(task_.lease.key.stage)) {
+  if (RowOf(task_.lease.key.stage).unit == Unit::kTokens) {
     metrics_->TokensProcessed(stage_, more);
   } else {
     metrics_->WeightsProcessed(stage_, more);

@@ -1,9 +1,9 @@
 // SqlJobStore: jobs as their users see them.
 #include <algorithm>
 
+#include "server/stages/job_spec.h"
 #include "server/store/disk_room.h"
 #include "server/store/ids.h"
-#include "server/store/job_spec.h"
 #include "server/store/sql/sql_job_store.h"
 #include "server/store/sql/rows.h"
 
@@ -129,14 +129,11 @@ absl::StatusOr<v1::Job> LoadJob(Connection& db, const std::string& tenant, const
     if (!query.IsNull(9)) SetTime(query.Int(9), job.mutable_end_time());
     LabelsFromJson(query.Text(10), job.mutable_labels());
     if (job.state() == v1::Job::RUNNING && !query.IsNull(8)) plan.started_us = query.Int(8);
-    plan.shards = query.Int(11);
+    plan.shape = {static_cast<int>(query.Int(11)), static_cast<int>(query.Int(13))};
     plan.stage_weights = query.Int(12);
-    plan.search_rounds = query.Int(13);
     job.set_traceparent(query.Text(14));
-    plan.calibrates = Calibrates(job.spec());
-    plan.evaluates = Evaluates(job.spec());
   }
-  NS_RETURN_IF_ERROR(LoadProgress(db, id, plan, job.mutable_progress()));
+  NS_RETURN_IF_ERROR(LoadProgress(db, id, plan, &job));
   return job;
 }
 

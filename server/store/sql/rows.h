@@ -8,6 +8,7 @@
 
 #include "core/base/status.h"
 #include "google/protobuf/timestamp.pb.h"
+#include "server/stages/progress.h"
 #include "server/store/job_store.h"
 #include "server/store/sql/database.h"
 
@@ -37,16 +38,8 @@ absl::StatusOr<v1::Job> LoadJob(sql::Connection& db, const std::string& tenant, 
 absl::Status InsertTask(sql::Connection& db, const std::string& job_id, const NewTask& task);
 absl::Status CancelPendingTasks(sql::Connection& db, const std::string& job_id);
 
-// What a job's row says about the work to come.
-struct JobPlan {
-  bool calibrates = false, evaluates = false;
-  int64_t shards = 0, stage_weights = 0;  // 0 before PREPARE has ended
-  int64_t search_rounds = 0;              // 0 before SOLVE has ended
-  int64_t started_us = 0;                 // 0 unless the job runs
-};
-// Progress follows from the tasks.
-absl::Status LoadProgress(sql::Connection& db, const std::string& id, const JobPlan& plan,
-                          v1::Job::Progress* progress);
+// Sets `progress`, which follows from the tasks, of a job whose spec is there.
+absl::Status LoadProgress(sql::Connection& db, const std::string& id, const JobPlan& plan, v1::Job* job);
 
 absl::StatusOr<v1::Model> LoadModel(sql::Connection& db, const std::string& tenant, const std::string& id);
 absl::Status LoadFiles(sql::Connection& db, const std::string& tenant, const std::string& owner,

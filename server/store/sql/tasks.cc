@@ -1,6 +1,7 @@
 // SqlJobStore: handing out tasks and hearing from their workers.
 #include <algorithm>
 
+#include "server/stages/needs.h"
 #include "server/store/sql/fence.h"
 #include "server/store/sql/rows.h"
 #include "server/store/sql/sql_job_store.h"
@@ -98,7 +99,7 @@ absl::Status LoadInputs(Connection& db, ClaimedTask* task) {
     NS_RETURN_IF_ERROR(query.status());
   }
   Query query = db.Select("SELECT result FROM tasks WHERE job_id = ? AND stage = ? AND state = 'succeeded'",
-                          task->lease.key.job_id, static_cast<int>(v1::Job::PREPARE));
+                          task->lease.key.job_id, static_cast<int>(kNeedsSaidBy));
   if (query.Next()) task->prepare_result_json = query.Text(0);
   return query.status();
 }

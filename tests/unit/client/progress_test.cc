@@ -14,18 +14,17 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
 using testing::Not;
-using Unit = ProgressState::Unit;
 
 TEST(RenderBar, ShowsStagePercentRateTimeLeftAndTensor) {
   const ProgressState state = {
-      .stage = "encode", .done = 500'000, .total = 2'000'000, .unit = Unit::kWeights, .detail = "h.0.attn"};
+      .stage = "encode", .done = 500'000, .total = 2'000'000, .unit = "weights", .detail = "h.0.attn"};
   EXPECT_EQ(RenderBar(state, 100'000, 200, false),
             "encode    [######..................]  25%  100 k weights/s  15 s left  h.0.attn");
 }
 
 TEST(RenderBar, NeverIsWiderThanTheTerminal) {
   const ProgressState state = {
-      .stage = "upload", .done = 1, .total = 2, .unit = Unit::kBytes, .detail = std::string(300, 'x')};
+      .stage = "upload", .done = 1, .total = 2, .unit = kBytes, .detail = std::string(300, 'x')};
   for (const int width : {0, 5, 20, 79}) EXPECT_LE(RenderBar(state, 1e6, width, false).size(), size_t(width));
 }
 
@@ -42,7 +41,7 @@ TEST(RenderBar, KeepsControlCharactersOfNamesOffTheTerminal) {
 
 TEST(RenderLine, SaysTheSameInWords) {
   const ProgressState state = {
-      .stage = "upload", .done = 5'000'000, .total = 10'000'000, .unit = Unit::kBytes, .detail = "model.safetensors"};
+      .stage = "upload", .done = 5'000'000, .total = 10'000'000, .unit = kBytes, .detail = "model.safetensors"};
   EXPECT_EQ(RenderLine(state, 1e6), "upload: 50%, 5.00 MB of 10.0 MB, 1.00 MB/s, 5.0 s left, model.safetensors");
   EXPECT_EQ(RenderLine({.stage = "queued"}, 0), "queued");
   EXPECT_EQ(RenderLine({.stage = "solve", .eta_seconds = 90}, 0), "solve: 1m 30s left");
@@ -71,10 +70,10 @@ struct Recorded {
 TEST(Progress, PrintsALineEveryTenSecondsAndAtEachStage) {
   Recorded r(Progress::Style::kLines);
   for (int i = 0; i < 25; ++i) {
-    r.progress.Update({.stage = "measure", .done = i, .total = 100, .unit = Unit::kWeights});
+    r.progress.Update({.stage = "measure", .done = i, .total = 100, .unit = "weights"});
     r.now += seconds(1);
   }
-  r.progress.Update({.stage = "solve", .unit = Unit::kWeights});
+  r.progress.Update({.stage = "solve", .unit = "weights"});
   std::istringstream lines(r.out.str());
   std::vector<std::string> all;
   for (std::string line; std::getline(lines, line);) all.push_back(line);

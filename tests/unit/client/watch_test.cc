@@ -25,6 +25,7 @@ v1::JobEvent Encoding(int64_t done) {
   progress->set_stage(v1::Job::ENCODE);
   progress->set_weights_done(done);
   progress->set_weights_total(100);
+  progress->set_unit("weights");
   progress->set_current_tensor("h.0.mlp");
   return event;
 }
@@ -52,19 +53,24 @@ TEST_F(WatchTest, FollowsToTheEndAndShowsTheStages) {
   EXPECT_THAT(client_.log.str(), HasSubstr("encode: 25%, 25 of 100 weights, h.0.mlp\n"));
 }
 
-TEST_F(WatchTest, CalibrationSearchAndEvaluationCountTokens) {
+TEST_F(WatchTest, CountsInTheUnitThatTheServerNames) {
   v1::JobEvent calibrating = Encoding(25), searching = Encoding(30), evaluating = Encoding(50);
   calibrating.mutable_progress()->set_stage(v1::Job::CALIBRATE);
   calibrating.mutable_progress()->set_current_tensor("backward");
   evaluating.mutable_progress()->set_stage(v1::Job::EVALUATE);
   searching.mutable_progress()->set_stage(v1::Job::SEARCH);
   searching.mutable_progress()->set_current_tensor("swarm: 3 of 10 plans");
+  v1::JobEvent publishing = Encoding(75);
+  publishing.mutable_progress()->set_stage(v1::Job::PUBLISH);
+  publishing.mutable_progress()->clear_unit();  // as servers before the field
+  for (v1::JobEvent* event : {&calibrating, &searching, &evaluating}) event->mutable_progress()->set_unit("tokens");
   server_.state.watches = {
-      {Snapshot(v1::Job::RUNNING, 1), calibrating, searching, evaluating, Snapshot(v1::Job::SUCCEEDED, 2)}};
+      {Snapshot(v1::Job::RUNNING, 1), calibrating, searching, evaluating, publishing, Snapshot(v1::Job::SUCCEEDED, 2)}};
   ASSERT_TRUE(WatchJob(client_.session, "jobs/j").ok());
   EXPECT_THAT(client_.log.str(), HasSubstr("calibrate: 25%, 25 of 100 tokens, backward\n"));
   EXPECT_THAT(client_.log.str(), HasSubstr("search: 30%, 30 of 100 tokens, swarm: 3 of 10 plans\n"));
   EXPECT_THAT(client_.log.str(), HasSubstr("evaluate: 50%, 50 of 100 tokens"));
+  EXPECT_THAT(client_.log.str(), HasSubstr("publish: 75%, 75 of 100, h.0.mlp\n"));
 }
 
 TEST_F(WatchTest, ReconnectsAfterTheLastEventAndSeesEachOnce) {

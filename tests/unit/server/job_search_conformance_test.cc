@@ -152,6 +152,7 @@ TEST_P(JobSearchConformanceTest, ProgressTakesTheRoundsToComeToBeLikeTheOthers) 
   report(first, 50);
   EXPECT_EQ(Progress().weights_done(), 50);
   EXPECT_EQ(Progress().weights_total(), 400);
+  EXPECT_EQ(Progress().unit(), "tokens");
   EXPECT_FALSE(Progress().has_eta());
   Finish(first, 1);
   Finish(ClaimRound(1), 1);  // as one that is reused: it never says anything

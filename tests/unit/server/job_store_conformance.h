@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "gtest/gtest.h"
-#include "server/scheduler/stages.h"
+#include "server/stages/flow.h"
 #include "server/store/sql/sql_job_store.h"
 #include "server/store/sql/sqlite.h"
 #include "tests/unit/server/postgres_fixture.h"

@@ -6,7 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "server/scheduler/stages.h"
+#include "server/stages/flow.h"
 #include "server/store/sql/sql_job_store.h"
 #include "server/store/sql/sqlite.h"
 #include "tests/unit/server/store_fixtures.h"

@@ -1,4 +1,4 @@
-#include "server/scheduler/needs.h"
+#include "server/stages/needs.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -1,9 +1,13 @@
-#include "server/scheduler/stages.h"
+#include "server/stages/flow.h"
 
+#include "absl/strings/ascii.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/stages/cache_key.h"
+#include "server/stages/readers.h"
+#include "server/stages/spec_json.h"
 #include "tests/unit/server/store_fixtures.h"
 
 namespace nashswarm::server {
@@ -41,6 +45,19 @@ TEST(StagesTest, WhatFollowsWhat) {
   EXPECT_THAT(Next(J::SOLVE, 1), ElementsAre(std::pair(J::ENCODE, 0)));
   EXPECT_THAT(Next(J::ENCODE, 2), ElementsAre(std::pair(J::PUBLISH, 0)));
   EXPECT_THAT(Next(J::PUBLISH, 2), IsEmpty());
+}
+
+TEST(StagesTest, EveryStageOfTheApiHasARow) {
+  const auto* stages = v1::Job::Stage_descriptor();
+  ASSERT_EQ(static_cast<int>(Stages().size()), stages->value_count() - 1) << "all but STAGE_UNSPECIFIED";
+  for (const StageRow& row : Stages()) {
+    EXPECT_EQ(&RowOf(row.stage), &row);
+    EXPECT_EQ(absl::AsciiStrToUpper(row.name), v1::Job::Stage_Name(row.stage));
+  }
+  const Stage unknown = static_cast<Stage>(1);
+  EXPECT_THAT(Next(unknown, 2), IsEmpty()) << "of a newer server";
+  EXPECT_THAT(Next(J::STAGE_UNSPECIFIED, 2), IsEmpty());
+  EXPECT_THAT(InputStages(unknown, {}), IsEmpty());
 }
 
 TEST(StagesTest, RoundsOfASearchFollowOneAnother) {
@@ -113,10 +130,10 @@ TEST(StagesTest, WhatFeedsWhat) {
 }
 
 TEST(StagesTest, ResultsThatAreTheSameForAnotherJobAreKept) {
-  for (const Stage stage : {J::PREPARE, J::CALIBRATE, J::MEASURE, J::SOLVE, J::SEARCH}) EXPECT_TRUE(KeepsResult(stage));
-  for (const Stage stage : {J::ENCODE, J::EVALUATE, J::PUBLISH}) EXPECT_FALSE(KeepsResult(stage));
-  EXPECT_TRUE(CountsTokens(J::CALIBRATE) && CountsTokens(J::SEARCH) && CountsTokens(J::EVALUATE));
-  EXPECT_FALSE(CountsTokens(J::MEASURE) || CountsTokens(J::SOLVE));
+  for (const Stage stage : {J::PREPARE, J::CALIBRATE, J::MEASURE, J::SOLVE, J::SEARCH}) EXPECT_TRUE(RowOf(stage).kept);
+  for (const Stage stage : {J::ENCODE, J::EVALUATE, J::PUBLISH}) EXPECT_FALSE(RowOf(stage).kept);
+  for (const Stage stage : {J::CALIBRATE, J::SEARCH, J::EVALUATE}) EXPECT_EQ(UnitName(RowOf(stage).unit), "tokens");
+  for (const Stage stage : {J::PREPARE, J::MEASURE, J::SOLVE, J::ENCODE}) EXPECT_EQ(UnitName(RowOf(stage).unit), "weights");
   EXPECT_EQ(StageName(J::SEARCH), "search") << "as the engine and the metrics call it";
 }
 
@@ -348,6 +365,19 @@ TEST(StagesTest, ResultsThatBreakTheProtocolAreRefused) {
   EXPECT_EQ(read(J::PUBLISH, {}, {"artifact/model.gguf"}), "");
   EXPECT_EQ(read(J::PUBLISH, {}, {"elsewhere/model.gguf"}), "ENGINE_PROTOCOL");
   EXPECT_EQ(read(J::PUBLISH, {}, {}), "ENGINE_PROTOCOL");
+}
+
+TEST(StagesTest, EveryStageOfTheApiHasARow) {
+  const auto* stages = v1::Job::Stage_descriptor();
+  ASSERT_EQ(static_cast<int>(Stages().size()), stages->value_count() - 1) << "all but STAGE_UNSPECIFIED";
+  for (const StageRow& row : Stages()) {
+    EXPECT_EQ(&RowOf(row.stage), &row);
+    EXPECT_EQ(absl::AsciiStrToUpper(row.name), v1::Job::Stage_Name(row.stage));
+  }
+  const Stage unknown = static_cast<Stage>(1);
+  EXPECT_THAT(Next(unknown, 2), IsEmpty()) << "of a newer server";
+  EXPECT_THAT(Next(J::STAGE_UNSPECIFIED, 2), IsEmpty());
+  EXPECT_THAT(InputStages(unknown, {}), IsEmpty());
 }
 
 TEST(StagesTest, RoundsOfASearchAreCounted) {

@@ -9,7 +9,6 @@ from nashswarm.errors import JobCancelledError, JobFailedError, NashswarmError, 
 from nashswarm.v1 import nashswarm_pb2 as pb
 
 ENDED = (pb.Job.SUCCEEDED, pb.Job.FAILED, pb.Job.CANCELLED)
-_TOKENS = (pb.Job.CALIBRATE, pb.Job.SEARCH, pb.Job.EVALUATE)
 
 
 async def watch(session: Session, name: str, after_sequence: int = 0, until: float | None = None) -> AsyncGenerator[pb.JobEvent, None]:
@@ -67,7 +66,7 @@ async def wait(session: Session, name: str, timeout: float | None) -> pb.Job:
                     continue
                 if progress.stage != pb.Job.STAGE_UNSPECIFIED and job.state not in ENDED:
                     bars.update(pb.Job.Stage.Name(progress.stage).lower(), progress.weights_done, progress.weights_total,
-                                " tokens" if progress.stage in _TOKENS else " weights")
+                                progress.unit and f" {progress.unit}")
         finally:
             await events.aclose()
     return job

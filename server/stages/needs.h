@@ -1,8 +1,8 @@
 // What tasks need of a machine, so that a worker takes those that fit. The engine estimates it in PREPARE
 // (core/engine/README.md, "needs"); what comes before, and an answer that cannot be trusted, is judged by the model's
 // size. Pure functions.
-#ifndef NASHSWARM_SERVER_SCHEDULER_NEEDS_H_
-#define NASHSWARM_SERVER_SCHEDULER_NEEDS_H_
+#ifndef NASHSWARM_SERVER_STAGES_NEEDS_H_
+#define NASHSWARM_SERVER_STAGES_NEEDS_H_
 
 #include <cstdint>
 #include <optional>
@@ -24,11 +24,13 @@ struct ModelSize {
 };
 ModelSize SizeOf(const std::vector<ModelFile>& files);
 
-// Of PREPARE, and of the check of a model that is being published: they read headers and the tokenizer, and map the
+// Whose result says what all later stages need.
+inline constexpr Stage kNeedsSaidBy = v1::Job::PREPARE;
+// Of that stage itself, and of the check of a model that is being published: they read headers and the tokenizer, and map the
 // weights.
 Need NeedOfPrepare(const ModelSize& model);
 
-// The task's need with so many threads, from PREPARE's result. nullopt unless "needs" is there with three whole numbers
+// The task's need with so many threads, from the result of kNeedsSaidBy. nullopt unless "needs" is there with three whole numbers
 // from 0 on for the stage, or in a list of its shards for this one: a need that is wrong could let too many tasks run,
 // or none.
 std::optional<Need> ReadNeed(const Json& prepare_result, Stage stage, int shard, const v1::CompressionSpec& spec,
@@ -42,4 +44,4 @@ void AddNeeds(const ClaimedTask& task, const std::string& result_json, int threa
 
 }  // namespace nashswarm::server
 
-#endif  // NASHSWARM_SERVER_SCHEDULER_NEEDS_H_
+#endif  // NASHSWARM_SERVER_STAGES_NEEDS_H_

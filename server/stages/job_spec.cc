@@ -1,4 +1,4 @@
-#include "server/store/job_spec.h"
+#include "server/stages/job_spec.h"
 
 namespace nashswarm::server {
 

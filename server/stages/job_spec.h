@@ -1,7 +1,7 @@
 // What a spec means for the job that carries it: which optional stages it has and which data files it reads. Pure
 // functions; the rules are those of core/engine/README.md.
-#ifndef NASHSWARM_SERVER_STORE_JOB_SPEC_H_
-#define NASHSWARM_SERVER_STORE_JOB_SPEC_H_
+#ifndef NASHSWARM_SERVER_STAGES_JOB_SPEC_H_
+#define NASHSWARM_SERVER_STAGES_JOB_SPEC_H_
 
 #include <string>
 #include <vector>
@@ -30,4 +30,4 @@ std::vector<DataReference> DataReferences(const v1::CompressionSpec& spec);
 
 }  // namespace nashswarm::server
 
-#endif  // NASHSWARM_SERVER_STORE_JOB_SPEC_H_
+#endif  // NASHSWARM_SERVER_STAGES_JOB_SPEC_H_

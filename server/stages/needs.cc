@@ -1,8 +1,8 @@
-#include "server/scheduler/needs.h"
+#include "server/stages/needs.h"
 
 #include <algorithm>
 
-#include "server/scheduler/stages.h"
+#include "server/stages/stage.h"
 
 namespace nashswarm::server {
 namespace {
@@ -23,11 +23,6 @@ constexpr int64_t kFallbackBytes = 512 * kMiB, kRunningFactor = 16, kReadingFact
 
 int64_t Clamp(int64_t bytes) { return std::clamp<int64_t>(bytes, 0, kMost); }
 
-bool RunsModel(Stage stage) {
-  return stage == v1::Job::CALIBRATE || stage == v1::Job::SEARCH || stage == v1::Job::EVALUATE ||
-         stage == v1::Job::SOLVE;
-}
-
 std::optional<int64_t> Whole(const Json& need, const char* field) {
   const auto it = need.find(field);
   if (it == need.end() || !it->is_number_integer()) return std::nullopt;
@@ -35,11 +30,6 @@ std::optional<int64_t> Whole(const Json& need, const char* field) {
   const int64_t bytes = it->get<int64_t>();
   if (bytes < 0) return std::nullopt;
   return std::min(bytes, kMost);
-}
-
-bool TriesPlansOut(Stage stage, const v1::CompressionSpec& spec) {
-  return stage == v1::Job::SOLVE && (spec.target_case() == v1::CompressionSpec::kMaxKl ||
-                                     spec.target_case() == v1::CompressionSpec::kMaxPplIncrease);
 }
 
 }  // namespace
@@ -66,7 +56,9 @@ std::optional<Need> ReadNeed(const Json& prepare_result, Stage stage, int shard,
   if (!prepare_result.is_object()) return std::nullopt;
   const auto needs = prepare_result.find("needs");
   if (needs == prepare_result.end() || !needs->is_object()) return std::nullopt;
-  const auto of_stage = needs->find(StageName(TriesPlansOut(stage, spec) ? v1::Job::SEARCH : stage));
+  const StageRow& row = RowOf(stage);
+  const bool as_another = row.needs_of.when != nullptr && row.needs_of.when(spec);
+  const auto of_stage = needs->find(StageName(as_another ? row.needs_of.stage : stage));
   if (of_stage == needs->end()) return std::nullopt;
   const Json* need = &*of_stage;
   if (need->is_array()) {
@@ -84,12 +76,13 @@ std::optional<Need> ReadNeed(const Json& prepare_result, Stage stage, int shard,
 
 Need FallbackNeed(Stage stage, const ModelSize& model) {
   const int64_t bytes = std::min(Clamp(model.total_bytes), kMost / kRunningFactor);
-  return {Clamp(kFallbackBytes + (RunsModel(stage) ? kRunningFactor : kReadingFactor) * bytes),
+  const int64_t factor = RowOf(stage).load == Load::kModel ? kRunningFactor : kReadingFactor;
+  return {Clamp(kFallbackBytes + factor * bytes),
           Clamp(kFallbackBytes + kDiskFactor * bytes)};
 }
 
 void AddNeeds(const ClaimedTask& task, const std::string& result_json, int threads, std::vector<NewTask>* tasks) {
-  const std::string& text = task.lease.key.stage == v1::Job::PREPARE ? result_json : task.prepare_result_json;
+  const std::string& text = task.lease.key.stage == kNeedsSaidBy ? result_json : task.prepare_result_json;
   const absl::StatusOr<Json> result = ParseJson(text, "PREPARE's result");
   const ModelSize model = SizeOf(task.model_files);
   for (NewTask& next : *tasks) {
