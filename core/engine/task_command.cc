@@ -17,7 +17,7 @@
 #include "core/blas/blas.h"
 #include "core/engine/commands.h"
 #include "core/engine/exit_code.h"
-#include "core/pipeline/stages.h"
+#include "core/pipeline/stage_table.h"
 
 namespace nashswarm::engine {
 namespace {
@@ -75,17 +75,17 @@ uint64_t PeakBytes() {
 }
 
 // Whether BLAS will have its working memory, where there is a limit and the stage may use it.
-bool HasMemoryForBlas(const std::string& stage, int threads) {
+bool HasMemoryForBlas(const pipeline::StageRow& stage, int threads) {
   rlimit limit;
   if (getrlimit(RLIMIT_DATA, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return true;
-  if (stage == "validate" || stage == "prepare" || stage == "solve" || stage == "publish") return true;
+  if (!stage.uses_blas) return true;
   return blas::ReserveBuffers(ResolveThreads(threads));
 }
 
 absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer, TaskPaths* paths) {
   NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(dir, "task.json"), kMaxTaskBytes));
   NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, "task.json"));
-  const std::string stage = JsonString(json, "stage");
+  NS_ASSIGN_OR_RETURN(const pipeline::StageRow* const stage, pipeline::FindStage(JsonString(json, "stage")));
   pipeline::Task task;
   task.model_dir = JsonString(json, "model");
   task.in_dir = JoinPath(dir, "in");
@@ -100,11 +100,11 @@ absl::StatusOr<Json> Run(const std::string& dir, StdoutObserver* observer, TaskP
   paths->SetFiles(task);
   if (const auto history = json.find("history"); history != json.end() && history->is_array()) task.history = *history;
   task.observer = observer;
-  if (stage != "validate") {
+  if (stage->reads_spec) {
     NS_ASSIGN_OR_RETURN(task.spec, pipeline::ParseSpec(json.contains("spec") ? json["spec"] : Json()));
   }
-  if (!HasMemoryForBlas(stage, task.threads)) return OutOfMemoryError();
-  return pipeline::RunStage(stage, task);
+  if (!HasMemoryForBlas(*stage, task.threads)) return OutOfMemoryError();
+  return stage->run(task);
 }
 
 }  // namespace

@@ -192,17 +192,4 @@ std::string Task::sample_path() const {
   return spec.calibration == Spec::Calibration::kText ? calibration_path : "";
 }
 
-absl::StatusOr<Json> RunStage(const std::string& stage, const Task& task) {
-  if (stage == "validate") return Validate(task);
-  if (stage == "prepare") return Prepare(task);
-  if (stage == "calibrate") return Calibrate(task);
-  if (stage == "measure") return Measure(task);
-  if (stage == "solve") return SolvePlan(task);
-  if (stage == "search") return Search(task);
-  if (stage == "encode") return Encode(task);
-  if (stage == "evaluate") return Evaluate(task);
-  if (stage == "publish") return Publish(task);
-  return MakeError(absl::StatusCode::kInvalidArgument, "STAGE_UNKNOWN", absl::StrCat("unknown stage '", stage, "'"));
-}
-
 }  // namespace nashswarm::pipeline

@@ -44,7 +44,7 @@ struct Task {
   nsq::Settings nsq_settings = {};  // of MEASURE and ENCODE; other than the default only to see what a part of nsq is worth
 };
 
-// Each returns the fields of its "result" event.
+// Each returns the fields of its "result" event; by name: stage_table.h.
 absl::StatusOr<Json> Validate(const Task& task);
 absl::StatusOr<Json> Prepare(const Task& task);
 absl::StatusOr<Json> Calibrate(const Task& task);
@@ -54,9 +54,6 @@ absl::StatusOr<Json> Search(const Task& task);   // shard: the round
 absl::StatusOr<Json> Encode(const Task& task);
 absl::StatusOr<Json> Evaluate(const Task& task);
 absl::StatusOr<Json> Publish(const Task& task);
-
-// By stage name; INVALID_ARGUMENT / STAGE_UNKNOWN.
-absl::StatusOr<Json> RunStage(const std::string& stage, const Task& task);
 
 }  // namespace nashswarm::pipeline
 

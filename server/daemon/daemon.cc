@@ -61,7 +61,7 @@ absl::Status Daemon::OpenStores() {
   NS_ASSIGN_OR_RETURN(directory_, DataDirectory::Open(config_.data));
   HideDirectories(DirectoriesOf(config_, *directory_));
   // First of all: on a full disk it makes room for the others.
-  NS_ASSIGN_OR_RETURN(jobs_, OpenJobStore(config_, *directory_));
+  NS_ASSIGN_OR_RETURN(store_, OpenStore(config_, *directory_));
   NS_ASSIGN_OR_RETURN(room_, OpenDiskRoom(config_, *directory_));
   NS_ASSIGN_OR_RETURN(blobs_, OpenBlobStore(config_, *directory_, room_.get()));
   blobs_->OnDamage([this](const BlobDamage& damage) {
@@ -87,18 +87,18 @@ absl::Status Daemon::StartWork() {
   options.max_losses = config_.maintenance.max_losses = config_.max_losses;
   options.task_timeout = std::chrono::ceil<std::chrono::seconds>(config_.task_timeout);
   engine_ = std::make_unique<EngineRunner>(engine);
-  runner_ = std::make_unique<TaskRunner>(jobs_.get(), blobs_.get(), engine_.get(), &hub_, &metrics_, options);
+  runner_ = std::make_unique<TaskRunner>(store_.get(), blobs_.get(), engine_.get(), &hub_, &metrics_, options);
   maintenance_ =
-      std::make_unique<Maintenance>(jobs_.get(), blobs_.get(), &hub_, &metrics_, config_.maintenance);
+      std::make_unique<Maintenance>(store_.get(), blobs_.get(), &hub_, &metrics_, config_.maintenance);
   if (config_.only_results_bytes > 0) NS_RETURN_IF_ERROR(KeepOnlyResults());
   if (config_.jobs.empty()) {
     // The database is in our data directory and its lock is ours, so whoever held a lease is dead.
-    NS_ASSIGN_OR_RETURN(const std::vector<LostTask> lost, jobs_->ReapEveryLease(config_.max_losses));
+    NS_ASSIGN_OR_RETURN(const std::vector<LostTask> lost, store_->ReapEveryLease(config_.max_losses));
     maintenance_->NoteLost(lost);
   }
   char host[256] = "localhost";
   gethostname(host, sizeof(host) - 1);
-  NS_ASSIGN_OR_RETURN(const int64_t now_us, jobs_->NowMicros());
+  NS_ASSIGN_OR_RETURN(const int64_t now_us, store_->NowMicros());
   SchedulerOptions schedule;
   schedule.process_id = absl::StrCat(host, "/", NewId(now_us));
   schedule.lease = options.lease;
@@ -106,13 +106,12 @@ absl::Status Daemon::StartWork() {
   schedule.memory_bytes = options.engine_memory_bytes;
   schedule.disk_reserve_bytes = DiskReserve(config_, options.work_root);
   schedule.max_running_jobs = [this](const std::string& tenant) { return access_->QuotaOf(tenant).max_running_jobs; };
-  scheduler_ = std::make_unique<Scheduler>(jobs_.get(), runner_.get(), &hub_, &metrics_, schedule);
+  scheduler_ = std::make_unique<Scheduler>(store_.get(), runner_.get(), &hub_, &metrics_, schedule);
   return absl::OkStatus();
 }
 
 absl::Status Daemon::StartListeners() {
-  context_ = {.jobs = jobs_.get(),
-              .blobs = blobs_.get(),
+  context_ = {.blobs = blobs_.get(),
               .room = room_.get(),
               .hub = &hub_,
               .metrics = &metrics_,
@@ -138,7 +137,7 @@ absl::Status Daemon::StartListeners() {
   if (config_.tls.enabled()) {
     NS_ASSIGN_OR_RETURN(listen.tls, TlsFiles::Open(config_.tls));
   }
-  NS_ASSIGN_OR_RETURN(grpc_server_, GrpcServer::Start(listen, &context_));
+  NS_ASSIGN_OR_RETURN(grpc_server_, GrpcServer::Start(listen, &context_, store_.get()));
   maintenance_->Start();
   if (config_.role != Role::kApi) scheduler_->Start(config_.workers);
   SetReady(true);
@@ -165,12 +164,12 @@ void Daemon::SetReady(bool ready) {
 }
 
 absl::Status Daemon::CheckStores() {
-  NS_RETURN_IF_ERROR(jobs_->NowMicros().status());
+  NS_RETURN_IF_ERROR(store_->NowMicros().status());
   return blobs_->Has(std::string(32, '\0')).status();
 }
 
 bool Daemon::Sample(StateSample* sample) {
-  const absl::StatusOr<StoreStatistics> statistics = jobs_->Statistics();
+  const absl::StatusOr<StoreStatistics> statistics = store_->Statistics();
   if (!statistics.ok()) return false;
   for (int state = v1::Job::QUEUED; state <= v1::Job::CANCELLED; ++state) {
     std::string name = v1::Job::State_Name(static_cast<v1::Job::State>(state));
@@ -190,7 +189,7 @@ bool Daemon::Sample(StateSample* sample) {
 }
 
 absl::Status Daemon::KeepOnlyResults() {
-  return server::KeepOnlyResults(*jobs_, *blobs_, config_.only_results_bytes);
+  return server::KeepOnlyResults(*store_, *blobs_, config_.only_results_bytes);
 }
 
 void Daemon::Stop() {

@@ -18,7 +18,7 @@
 #include "server/scheduler/maintenance.h"
 #include "server/scheduler/scheduler.h"
 #include "server/store/disk_room.h"
-#include "server/store/job_store.h"
+#include "server/store/store.h"
 #include "server/worker/engine_runner.h"
 #include "server/worker/task_runner.h"
 
@@ -47,7 +47,7 @@ class Daemon {
   ServerConfig config_;
   // In the order of construction; whoever uses something comes after it.
   std::unique_ptr<DataDirectory> directory_;
-  std::unique_ptr<JobStore> jobs_;
+  std::unique_ptr<Store> store_;
   std::unique_ptr<DiskRoom> room_;  // null: blobs are not on a disk of ours
   std::unique_ptr<BlobStore> blobs_;
   EventHub hub_;

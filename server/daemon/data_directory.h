@@ -1,6 +1,6 @@
 // The data directory: what is where in it, that its owner alone may enter, and that one process at a time uses it.
 //   lock               flock'ed while a nashswarmd runs
-//   nashswarm.db       JobStore; nashswarm.db-ballast: room for deletes on a full disk
+//   nashswarm.db       Store; nashswarm.db-ballast: room for deletes on a full disk
 //   blobs/             BlobStore
 //   cache/             copies of blobs that are kept in S3
 //   work/              of running tasks; emptied at start

@@ -48,7 +48,8 @@ class NoReflection : public grpc::ServerBuilderOption {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const ListenOptions& options, ServiceContext* context) {
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const ListenOptions& options, ServiceContext* context,
+                                                              Store* store) {
   static std::once_flag plugins;  // gRPC keeps them for the whole process
   std::call_once(plugins, [] {
     grpc::EnableDefaultHealthCheckService(true);
@@ -56,7 +57,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const ListenOption
   });
   NS_ASSIGN_OR_RETURN(Listeners listeners, Listeners::Open(options.address));
   const int max_connections = options.max_connections > 0 ? options.max_connections : ConnectionsThatFit();
-  std::unique_ptr<GrpcServer> server(new GrpcServer(context));
+  std::unique_ptr<GrpcServer> server(new GrpcServer(context, store));
   server->tls_ = options.tls;
   server->gate_ = std::make_unique<ConnectionGate>(std::move(listeners), max_connections, context->metrics);
   context->on_caller = [gate = server->gate_.get()](const std::string& peer) { gate->Used(peer); };

@@ -16,6 +16,7 @@
 #include "server/services/job_service.h"
 #include "server/services/model_service.h"
 #include "server/services/upload_service.h"
+#include "server/store/store.h"
 
 namespace nashswarm::server {
 
@@ -30,8 +31,9 @@ struct ListenOptions {
 
 class GrpcServer {
  public:
-  // UNAVAILABLE / LISTEN_FAILED. `context` outlives it.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const ListenOptions& options, ServiceContext* context);
+  // UNAVAILABLE / LISTEN_FAILED. `context` and `store` outlive it.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const ListenOptions& options, ServiceContext* context,
+                                                           Store* store);
 
   const std::string& address() const { return gate_->address(); }  // with the real port
   // Health checks say so from now on.
@@ -41,8 +43,12 @@ class GrpcServer {
 
  private:
   void SetLimits(const ListenOptions& options, const ServiceContext& context, grpc::ServerBuilder* builder);
-  explicit GrpcServer(const ServiceContext* context)
-      : uploads_(context), models_(context), jobs_(context), artifacts_(context), info_(context) {}
+  GrpcServer(const ServiceContext* context, Store* store)
+      : uploads_(context, store),
+        models_(context, store),
+        jobs_(context, store, store),
+        artifacts_(context, store),
+        info_(context, store) {}
 
   UploadService uploads_;
   ModelService models_;

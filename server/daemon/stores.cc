@@ -6,7 +6,7 @@
 #include "server/store/s3/s3_blob_store.h"
 #include "server/store/sql/ballast.h"
 #include "server/store/sql/postgres.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 #include "server/store/sql/sqlite.h"
 
 namespace nashswarm::server {
@@ -21,7 +21,7 @@ std::string PathOf(const std::string& name, std::string_view prefix, const std::
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<JobStore>> OpenJobStore(const ServerConfig& config, const DataDirectory& directory) {
+absl::StatusOr<std::unique_ptr<Store>> OpenStore(const ServerConfig& config, const DataDirectory& directory) {
   std::unique_ptr<sql::Database> database;
   if (IsPostgres(config.jobs)) {
     NS_ASSIGN_OR_RETURN(database, sql::OpenPostgres(config.jobs, {config.database_connections}));
@@ -29,7 +29,7 @@ absl::StatusOr<std::unique_ptr<JobStore>> OpenJobStore(const ServerConfig& confi
     NS_ASSIGN_OR_RETURN(database, sql::OpenSqlite(PathOf(config.jobs, kSqlite, directory.database()),
                                                   sql::SystemNowMicros, sql::kBallastBytes));
   }
-  return SqlJobStore::Open(std::move(database));
+  return SqlStore::Open(std::move(database));
 }
 
 int64_t DiskReserve(const ServerConfig& config, const std::string& directory) {

@@ -10,11 +10,11 @@
 #include "server/config/config.h"
 #include "server/daemon/data_directory.h"
 #include "server/store/disk_room.h"
-#include "server/store/job_store.h"
+#include "server/store/store.h"
 
 namespace nashswarm::server {
 
-absl::StatusOr<std::unique_ptr<JobStore>> OpenJobStore(const ServerConfig& config, const DataDirectory& directory);
+absl::StatusOr<std::unique_ptr<Store>> OpenStore(const ServerConfig& config, const DataDirectory& directory);
 // What uploads may take of the disk that blobs are kept on; null where they are not kept on one.
 absl::StatusOr<std::unique_ptr<DiskRoom>> OpenDiskRoom(const ServerConfig& config, const DataDirectory& directory);
 // `room` is of the same configuration and outlives the store.

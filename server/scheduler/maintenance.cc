@@ -76,7 +76,7 @@ void Maintenance::CollectLoop() {
 }
 
 absl::Status Maintenance::ReapOnce() {
-  NS_ASSIGN_OR_RETURN(const std::vector<LostTask> lost, jobs_->ReapExpiredLeases(options_.max_losses));
+  NS_ASSIGN_OR_RETURN(const std::vector<LostTask> lost, store_->ReapExpiredLeases(options_.max_losses));
   NoteLost(lost);
   return absl::OkStatus();
 }
@@ -99,7 +99,7 @@ void Maintenance::NoteLost(const std::vector<LostTask>& lost) {
 absl::Status Maintenance::ExpireOnce() {
   int64_t expired = 0;
   while (!stop_) {
-    NS_ASSIGN_OR_RETURN(const int64_t some, jobs_->ExpireUploads());
+    NS_ASSIGN_OR_RETURN(const int64_t some, store_->ExpireUploads());
     if (some == 0) break;
     expired += some;
   }
@@ -112,7 +112,7 @@ absl::Status Maintenance::ExpireOnce() {
 absl::Status Maintenance::RemoveEndedUploads() {
   // Listed first: an upload created in between is in the second list and not in the first.
   NS_ASSIGN_OR_RETURN(const std::vector<std::string> groups, blobs_->ListStagedGroups());
-  NS_ASSIGN_OR_RETURN(std::vector<std::string> active, jobs_->ActiveUploads());
+  NS_ASSIGN_OR_RETURN(std::vector<std::string> active, store_->ActiveUploads());
   std::sort(active.begin(), active.end());
   for (const std::string& group : groups) {
     if (stop_) return absl::OkStatus();
@@ -124,7 +124,7 @@ absl::Status Maintenance::RemoveEndedUploads() {
 absl::Status Maintenance::ExpireRecords() {
   while (!stop_) {
     NS_ASSIGN_OR_RETURN(const int64_t expired,
-                        jobs_->ExpireRecords(Micros(options_.ended_upload_age), Micros(options_.task_result_age)));
+                        store_->ExpireRecords(Micros(options_.ended_upload_age), Micros(options_.task_result_age)));
     if (expired == 0) break;
   }
   return absl::OkStatus();
@@ -134,7 +134,7 @@ absl::Status Maintenance::RemoveGarbage() {
   int64_t removed = 0, bytes = 0;
   absl::Status status;
   while (status.ok() && !stop_) {
-    const absl::StatusOr<std::vector<BlobDigest>> garbage = jobs_->UnreferencedBlobs(Micros(options_.gc_grace), kBatch);
+    const absl::StatusOr<std::vector<BlobDigest>> garbage = store_->UnreferencedBlobs(Micros(options_.gc_grace), kBatch);
     if (!garbage.ok()) {
       status = garbage.status();
       break;
@@ -143,7 +143,7 @@ absl::Status Maintenance::RemoveGarbage() {
     for (const BlobDigest& blob : *garbage) {
       if (stop_) break;
       const absl::StatusOr<bool> gone =
-          jobs_->RemoveBlob(blob.sha256, Micros(options_.gc_grace), [&] { return blobs_->Remove(blob.sha256); });
+          store_->RemoveBlob(blob.sha256, Micros(options_.gc_grace), [&] { return blobs_->Remove(blob.sha256); });
       status.Update(gone.status());
       if (!status.ok()) break;
       if (!*gone) continue;

@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "server/events/event_hub.h"
 #include "server/metrics/metrics.h"
-#include "server/store/job_store.h"
+#include "server/store/maintenance_store.h"
 
 namespace nashswarm::server {
 
@@ -24,14 +24,14 @@ struct MaintenanceOptions {
   std::chrono::milliseconds gc_grace{600000};
   std::chrono::milliseconds ended_upload_age{7LL * 24 * 3600 * 1000};
   std::chrono::milliseconds task_result_age{7LL * 24 * 3600 * 1000};
-  int max_losses = 2;  // see JobStore::ReapExpiredLeases
+  int max_losses = 2;  // see MaintenanceStore::ReapExpiredLeases
 };
 
 class Maintenance {
  public:
   // Nothing is owned; everything outlives this object.
-  Maintenance(JobStore* jobs, BlobStore* blobs, EventHub* hub, Metrics* metrics, MaintenanceOptions options)
-      : jobs_(jobs), blobs_(blobs), hub_(hub), metrics_(metrics), options_(options) {}
+  Maintenance(MaintenanceStore* store, BlobStore* blobs, EventHub* hub, Metrics* metrics, MaintenanceOptions options)
+      : store_(store), blobs_(blobs), hub_(hub), metrics_(metrics), options_(options) {}
   ~Maintenance() { Stop(); }
 
   void Start();
@@ -55,7 +55,7 @@ class Maintenance {
   absl::Status ExpireRecords();
   absl::Status RemoveGarbage();
 
-  JobStore* jobs_;
+  MaintenanceStore* store_;
   BlobStore* blobs_;
   EventHub* hub_;
   Metrics* metrics_;

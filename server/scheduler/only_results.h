@@ -6,13 +6,13 @@
 
 #include "absl/status/status.h"
 #include "server/store/blob_store.h"
-#include "server/store/job_store.h"
+#include "server/store/maintenance_store.h"
 
 namespace nashswarm::server {
 
-// JobStore::ForgetAllButResults, and removes the content that nothing names then, at once. While nothing runs: before the first
+// MaintenanceStore::ForgetAllButResults, and removes the content that nothing names then, at once. While nothing runs: before the first
 // call and worker, or after the last.
-absl::Status KeepOnlyResults(JobStore& jobs, BlobStore& blobs, int64_t max_bytes);
+absl::Status KeepOnlyResults(MaintenanceStore& store, BlobStore& blobs, int64_t max_bytes);
 
 }  // namespace nashswarm::server
 

@@ -14,8 +14,8 @@ constexpr std::chrono::seconds kNoteInterval{5};
 
 }  // namespace
 
-Scheduler::Scheduler(JobStore* jobs, TaskRunner* runner, EventHub* hub, Metrics* metrics, SchedulerOptions options)
-    : jobs_(jobs), runner_(runner), hub_(hub), metrics_(metrics), options_(std::move(options)) {}
+Scheduler::Scheduler(TaskStore* tasks, TaskRunner* runner, EventHub* hub, Metrics* metrics, SchedulerOptions options)
+    : tasks_(tasks), runner_(runner), hub_(hub), metrics_(metrics), options_(std::move(options)) {}
 
 Scheduler::~Scheduler() { Stop(); }
 
@@ -40,7 +40,7 @@ absl::StatusOr<std::optional<ClaimedTask>> Scheduler::Claim(const std::string& o
   // What running tasks have written already counts twice: on the safe side.
   limits.disk_bytes = FreeDiskNow() - reserved_disk_;
   limits.max_running_jobs = options_.max_running_jobs;
-  auto task = jobs_->ClaimTask(owner, std::chrono::microseconds(options_.lease).count(), limits);
+  auto task = tasks_->ClaimTask(owner, std::chrono::microseconds(options_.lease).count(), limits);
   if (task.ok() && task->has_value()) {
     reserved_memory_ += (*task)->need_memory_bytes;
     reserved_disk_ += (*task)->need_disk_bytes;
@@ -61,7 +61,7 @@ int64_t Scheduler::FreeDiskNow() const { return FreeDisk(options_.work_root) - o
 
 absl::Status Scheduler::NoteTooLarge() {
   const int64_t disk = FreeDiskNow();
-  NS_ASSIGN_OR_RETURN(const std::vector<LargeTasks> jobs, jobs_->TasksBeyond(options_.memory_bytes, disk));
+  NS_ASSIGN_OR_RETURN(const std::vector<LargeTasks> jobs, tasks_->TasksBeyond(options_.memory_bytes, disk));
   std::set<std::string> now;
   int64_t tasks = 0;
   for (const LargeTasks& job : jobs) {

@@ -15,7 +15,7 @@
 
 #include "server/events/event_hub.h"
 #include "server/metrics/metrics.h"
-#include "server/store/job_store.h"
+#include "server/store/task_store.h"
 #include "server/worker/task_runner.h"
 
 namespace nashswarm::server {
@@ -34,7 +34,7 @@ struct SchedulerOptions {
 class Scheduler {
  public:
   // Nothing is owned; everything outlives the scheduler.
-  Scheduler(JobStore* jobs, TaskRunner* runner, EventHub* hub, Metrics* metrics, SchedulerOptions options);
+  Scheduler(TaskStore* tasks, TaskRunner* runner, EventHub* hub, Metrics* metrics, SchedulerOptions options);
   ~Scheduler();
 
   void Start(int workers);
@@ -53,7 +53,7 @@ class Scheduler {
   int64_t FreeDiskNow() const;
   void NoteTooLargeNowAndThen();
 
-  JobStore* jobs_;
+  TaskStore* tasks_;
   TaskRunner* runner_;
   EventHub* hub_;
   Metrics* metrics_;

@@ -90,7 +90,7 @@ grpc::Status ArtifactService::GetArtifact(grpc::ServerContext* call, const v1::G
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("artifacts", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  absl::StatusOr<v1::Artifact> artifact = context_.jobs->GetArtifact(caller->tenant, *id);
+  absl::StatusOr<v1::Artifact> artifact = models_.GetArtifact(caller->tenant, *id);
   if (artifact.ok()) *response = *std::move(artifact);
   return ToGrpcStatus(artifact.status());
 }
@@ -101,7 +101,7 @@ grpc::Status ArtifactService::ListArtifacts(grpc::ServerContext* call, const v1:
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<PageRequest> request_page = ParsePage(request->page_size(), request->page_token());
   if (!request_page.ok()) return ToGrpcStatus(request_page.status());
-  absl::StatusOr<Page<v1::Artifact>> page = context_.jobs->ListArtifacts(caller->tenant, *request_page);
+  absl::StatusOr<Page<v1::Artifact>> page = models_.ListArtifacts(caller->tenant, *request_page);
   if (!page.ok()) return ToGrpcStatus(page.status());
   for (v1::Artifact& artifact : page->items) *response->add_artifacts() = std::move(artifact);
   response->set_next_page_token(ToToken(page->next));
@@ -114,7 +114,7 @@ grpc::Status ArtifactService::DeleteArtifact(grpc::ServerContext* call, const v1
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("artifacts", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  const absl::Status deleted = context_.jobs->DeleteArtifact(caller->tenant, *id);
+  const absl::Status deleted = models_.DeleteArtifact(caller->tenant, *id);
   if (deleted.ok()) context_.maintenance->CollectSoon();
   return ToGrpcStatus(deleted);
 }
@@ -132,7 +132,7 @@ absl::Status ArtifactService::Send(const Caller& caller, grpc::ServerContext* ca
   if (request.read_offset() < 0 || request.read_limit() < 0) {
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_RANGE", "read_offset and read_limit cannot be negative");
   }
-  NS_ASSIGN_OR_RETURN(const BlobDigest digest, context_.jobs->FindFile(caller.tenant, request.name(), request.path()));
+  NS_ASSIGN_OR_RETURN(const BlobDigest digest, models_.FindFile(caller.tenant, request.name(), request.path()));
   const int64_t begin = request.read_offset();
   if (begin > digest.size_bytes) return PastEnd(request.path(), begin, digest.size_bytes);
   const int64_t rest = digest.size_bytes - begin;

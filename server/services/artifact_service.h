@@ -4,12 +4,14 @@
 
 #include "nashswarm/v1/nashswarm.grpc.pb.h"
 #include "server/services/context.h"
+#include "server/store/model_store.h"
 
 namespace nashswarm::server {
 
 class ArtifactService : public v1::ArtifactService::Service {
  public:
-  explicit ArtifactService(const ServiceContext* context) : context_(*context) {}
+  // Both outlive it.
+  ArtifactService(const ServiceContext* context, ModelStore* models) : context_(*context), models_(*models) {}
 
   grpc::Status GetArtifact(grpc::ServerContext* call, const v1::GetArtifactRequest* request,
                            v1::Artifact* response) override;
@@ -25,6 +27,7 @@ class ArtifactService : public v1::ArtifactService::Service {
                     grpc::ServerWriter<v1::ReadFileResponse>* stream);
 
   const ServiceContext& context_;
+  ModelStore& models_;
 };
 
 }  // namespace nashswarm::server

@@ -1,4 +1,5 @@
-// What every service needs: the limits it enforces and the parts it delegates to.
+// What every service needs: the limits it enforces and the parts it delegates to. The store is not among them: a service is given the
+// part of it that it uses.
 #ifndef NASHSWARM_SERVER_SERVICES_CONTEXT_H_
 #define NASHSWARM_SERVER_SERVICES_CONTEXT_H_
 
@@ -15,8 +16,8 @@
 #include "server/metrics/metrics.h"
 #include "server/scheduler/maintenance.h"
 #include "server/services/stream_watchdog.h"
+#include "server/store/blob_store.h"
 #include "server/store/disk_room.h"
-#include "server/store/job_store.h"
 #include "server/worker/task_runner.h"
 
 namespace nashswarm::server {
@@ -65,7 +66,6 @@ class StreamSlots {
 
 // Pointers are not owned and outlive the services.
 struct ServiceContext {
-  JobStore* jobs = nullptr;
   BlobStore* blobs = nullptr;
   DiskRoom* room = nullptr;  // for uploads; null: as much as they like
   EventHub* hub = nullptr;

@@ -44,7 +44,7 @@ grpc::Status InfoService::GetServerInfo(grpc::ServerContext* call, const v1::Get
   for (const char* format : kArtifactFormats) response->add_artifact_formats(format);
   for (const char* architecture : kArchitectures) response->add_architectures(architecture);
   response->set_workers(context_.workers);
-  const absl::StatusOr<StoreStatistics> statistics = context_.jobs->Statistics();
+  const absl::StatusOr<StoreStatistics> statistics = jobs_.Statistics();
   if (!statistics.ok()) return ToGrpcStatus(statistics.status());
   for (const auto& [state, count] : statistics->jobs) {
     if (state == v1::Job::QUEUED) response->set_jobs_queued(count);

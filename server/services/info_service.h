@@ -4,18 +4,21 @@
 
 #include "nashswarm/v1/nashswarm.grpc.pb.h"
 #include "server/services/context.h"
+#include "server/store/job_store.h"
 
 namespace nashswarm::server {
 
 class InfoService : public v1::InfoService::Service {
  public:
-  explicit InfoService(const ServiceContext* context) : context_(*context) {}
+  // Both outlive it.
+  InfoService(const ServiceContext* context, JobStore* jobs) : context_(*context), jobs_(*jobs) {}
 
   grpc::Status GetServerInfo(grpc::ServerContext* call, const v1::GetServerInfoRequest* request,
                              v1::ServerInfo* response) override;
 
  private:
   const ServiceContext& context_;
+  JobStore& jobs_;
 };
 
 }  // namespace nashswarm::server

@@ -50,14 +50,14 @@ absl::StatusOr<v1::Job> JobService::Create(const Caller& caller, const std::stri
   if (context_.room != nullptr) job.room_bytes = context_.room->Left();
   job.first_task = FirstTask();
   // A model that is not there is CreateJob's to report.
-  if (const auto model = context_.jobs->GetModel(job.tenant, job.model_id); model.ok()) {
+  if (const auto model = models_.GetModel(job.tenant, job.model_id); model.ok()) {
     const auto label = model->labels().find(kNameLabel);
     if (job.spec.model_name().empty() && label != model->labels().end()) job.spec.set_model_name(ModelNameOfLabel(label->second));
     const Need need = NeedOfPrepare({model->weight_bytes(), model->total_bytes()});
     job.first_task.need_memory_bytes = need.memory_bytes;
     job.first_task.need_disk_bytes = need.disk_bytes;
   }
-  NS_ASSIGN_OR_RETURN(v1::Job created, context_.jobs->CreateJob(job));
+  NS_ASSIGN_OR_RETURN(v1::Job created, jobs_.CreateJob(job));
   std::vector<LogField> fields = {{"job", created.name()}, {"model", created.model()}};
   if (!created.traceparent().empty()) fields.emplace_back("trace_id", TraceId(created.traceparent()));
   Log(LogLevel::kInfo, "job created", fields);
@@ -76,7 +76,7 @@ grpc::Status JobService::GetJob(grpc::ServerContext* call, const v1::GetJobReque
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("jobs", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  return Respond(context_.jobs->GetJob(caller->tenant, *id), response);
+  return Respond(jobs_.GetJob(caller->tenant, *id), response);
 }
 
 grpc::Status JobService::ListJobs(grpc::ServerContext* call, const v1::ListJobsRequest* request,
@@ -89,7 +89,7 @@ grpc::Status JobService::ListJobs(grpc::ServerContext* call, const v1::ListJobsR
     return ToGrpcStatus(MakeError(absl::StatusCode::kInvalidArgument, "BAD_STATE",
                                   absl::StrCat("there is no job state ", static_cast<int>(request->state()))));
   }
-  absl::StatusOr<Page<v1::Job>> page = context_.jobs->ListJobs(caller->tenant, *request_page, request->state());
+  absl::StatusOr<Page<v1::Job>> page = jobs_.ListJobs(caller->tenant, *request_page, request->state());
   if (!page.ok()) return ToGrpcStatus(page.status());
   for (v1::Job& job : page->items) *response->add_jobs() = std::move(job);
   response->set_next_page_token(ToToken(page->next));
@@ -98,8 +98,8 @@ grpc::Status JobService::ListJobs(grpc::ServerContext* call, const v1::ListJobsR
 
 absl::StatusOr<v1::Job> JobService::Cancel(const Caller& caller, const std::string& name) {
   NS_ASSIGN_OR_RETURN(const std::string id, ParseName("jobs", name));
-  NS_ASSIGN_OR_RETURN(const v1::Job before, context_.jobs->GetJob(caller.tenant, id));
-  NS_ASSIGN_OR_RETURN(v1::Job job, context_.jobs->CancelJob(caller.tenant, id));
+  NS_ASSIGN_OR_RETURN(const v1::Job before, jobs_.GetJob(caller.tenant, id));
+  NS_ASSIGN_OR_RETURN(v1::Job job, jobs_.CancelJob(caller.tenant, id));
   context_.hub->WakeRunning();  // the worker looks, and kills the engine
   context_.hub->JobChanged(id);
   if (job.has_end_time() && !before.has_end_time()) {  // a job at work ends with its last task
@@ -119,7 +119,7 @@ grpc::Status JobService::RetryJob(grpc::ServerContext* call, const v1::RetryJobR
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("jobs", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  absl::StatusOr<v1::Job> job = context_.jobs->RetryJob(caller->tenant, *id);
+  absl::StatusOr<v1::Job> job = jobs_.RetryJob(caller->tenant, *id);
   if (job.ok()) {
     context_.hub->JobChanged(*id);
     context_.hub->WorkAvailable();
@@ -133,7 +133,7 @@ grpc::Status JobService::DeleteJob(grpc::ServerContext* call, const v1::DeleteJo
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("jobs", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  const absl::Status deleted = context_.jobs->DeleteJob(caller->tenant, *id);
+  const absl::Status deleted = jobs_.DeleteJob(caller->tenant, *id);
   if (deleted.ok()) {
     context_.hub->JobChanged(*id);
     context_.maintenance->CollectSoon();
@@ -151,7 +151,7 @@ grpc::Status JobService::WatchJob(grpc::ServerContext* call, const v1::WatchJobR
   if (!slot.status().ok()) return ToGrpcStatus(slot.status());
   StreamWatchdog::Watch pace(context_.watchdog, {.idle = context_.limits.download_idle_timeout},
                              [call] { CancelTooSlow(call, "DOWNLOAD_TOO_SLOW", "the watcher does not read"); });
-  JobWatch watch(context_.jobs, context_.hub, context_.limits.keepalive, caller->tenant, *id,
+  JobWatch watch(&jobs_, context_.hub, context_.limits.keepalive, caller->tenant, *id,
                  request->after_sequence());
   const auto write = [&](const v1::JobEvent& event) {
     pace.WaitBegins();

@@ -4,12 +4,16 @@
 
 #include "nashswarm/v1/nashswarm.grpc.pb.h"
 #include "server/services/context.h"
+#include "server/store/job_store.h"
+#include "server/store/model_store.h"
 
 namespace nashswarm::server {
 
 class JobService : public v1::JobService::Service {
  public:
-  explicit JobService(const ServiceContext* context) : context_(*context) {}
+  // All outlive it.
+  JobService(const ServiceContext* context, JobStore* jobs, ModelStore* models)
+      : context_(*context), jobs_(*jobs), models_(*models) {}
 
   grpc::Status CreateJob(grpc::ServerContext* call, const v1::CreateJobRequest* request, v1::Job* response) override;
   grpc::Status GetJob(grpc::ServerContext* call, const v1::GetJobRequest* request, v1::Job* response) override;
@@ -28,6 +32,8 @@ class JobService : public v1::JobService::Service {
   absl::StatusOr<v1::Job> Cancel(const Caller& caller, const std::string& name);
 
   const ServiceContext& context_;
+  JobStore& jobs_;
+  ModelStore& models_;
 };
 
 }  // namespace nashswarm::server

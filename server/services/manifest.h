@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "server/store/job_store.h"
+#include "server/store/model_file.h"
 
 namespace nashswarm::server {
 

@@ -13,7 +13,7 @@ grpc::Status ModelService::GetModel(grpc::ServerContext* call, const v1::GetMode
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("models", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  absl::StatusOr<v1::Model> model = context_.jobs->GetModel(caller->tenant, *id);
+  absl::StatusOr<v1::Model> model = models_.GetModel(caller->tenant, *id);
   if (model.ok()) *response = *std::move(model);
   return ToGrpcStatus(model.status());
 }
@@ -24,7 +24,7 @@ grpc::Status ModelService::ListModels(grpc::ServerContext* call, const v1::ListM
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<PageRequest> request_page = ParsePage(request->page_size(), request->page_token());
   if (!request_page.ok()) return ToGrpcStatus(request_page.status());
-  absl::StatusOr<Page<v1::Model>> page = context_.jobs->ListModels(caller->tenant, *request_page);
+  absl::StatusOr<Page<v1::Model>> page = models_.ListModels(caller->tenant, *request_page);
   if (!page.ok()) return ToGrpcStatus(page.status());
   for (v1::Model& model : page->items) *response->add_models() = std::move(model);
   response->set_next_page_token(ToToken(page->next));
@@ -37,7 +37,7 @@ grpc::Status ModelService::DeleteModel(grpc::ServerContext* call, const v1::Dele
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("models", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  const absl::Status deleted = context_.jobs->DeleteModel(caller->tenant, *id);
+  const absl::Status deleted = models_.DeleteModel(caller->tenant, *id);
   if (deleted.ok()) context_.maintenance->CollectSoon();
   return ToGrpcStatus(deleted);
 }

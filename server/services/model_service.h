@@ -4,12 +4,14 @@
 
 #include "nashswarm/v1/nashswarm.grpc.pb.h"
 #include "server/services/context.h"
+#include "server/store/model_store.h"
 
 namespace nashswarm::server {
 
 class ModelService : public v1::ModelService::Service {
  public:
-  explicit ModelService(const ServiceContext* context) : context_(*context) {}
+  // Both outlive it.
+  ModelService(const ServiceContext* context, ModelStore* models) : context_(*context), models_(*models) {}
 
   grpc::Status GetModel(grpc::ServerContext* call, const v1::GetModelRequest* request, v1::Model* response) override;
   grpc::Status ListModels(grpc::ServerContext* call, const v1::ListModelsRequest* request,
@@ -19,6 +21,7 @@ class ModelService : public v1::ModelService::Service {
 
  private:
   const ServiceContext& context_;
+  ModelStore& models_;
 };
 
 }  // namespace nashswarm::server

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "server/store/job_store.h"
+#include "server/store/page.h"
 
 namespace nashswarm::server {
 

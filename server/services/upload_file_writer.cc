@@ -17,9 +17,9 @@ std::string StagingKey(const UploadWriter& writer) {
 
 }  // namespace
 
-UploadFileWriter::UploadFileWriter(JobStore* jobs, BlobStore* blobs, UploadWriter writer, int64_t part_bytes,
+UploadFileWriter::UploadFileWriter(UploadStore* uploads, BlobStore* blobs, UploadWriter writer, int64_t part_bytes,
                                    int64_t ttl_us)
-    : jobs_(jobs),
+    : uploads_(uploads),
       blobs_(blobs),
       writer_(std::move(writer)),
       part_bytes_(part_bytes),
@@ -129,7 +129,7 @@ absl::Status UploadFileWriter::HashEarlierParts() {
 absl::Status UploadFileWriter::Restart(const absl::Status& why) {
   Log(LogLevel::kError, "staged bytes are gone, the file starts over",
       {{"upload", writer_.upload_id}, {"path", writer_.path}, {"error", std::string(why.message())}});
-  NS_RETURN_IF_ERROR(jobs_->ResetUploadFile(writer_));
+  NS_RETURN_IF_ERROR(uploads_->ResetUploadFile(writer_));
   return WithMetadata(MakeError(absl::StatusCode::kAborted, "OFFSET_MISMATCH",
                                 absl::StrCat("'", writer_.path, "': the bytes stored earlier are gone"),
                                 "continue at byte 0"),
@@ -158,7 +158,7 @@ absl::Status UploadFileWriter::Commit(const Mark& mark) {
     staged = staged_.get();
   }
   NS_RETURN_IF_ERROR(staged->Sync());
-  return jobs_->CommitUploadPart(writer_, {key_, mark.written}, start_, mark.hash_state, ttl_us_);
+  return uploads_->CommitUploadPart(writer_, {key_, mark.written}, start_, mark.hash_state, ttl_us_);
 }
 
 absl::Status UploadFileWriter::Finish(const v1::Digest& digest) {
@@ -177,7 +177,7 @@ absl::Status UploadFileWriter::Finish(const v1::Digest& digest) {
   const bool as_declared = writer_.expected_sha256.empty() || writer_.expected_sha256 == actual;
   if (actual != digest.sha256() || !as_declared) {
     const std::string& wanted = as_declared ? digest.sha256() : writer_.expected_sha256;
-    if (!writer_.complete) NS_RETURN_IF_ERROR(jobs_->ResetUploadFile(writer_));
+    if (!writer_.complete) NS_RETURN_IF_ERROR(uploads_->ResetUploadFile(writer_));
     return WithMetadata(MakeError(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
                                   absl::StrCat("'", writer_.path, "' arrived as sha256:", ToHex(actual), ", not sha256:",
                                                ToHex(wanted)),
@@ -188,11 +188,11 @@ absl::Status UploadFileWriter::Finish(const v1::Digest& digest) {
   std::vector<StagedPart> parts = writer_.parts;
   if (durable_ > 0) parts.push_back({key_, durable_});
   const BlobDigest blob{actual, writer_.size_bytes};
-  NS_RETURN_IF_ERROR(jobs_->RegisterBlob(blob));  // first: see blob_store.h
+  NS_RETURN_IF_ERROR(uploads_->RegisterBlob(blob));  // first: see blob_store.h
   const absl::Status joined = blobs_->CommitStaged(parts, blob);
   if (absl::IsNotFound(joined) || absl::IsDataLoss(joined)) return Restart(joined);
   NS_RETURN_IF_ERROR(joined);
-  NS_RETURN_IF_ERROR(jobs_->CompleteUploadFile(writer_, actual, ttl_us_));
+  NS_RETURN_IF_ERROR(uploads_->CompleteUploadFile(writer_, actual, ttl_us_));
   // Another link to the blob, or the pieces it was joined from: what is left here is freed with the upload at the latest.
   for (const StagedPart& part : parts) blobs_->RemoveStaged(part.key).IgnoreError();
   return absl::OkStatus();

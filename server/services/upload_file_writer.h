@@ -12,7 +12,7 @@
 
 #include "absl/status/status.h"
 #include "core/base/hash.h"
-#include "server/store/job_store.h"
+#include "server/store/upload_store.h"
 
 namespace nashswarm::server {
 
@@ -20,8 +20,8 @@ namespace nashswarm::server {
 // client has vanished.
 class UploadFileWriter {
  public:
-  // `jobs` and `blobs` outlive it. At most `part_bytes` are written and not yet durable.
-  UploadFileWriter(JobStore* jobs, BlobStore* blobs, UploadWriter writer, int64_t part_bytes, int64_t ttl_us);
+  // `uploads` and `blobs` outlive it. At most `part_bytes` are written and not yet durable.
+  UploadFileWriter(UploadStore* uploads, BlobStore* blobs, UploadWriter writer, int64_t part_bytes, int64_t ttl_us);
   ~UploadFileWriter();
 
   // Hashes, and blocks while the queue is full. Returns the other threads' first error as soon as there is one.
@@ -52,7 +52,7 @@ class UploadFileWriter {
   absl::Status Commit(const Mark& mark);
   absl::Status Restart(const absl::Status& why);
 
-  JobStore* jobs_;
+  UploadStore* uploads_;
   BlobStore* blobs_;
   UploadWriter writer_;
   const int64_t part_bytes_, ttl_us_;

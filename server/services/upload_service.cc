@@ -89,7 +89,7 @@ absl::StatusOr<v1::Upload> UploadService::Create(const Caller& caller, grpc::Ser
     NewUploadFile file{entry.path(), entry.digest().size_bytes(), entry.digest().sha256()};
     if (!file.expected_sha256.empty()) {
       NS_ASSIGN_OR_RETURN(const std::optional<int64_t> known,
-                          context_.jobs->TouchOwnBlob(upload.tenant, file.expected_sha256));
+                          uploads_.TouchOwnBlob(upload.tenant, file.expected_sha256));
       if (known.has_value() && *known == file.size_bytes) {
         NS_ASSIGN_OR_RETURN(file.stored, IsWhole(context_, call, {file.expected_sha256, file.size_bytes}));
         file.lost = !file.stored;
@@ -97,7 +97,7 @@ absl::StatusOr<v1::Upload> UploadService::Create(const Caller& caller, grpc::Ser
     }
     upload.files.push_back(std::move(file));
   }
-  return context_.jobs->CreateUpload(upload);
+  return uploads_.CreateUpload(upload);
 }
 
 grpc::Status UploadService::CreateUpload(grpc::ServerContext* call, const v1::CreateUploadRequest* request,
@@ -115,7 +115,7 @@ grpc::Status UploadService::GetUpload(grpc::ServerContext* call, const v1::GetUp
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("uploads", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  absl::StatusOr<v1::Upload> upload = context_.jobs->GetUpload(caller->tenant, *id);
+  absl::StatusOr<v1::Upload> upload = uploads_.GetUpload(caller->tenant, *id);
   if (upload.ok()) *response = *std::move(upload);
   return ToGrpcStatus(upload.status());
 }
@@ -129,14 +129,14 @@ absl::Status UploadService::Receive(const Caller& caller, grpc::CallbackServerCo
   }
   NS_ASSIGN_OR_RETURN(const std::string id, ParseName("uploads", message.header().upload()));
   NS_ASSIGN_OR_RETURN(const UploadWriter opened,
-                      context_.jobs->OpenUploadFile(caller.tenant, id, message.header().path(),
+                      uploads_.OpenUploadFile(caller.tenant, id, message.header().path(),
                                                     message.header().write_offset()));
   if (context_.room != nullptr) {
     NS_RETURN_IF_ERROR(context_.room->Check(absl::StrCat("the rest of '", opened.path, "'"), opened.size_bytes - opened.committed));
   }
   Log(LogLevel::kDebug, "receiving",
       {{"upload", id}, {"path", opened.path}, {"offset", opened.committed}, {"peer", call->peer()}});
-  UploadFileWriter writer(context_.jobs, context_.blobs, opened, context_.limits.upload_part_bytes,
+  UploadFileWriter writer(&uploads_, context_.blobs, opened, context_.limits.upload_part_bytes,
                           Micros(context_.limits.upload_ttl));
   while (stream->Read(&message)) {
     if (message.has_chunk()) {
@@ -181,14 +181,14 @@ absl::StatusOr<std::string> UploadService::ChooseModelId(const Caller& caller, c
   if (!intent.model_id.empty()) return intent.model_id;
   // Without a name the same content is the same model.
   NS_ASSIGN_OR_RETURN(const std::optional<v1::Model> same,
-                      context_.jobs->FindModelByManifest(caller.tenant, manifest.sha256, intent.kind));
+                      uploads_.FindModelByManifest(caller.tenant, manifest.sha256, intent.kind));
   if (same.has_value()) return IdOf(same->name());
   return absl::StrCat(intent.kind == v1::Model::DATA ? "d-" : "m-", ToHex(manifest.sha256).substr(0, 16));
 }
 
 absl::Status UploadService::ValidateCheckpoint(grpc::ServerContext* call, const std::string& upload_id,
                                                const std::vector<ModelFile>& files, NewModel* model) {
-  NS_ASSIGN_OR_RETURN(const int64_t now_us, context_.jobs->NowMicros());
+  NS_ASSIGN_OR_RETURN(const int64_t now_us, uploads_.NowMicros());
   NS_ASSIGN_OR_RETURN(const Json result,
                       context_.runner->Validate(absl::StrCat("validate-", upload_id, "-", NewId(now_us)), files,
                                                 [call] { return call->IsCancelled(); }));
@@ -206,7 +206,7 @@ absl::Status UploadService::CheckContent(grpc::ServerContext* call, const std::s
   for (const ModelFile& file : files) {
     NS_ASSIGN_OR_RETURN(const bool whole, IsWhole(context_, call, file.digest));
     if (whole) continue;
-    NS_RETURN_IF_ERROR(context_.jobs->ReopenUploadFile(upload_id, file.path));
+    NS_RETURN_IF_ERROR(uploads_.ReopenUploadFile(upload_id, file.path));
     if (!first.ok()) continue;
     first = MakeError(absl::StatusCode::kFailedPrecondition, "UPLOAD_INCOMPLETE",
                       absl::StrCat("'", file.path, "': what the server had stored of it is damaged or gone"),
@@ -217,12 +217,12 @@ absl::Status UploadService::CheckContent(grpc::ServerContext* call, const std::s
 
 absl::StatusOr<v1::Model> UploadService::Complete(const Caller& caller, grpc::ServerContext* call,
                                                   const std::string& id) {
-  NS_ASSIGN_OR_RETURN(const v1::Upload upload, context_.jobs->GetUpload(caller.tenant, id));
+  NS_ASSIGN_OR_RETURN(const v1::Upload upload, uploads_.GetUpload(caller.tenant, id));
   NewModel model;
   const bool whole =
       std::all_of(upload.files().begin(), upload.files().end(), [](const auto& f) { return f.complete(); });
   // The store refuses what cannot be published; there is no point in parsing it first.
-  if (upload.state() != v1::Upload::ACTIVE || !whole) return context_.jobs->PublishModel(caller.tenant, id, model);
+  if (upload.state() != v1::Upload::ACTIVE || !whole) return uploads_.PublishModel(caller.tenant, id, model);
 
   std::vector<ModelFile> files;
   for (const v1::Upload::File& file : upload.files()) {
@@ -230,12 +230,12 @@ absl::StatusOr<v1::Model> UploadService::Complete(const Caller& caller, grpc::Se
   }
   NS_RETURN_IF_ERROR(CheckContent(call, id, files));
   model.manifest = ManifestDigest(files);
-  NS_ASSIGN_OR_RETURN(const UploadIntent intent, context_.jobs->GetUploadIntent(caller.tenant, id));
+  NS_ASSIGN_OR_RETURN(const UploadIntent intent, uploads_.GetUploadIntent(caller.tenant, id));
   model.kind = intent.kind;
   NS_ASSIGN_OR_RETURN(model.id, ChooseModelId(caller, intent, model.manifest));
   // What a data file holds is for the job that reads it to judge: it alone knows what it wants.
   if (model.kind == v1::Model::CHECKPOINT) NS_RETURN_IF_ERROR(ValidateCheckpoint(call, id, files, &model));
-  return context_.jobs->PublishModel(caller.tenant, id, model);
+  return uploads_.PublishModel(caller.tenant, id, model);
 }
 
 grpc::Status UploadService::CompleteUpload(grpc::ServerContext* call, const v1::CompleteUploadRequest* request,
@@ -255,7 +255,7 @@ grpc::Status UploadService::AbortUpload(grpc::ServerContext* call, const v1::Abo
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::StatusOr<std::string> id = ParseName("uploads", request->name());
   if (!id.ok()) return ToGrpcStatus(id.status());
-  const absl::Status aborted = context_.jobs->AbortUpload(caller->tenant, *id);
+  const absl::Status aborted = uploads_.AbortUpload(caller->tenant, *id);
   if (!aborted.ok()) return ToGrpcStatus(aborted);
   if (const absl::Status removed = context_.blobs->RemoveStaged(*id); !removed.ok()) {
     Log(LogLevel::kWarning, "staged bytes stay until the next collection",

@@ -5,12 +5,14 @@
 #include "nashswarm/v1/nashswarm.grpc.pb.h"
 #include "server/services/context.h"
 #include "server/services/upload_stream.h"
+#include "server/store/upload_store.h"
 
 namespace nashswarm::server {
 
 class UploadService : public v1::UploadService::WithCallbackMethod_WriteFile<v1::UploadService::Service> {
  public:
-  explicit UploadService(const ServiceContext* context) : context_(*context) {}
+  // Both outlive it.
+  UploadService(const ServiceContext* context, UploadStore* uploads) : context_(*context), uploads_(*uploads) {}
 
   grpc::Status CreateUpload(grpc::ServerContext* call, const v1::CreateUploadRequest* request,
                             v1::Upload* response) override;
@@ -36,6 +38,7 @@ class UploadService : public v1::UploadService::WithCallbackMethod_WriteFile<v1:
                                   const std::vector<ModelFile>& files, NewModel* model);
 
   const ServiceContext& context_;
+  UploadStore& uploads_;
 };
 
 }  // namespace nashswarm::server

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "nashswarm/v1/nashswarm.pb.h"
 #include "server/services/context.h"
+#include "server/store/labels.h"
 
 namespace nashswarm::server {
 

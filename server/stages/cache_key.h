@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "server/store/job_store.h"
+#include "server/store/task.h"
 
 namespace nashswarm::server {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/base/json.h"
-#include "server/store/job_store.h"
+#include "server/store/task.h"
 
 namespace nashswarm::server {
 

@@ -12,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "core/base/json.h"
-#include "server/store/job_store.h"
+#include "server/store/task.h"
 
 namespace nashswarm::server {
 

@@ -8,7 +8,7 @@
 // is set aside, kept for whoever runs the server and told to OnDamage, and from then on it is not there, so that it is asked
 // for again. What was verified is remembered, so a blob that nothing has touched is not read again for it.
 //
-// Who keeps a blob alive: the JobStore's references. Call JobStore::RegisterBlob (or TouchBlob) BEFORE relying on a
+// Who keeps a blob alive: the Store's references. Call its RegisterBlob (or TouchOwnBlob) BEFORE relying on a
 // blob being there; that call renews its grace period, so garbage collection leaves it until the reference is written.
 #ifndef NASHSWARM_SERVER_STORE_BLOB_STORE_H_
 #define NASHSWARM_SERVER_STORE_BLOB_STORE_H_
@@ -97,7 +97,7 @@ class BlobStore {
 
   virtual absl::StatusOr<std::unique_ptr<BlobReader>> Open(const std::string& sha256) = 0;
 
-  // ok when absent. Only garbage collection calls this, inside JobStore::RemoveBlob.
+  // ok when absent. Only garbage collection calls this, inside MaintenanceStore::RemoveBlob.
   virtual absl::Status Remove(const std::string& sha256) = 0;
 
   // Starts a new, empty part. A key is "<group>/<name>", used once, both of [a-z0-9-].

@@ -92,7 +92,7 @@ class ValidationObserver : public EngineObserver {
 
 absl::StatusOr<std::optional<TaskFinish>> TaskRunner::Reuse(const ClaimedTask& task, const std::string& cache_key,
                                                              const Between& between) {
-  NS_ASSIGN_OR_RETURN(const std::optional<CachedResult> kept, jobs_->FindTaskResult(cache_key));
+  NS_ASSIGN_OR_RETURN(const std::optional<CachedResult> kept, tasks_->FindTaskResult(cache_key));
   if (!kept.has_value()) return std::nullopt;
   for (const TaskOutput& output : kept->outputs) {
     const absl::Status whole = blobs_->Verify(output.digest, between);
@@ -124,7 +124,7 @@ absl::StatusOr<Json> TaskRunner::DescribeTask(const ClaimedTask& task, const Wor
   for (const DataFile& file : task.data) json["data"][file.purpose] = directory.data_path(file.purpose);
   if (!RowOf(key.stage).reads_history) return json;
   json["history"] = Json::array();
-  NS_ASSIGN_OR_RETURN(const std::vector<TaskRecord> history, jobs_->TaskHistory(key.job_id));
+  NS_ASSIGN_OR_RETURN(const std::vector<TaskRecord> history, tasks_->TaskHistory(key.job_id));
   for (const TaskRecord& record : history) {
     const absl::StatusOr<Json> result = ParseJson(record.result_json, "task result");
     json["history"].push_back({{"stage", StageName(record.stage)},
@@ -150,7 +150,7 @@ absl::StatusOr<TaskFinish> TaskRunner::Execute(const ClaimedTask& task, const st
       engine_->Run(directory.path(), session->wake_fd(), options_.task_timeout, session, {options_.engine_memory_bytes, 0});
   NS_RETURN_IF_ERROR(outcome.status);
   TaskFinish finish;
-  NS_ASSIGN_OR_RETURN(finish.outputs, directory.StoreOutputs(*jobs_, *blobs_, between));
+  NS_ASSIGN_OR_RETURN(finish.outputs, directory.StoreOutputs(*tasks_, *blobs_, between));
   finish.result_json = outcome.result.dump();
   NS_RETURN_IF_ERROR(ReadStageResult(key.stage, key.shard, outcome.result, task.spec.artifact_format(), &finish));
   return finish;
@@ -168,7 +168,7 @@ absl::StatusOr<TaskFinish> TaskRunner::Work(const ClaimedTask& task, TaskSession
     return MakeError(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND", "a data file of the job is gone");
   }
   NS_ASSIGN_OR_RETURN(const std::vector<TaskOutput> inputs,
-                      jobs_->TaskOutputs(key.job_id, InputStages(key.stage, task.spec)));
+                      tasks_->TaskOutputs(key.job_id, InputStages(key.stage, task.spec)));
   const std::string cache_key = TaskCacheKey(options_.engine_digest, task, inputs);
   TaskFinish finish;
   std::optional<TaskFinish> kept;
@@ -209,11 +209,11 @@ absl::StatusOr<TaskEnd> TaskRunner::Fail(const ClaimedTask& task, const absl::St
   const std::string reason = ReasonOf(error);
   if (reason == kStopRequested) {
     *outcome = "cancelled";
-    return Insist([&] { return jobs_->StopTask(task.lease); });
+    return Insist([&] { return tasks_->StopTask(task.lease); });
   }
   if (reason == kShuttingDown || IsDatabaseAway(error)) {  // neither is the task's fault
     *outcome = "released";
-    NS_RETURN_IF_ERROR(Insist([&] { return jobs_->ReleaseTask(task.lease); }));
+    NS_RETURN_IF_ERROR(Insist([&] { return tasks_->ReleaseTask(task.lease); }));
     return TaskEnd{};
   }
   const std::string stage = StageName(task.lease.key.stage);
@@ -231,7 +231,7 @@ absl::StatusOr<TaskEnd> TaskRunner::Fail(const ClaimedTask& task, const absl::St
            {"code", absl::StatusCodeToString(error.code())}, {"reason", reason},
            {"error", std::string(error.message())}});
   return Insist([&] {
-    return lost.empty() ? jobs_->FailTask(task.lease, failure) : jobs_->RemakeInputs(task.lease, lost, failure);
+    return lost.empty() ? tasks_->FailTask(task.lease, failure) : tasks_->RemakeInputs(task.lease, lost, failure);
   });
 }
 
@@ -266,17 +266,16 @@ void TaskRunner::Run(const ClaimedTask& task) {
   std::string outcome;
   absl::StatusOr<TaskEnd> end = TaskEnd{};
   {
-    TaskSession session(jobs_, hub_, metrics_, options_, task, &stopping_);
+    TaskSession session(tasks_, hub_, metrics_, options_, task, &stopping_);
     std::vector<std::string> lost;
     const absl::StatusOr<TaskFinish> finish = Work(task, &session, &reused, &lost);
     if (finish.ok()) {
       outcome = reused ? "reused" : "succeeded";
-      end = Insist([&] { return jobs_->FinishTask(task.lease, *finish); });
+      end = Insist([&] { return tasks_->FinishTask(task.lease, *finish); });
       if (!end.ok() && ReasonOf(end.status()) != "FENCED") end = Fail(task, end.status(), {}, &outcome);
       if (end.ok() && end->job_ended && finish->success.has_value()) {
-        const absl::StatusOr<v1::Model> model = jobs_->GetModel(task.tenant, task.model_id);
         const v1::Job::Result& result = finish->success->result;
-        if (model.ok()) metrics_->ModelCompressed(model->weight_bytes(), result.output_bytes());
+        metrics_->ModelCompressed(task.model_weight_bytes, result.output_bytes());
         if (result.has_quality()) metrics_->QualityMeasured(result.quality().mean_kl());
       }
     } else {

@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "server/events/event_hub.h"
 #include "server/metrics/metrics.h"
-#include "server/store/job_store.h"
+#include "server/store/task_store.h"
 #include "server/worker/engine_runner.h"
 
 namespace nashswarm::server {
@@ -27,7 +27,7 @@ struct WorkerOptions {
   std::chrono::milliseconds backoff{1000};  // before the second attempt; doubles
   std::chrono::seconds task_timeout{0};     // 0: none
   int64_t engine_memory_bytes = 0;          // what one engine may allocate; 0: no limit
-  int max_losses = 2;                       // see JobStore::ReapExpiredLeases
+  int max_losses = 2;                       // see MaintenanceStore::ReapExpiredLeases
 };
 
 class TaskSession;
@@ -37,9 +37,9 @@ class WorkDirectory;
 class TaskRunner {
  public:
   // Nothing is owned; everything outlives the runner.
-  TaskRunner(JobStore* jobs, BlobStore* blobs, EngineRunner* engine, EventHub* hub, Metrics* metrics,
+  TaskRunner(TaskStore* tasks, BlobStore* blobs, EngineRunner* engine, EventHub* hub, Metrics* metrics,
              WorkerOptions options)
-      : jobs_(jobs), blobs_(blobs), engine_(engine), hub_(hub), metrics_(metrics), options_(std::move(options)) {}
+      : tasks_(tasks), blobs_(blobs), engine_(engine), hub_(hub), metrics_(metrics), options_(std::move(options)) {}
 
   void Run(const ClaimedTask& task);
 
@@ -68,7 +68,7 @@ class TaskRunner {
                                std::string* outcome);
   void NoteEnd(const ClaimedTask& task, const absl::StatusOr<TaskEnd>& end, const std::string& outcome, double seconds);
 
-  JobStore* jobs_;
+  TaskStore* tasks_;
   BlobStore* blobs_;
   EngineRunner* engine_;
   EventHub* hub_;

@@ -22,9 +22,9 @@ absl::Status StopRequested() {
 
 }  // namespace
 
-TaskSession::TaskSession(JobStore* jobs, EventHub* hub, Metrics* metrics, const WorkerOptions& options,
+TaskSession::TaskSession(TaskStore* tasks, EventHub* hub, Metrics* metrics, const WorkerOptions& options,
                          const ClaimedTask& task, const std::atomic<bool>* stopping)
-    : jobs_(jobs),
+    : tasks_(tasks),
       hub_(hub),
       metrics_(metrics),
       options_(options),
@@ -86,7 +86,7 @@ void TaskSession::OnStandardError(std::string_view line) {
 
 absl::Status TaskSession::OnTick() {
   if (*stopping_) return MakeError(absl::StatusCode::kUnavailable, kShuttingDown, "the server is shutting down");
-  const absl::StatusOr<bool> stop = jobs_->MustStop(task_.lease);
+  const absl::StatusOr<bool> stop = tasks_->MustStop(task_.lease);
   // A database that does not answer now is no reason to lose the work: the lease decides.
   if (stop.ok() && *stop) return StopRequested();
   std::lock_guard<std::mutex> lock(mutex_);
@@ -101,7 +101,7 @@ absl::Status TaskSession::Flush() {
 
 absl::Status TaskSession::Report() {
   const int64_t lease_us = std::chrono::microseconds(options_.lease).count();
-  const absl::StatusOr<bool> stop = jobs_->ReportTask(task_.lease, lease_us, progress_, events_);
+  const absl::StatusOr<bool> stop = tasks_->ReportTask(task_.lease, lease_us, progress_, events_);
   reported_ = steady_clock::now();
   if (absl::IsAborted(stop.status()) && ReasonOf(stop.status()) == "FENCED") return stop.status();
   if (!stop.ok()) {

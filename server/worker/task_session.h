@@ -12,7 +12,7 @@
 
 #include "server/events/event_hub.h"
 #include "server/metrics/metrics.h"
-#include "server/store/job_store.h"
+#include "server/store/task_store.h"
 #include "server/worker/engine_runner.h"
 #include "server/worker/task_runner.h"
 
@@ -25,7 +25,7 @@ inline constexpr char kShuttingDown[] = "SHUTTING_DOWN";
 // Used by the worker's thread; a second thread inside renews the lease.
 class TaskSession : public EngineObserver {
  public:
-  TaskSession(JobStore* jobs, EventHub* hub, Metrics* metrics, const WorkerOptions& options, const ClaimedTask& task,
+  TaskSession(TaskStore* tasks, EventHub* hub, Metrics* metrics, const WorkerOptions& options, const ClaimedTask& task,
               const std::atomic<bool>* stopping);
   ~TaskSession() override;
 
@@ -44,7 +44,7 @@ class TaskSession : public EngineObserver {
   absl::Status Report();
   void KeepLease();
 
-  JobStore* jobs_;
+  TaskStore* tasks_;
   EventHub* hub_;
   Metrics* metrics_;
   const WorkerOptions& options_;

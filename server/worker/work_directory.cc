@@ -136,7 +136,7 @@ absl::Status WorkDirectory::WriteTask(const Json& task) {
   return WriteFileDurably(JoinPath(path_, "task.json"), task.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
-absl::StatusOr<std::vector<TaskOutput>> WorkDirectory::StoreOutputs(JobStore& jobs, BlobStore& blobs,
+absl::StatusOr<std::vector<TaskOutput>> WorkDirectory::StoreOutputs(TaskStore& tasks, BlobStore& blobs,
                                                                     const std::function<absl::Status()>& between) {
   const std::string out = JoinPath(path_, "out");
   NS_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListOutputs(out));
@@ -148,7 +148,7 @@ absl::StatusOr<std::vector<TaskOutput>> WorkDirectory::StoreOutputs(JobStore& jo
     NS_ASSIGN_OR_RETURN(const uint64_t size, FileSize(path));
     NS_ASSIGN_OR_RETURN(digest.sha256, Sha256OfFile(path));
     digest.size_bytes = static_cast<int64_t>(size);
-    NS_RETURN_IF_ERROR(jobs.RegisterBlob(digest));  // first: see blob_store.h
+    NS_RETURN_IF_ERROR(tasks.RegisterBlob(digest));  // first: see blob_store.h
     NS_RETURN_IF_ERROR(blobs.PutFile(path, digest));
     outputs.push_back({name, digest});
   }

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/base/json.h"
-#include "server/store/job_store.h"
+#include "server/store/task_store.h"
 
 namespace nashswarm::server {
 
@@ -44,7 +44,7 @@ class WorkDirectory {
 
   // Moves every file below out/ into the store. Anything but plain files is INTERNAL / ENGINE_PROTOCOL. `between` is
   // called before each file; its error ends the work.
-  absl::StatusOr<std::vector<TaskOutput>> StoreOutputs(JobStore& jobs, BlobStore& blobs,
+  absl::StatusOr<std::vector<TaskOutput>> StoreOutputs(TaskStore& tasks, BlobStore& blobs,
                                                        const std::function<absl::Status()>& between);
 
  private:

@@ -13,7 +13,7 @@
 #include "server/store/directory_blob_store.h"
 #include "server/store/s3/staged_writer.h"
 #include "server/store/s3/s3_url.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 #include "server/store/sql/sqlite.h"
 #include "tests/unit/server/s3_fake_server.h"
 #include "tests/unit/server/store_fixtures.h"
@@ -26,7 +26,7 @@ std::string FakeEngine() { return std::string(std::getenv("NASHSWARM_SOURCE_DIR"
 class StoreThreadsTest : public ::testing::Test {
  protected:
   StoreThreadsTest() : directory_(*TemporaryDirectory::Create()) {
-    store_ = Must(SqlJobStore::Open(Must(sql::OpenSqlite(directory_.path() + "/test.db"))));
+    store_ = Must(SqlStore::Open(Must(sql::OpenSqlite(directory_.path() + "/test.db"))));
     blobs_ = Must(DirectoryBlobStore::OpenAt(directory_.path() + "/blobs"));
   }
   // A model whose only file is the fake engine's plan.
@@ -51,7 +51,7 @@ class StoreThreadsTest : public ::testing::Test {
   }
 
   TemporaryDirectory directory_;
-  std::unique_ptr<SqlJobStore> store_;
+  std::unique_ptr<SqlStore> store_;
   std::unique_ptr<DirectoryBlobStore> blobs_;
 };
 

@@ -1,4 +1,4 @@
-// What SqlJobStore needs of a database, without exceptions: connections, statements with `?` parameters, transactions.
+// What SqlStore needs of a database, without exceptions: connections, statements with `?` parameters, transactions.
 // Two implementations: sqlite.h for one host, postgres.h for many. Nothing of the product is in here.
 //
 // The SQL is common to both: `?` parameters; now_us() is the database clock in unix microseconds; booleans come out as

@@ -1,5 +1,5 @@
-// SqlJobStore: blobs, their grace period, and what may be forgotten.
-#include "server/store/sql/sql_job_store.h"
+// SqlStore: blobs, their grace period, and what may be forgotten.
+#include "server/store/sql/sql_store.h"
 #include "server/store/sql/rows.h"
 
 namespace nashswarm::server {
@@ -26,7 +26,7 @@ constexpr char kUnreferenced[] =
 
 }  // namespace
 
-absl::Status SqlJobStore::RegisterBlob(const BlobDigest& digest) {
+absl::Status SqlStore::RegisterBlob(const BlobDigest& digest) {
   return database_->Write([&](Connection& db) -> absl::Status {
     return db
         .Execute("INSERT INTO blobs (sha256, size_bytes, created_us, touched_us) VALUES (?, ?, now_us(), now_us()) "
@@ -36,7 +36,7 @@ absl::Status SqlJobStore::RegisterBlob(const BlobDigest& digest) {
   });
 }
 
-absl::StatusOr<std::optional<int64_t>> SqlJobStore::TouchOwnBlob(const std::string& tenant, const std::string& sha256) {
+absl::StatusOr<std::optional<int64_t>> SqlStore::TouchOwnBlob(const std::string& tenant, const std::string& sha256) {
   return database_->Write([&](Connection& db) -> absl::StatusOr<std::optional<int64_t>> {
     const Blob blob{sha256};
     NS_ASSIGN_OR_RETURN(
@@ -53,7 +53,7 @@ absl::StatusOr<std::optional<int64_t>> SqlJobStore::TouchOwnBlob(const std::stri
   });
 }
 
-absl::StatusOr<std::vector<BlobDigest>> SqlJobStore::UnreferencedBlobs(int64_t grace_us, int limit) {
+absl::StatusOr<std::vector<BlobDigest>> SqlStore::UnreferencedBlobs(int64_t grace_us, int limit) {
   static const std::string kFind =
       absl::StrCat("SELECT b.sha256, b.size_bytes FROM blobs b WHERE", kUnreferenced, " LIMIT ?");
   return database_->Read([&](Connection& db) -> absl::StatusOr<std::vector<BlobDigest>> {
@@ -65,7 +65,7 @@ absl::StatusOr<std::vector<BlobDigest>> SqlJobStore::UnreferencedBlobs(int64_t g
   });
 }
 
-absl::StatusOr<bool> SqlJobStore::RemoveBlob(const std::string& sha256, int64_t grace_us,
+absl::StatusOr<bool> SqlStore::RemoveBlob(const std::string& sha256, int64_t grace_us,
                                              const std::function<absl::Status()>& remove) {
   static const std::string kDelete = absl::StrCat("DELETE FROM blobs AS b WHERE b.sha256 = ? AND", kUnreferenced);
   return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<bool> {
@@ -79,7 +79,7 @@ absl::StatusOr<bool> SqlJobStore::RemoveBlob(const std::string& sha256, int64_t 
   });
 }
 
-absl::StatusOr<int64_t> SqlJobStore::ExpireRecords(int64_t upload_age_us, int64_t result_age_us) {
+absl::StatusOr<int64_t> SqlStore::ExpireRecords(int64_t upload_age_us, int64_t result_age_us) {
   return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<int64_t> {
     NS_ASSIGN_OR_RETURN(
         const int64_t uploads,

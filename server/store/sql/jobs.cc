@@ -1,10 +1,10 @@
-// SqlJobStore: jobs as their users see them.
+// SqlStore: jobs as their users see them.
 #include <algorithm>
 
 #include "server/stages/job_spec.h"
 #include "server/store/disk_room.h"
 #include "server/store/ids.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 #include "server/store/sql/rows.h"
 
 namespace nashswarm::server {
@@ -137,7 +137,7 @@ absl::StatusOr<v1::Job> LoadJob(Connection& db, const std::string& tenant, const
   return job;
 }
 
-absl::StatusOr<v1::Job> SqlJobStore::CreateJob(const NewJob& request) {
+absl::StatusOr<v1::Job> SqlStore::CreateJob(const NewJob& request) {
   return database_->Write([&](Connection& db) -> absl::StatusOr<v1::Job> {
     const std::string& tenant = request.tenant;
     NS_ASSIGN_OR_RETURN(const std::string known,
@@ -163,11 +163,11 @@ absl::StatusOr<v1::Job> SqlJobStore::CreateJob(const NewJob& request) {
   });
 }
 
-absl::StatusOr<v1::Job> SqlJobStore::GetJob(const std::string& tenant, const std::string& id) {
+absl::StatusOr<v1::Job> SqlStore::GetJob(const std::string& tenant, const std::string& id) {
   return database_->Read([&](Connection& db) { return LoadJob(db, tenant, id); });
 }
 
-absl::StatusOr<Page<v1::Job>> SqlJobStore::ListJobs(const std::string& tenant, const PageRequest& request,
+absl::StatusOr<Page<v1::Job>> SqlStore::ListJobs(const std::string& tenant, const PageRequest& request,
                                                     v1::Job::State state) {
   const std::string filter =
       state == v1::Job::STATE_UNSPECIFIED ? "" : absl::StrCat("AND state = ", static_cast<int>(state));
@@ -175,7 +175,7 @@ absl::StatusOr<Page<v1::Job>> SqlJobStore::ListJobs(const std::string& tenant, c
       [&](Connection& db) { return LoadPage<v1::Job>(db, "jobs", tenant, filter, request, LoadJob); });
 }
 
-absl::StatusOr<v1::Job> SqlJobStore::CancelJob(const std::string& tenant, const std::string& id) {
+absl::StatusOr<v1::Job> SqlStore::CancelJob(const std::string& tenant, const std::string& id) {
   return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<v1::Job> {
     NS_ASSIGN_OR_RETURN(const v1::Job job, LoadJob(db, tenant, id));
     if (job.state() == v1::Job::CANCELLED) return job;
@@ -191,7 +191,7 @@ absl::StatusOr<v1::Job> SqlJobStore::CancelJob(const std::string& tenant, const 
   });
 }
 
-absl::StatusOr<v1::Job> SqlJobStore::RetryJob(const std::string& tenant, const std::string& id) {
+absl::StatusOr<v1::Job> SqlStore::RetryJob(const std::string& tenant, const std::string& id) {
   return database_->Write([&](Connection& db) -> absl::StatusOr<v1::Job> {
     NS_ASSIGN_OR_RETURN(const v1::Job job, LoadJob(db, tenant, id));
     if (job.state() != v1::Job::FAILED && job.state() != v1::Job::CANCELLED) {
@@ -215,7 +215,7 @@ absl::StatusOr<v1::Job> SqlJobStore::RetryJob(const std::string& tenant, const s
   });
 }
 
-absl::Status SqlJobStore::DeleteJob(const std::string& tenant, const std::string& id) {
+absl::Status SqlStore::DeleteJob(const std::string& tenant, const std::string& id) {
   return database_->WriteToFree([&](Connection& db) -> absl::Status {
     auto state = v1::Job::STATE_UNSPECIFIED;
     {
@@ -231,7 +231,7 @@ absl::Status SqlJobStore::DeleteJob(const std::string& tenant, const std::string
   });
 }
 
-absl::StatusOr<std::vector<v1::JobEvent>> SqlJobStore::EventsAfter(const std::string& tenant, const std::string& id,
+absl::StatusOr<std::vector<v1::JobEvent>> SqlStore::EventsAfter(const std::string& tenant, const std::string& id,
                                                                    int64_t after, int limit) {
   return database_->Read([&](Connection& db) -> absl::StatusOr<std::vector<v1::JobEvent>> {
     std::vector<v1::JobEvent> events;
@@ -251,7 +251,7 @@ absl::StatusOr<std::vector<v1::JobEvent>> SqlJobStore::EventsAfter(const std::st
   });
 }
 
-absl::StatusOr<StoreStatistics> SqlJobStore::Statistics() {
+absl::StatusOr<StoreStatistics> SqlStore::Statistics() {
   return database_->Read([&](Connection& db) -> absl::StatusOr<StoreStatistics> {
     StoreStatistics statistics;
     {

@@ -1,9 +1,9 @@
-// SqlJobStore: models and artifacts, and the rows that everything shares.
+// SqlStore: models and artifacts, and the rows that everything shares.
 #include "core/base/json.h"
 #include "server/store/ids.h"
 #include "server/store/sql/rows.h"
 #include "server/store/sql/schema.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 
 namespace nashswarm::server {
 
@@ -11,9 +11,9 @@ using sql::Blob;
 using sql::Connection;
 using sql::Query;
 
-absl::StatusOr<std::unique_ptr<SqlJobStore>> SqlJobStore::Open(std::unique_ptr<sql::Database> database) {
+absl::StatusOr<std::unique_ptr<SqlStore>> SqlStore::Open(std::unique_ptr<sql::Database> database) {
   NS_RETURN_IF_ERROR(sql::MigrateSchema(*database));
-  return std::unique_ptr<SqlJobStore>(new SqlJobStore(std::move(database)));
+  return std::unique_ptr<SqlStore>(new SqlStore(std::move(database)));
 }
 
 // ---- rows
@@ -127,11 +127,11 @@ absl::StatusOr<v1::Model> LoadModel(Connection& db, const std::string& tenant, c
   return model;
 }
 
-absl::StatusOr<v1::Model> SqlJobStore::GetModel(const std::string& tenant, const std::string& id) {
+absl::StatusOr<v1::Model> SqlStore::GetModel(const std::string& tenant, const std::string& id) {
   return database_->Read([&](Connection& db) { return LoadModel(db, tenant, id); });
 }
 
-absl::StatusOr<std::optional<v1::Model>> SqlJobStore::FindModelByManifest(const std::string& tenant,
+absl::StatusOr<std::optional<v1::Model>> SqlStore::FindModelByManifest(const std::string& tenant,
                                                                           const std::string& manifest_sha256,
                                                                           v1::Model::Kind kind) {
   return database_->Read([&](Connection& db) -> absl::StatusOr<std::optional<v1::Model>> {
@@ -150,12 +150,12 @@ absl::StatusOr<std::optional<v1::Model>> SqlJobStore::FindModelByManifest(const 
   });
 }
 
-absl::StatusOr<Page<v1::Model>> SqlJobStore::ListModels(const std::string& tenant, const PageRequest& request) {
+absl::StatusOr<Page<v1::Model>> SqlStore::ListModels(const std::string& tenant, const PageRequest& request) {
   return database_->Read(
       [&](Connection& db) { return LoadPage<v1::Model>(db, "models", tenant, "", request, LoadModel); });
 }
 
-absl::Status SqlJobStore::DeleteModel(const std::string& tenant, const std::string& id) {
+absl::Status SqlStore::DeleteModel(const std::string& tenant, const std::string& id) {
   return database_->WriteToFree([&](Connection& db) -> absl::Status {
     NS_ASSIGN_OR_RETURN(const v1::Model model, LoadModel(db, tenant, id));
     {
@@ -207,16 +207,16 @@ absl::StatusOr<v1::Artifact> LoadArtifact(Connection& db, const std::string& ten
 
 }  // namespace
 
-absl::StatusOr<v1::Artifact> SqlJobStore::GetArtifact(const std::string& tenant, const std::string& id) {
+absl::StatusOr<v1::Artifact> SqlStore::GetArtifact(const std::string& tenant, const std::string& id) {
   return database_->Read([&](Connection& db) { return LoadArtifact(db, tenant, id); });
 }
 
-absl::StatusOr<Page<v1::Artifact>> SqlJobStore::ListArtifacts(const std::string& tenant, const PageRequest& request) {
+absl::StatusOr<Page<v1::Artifact>> SqlStore::ListArtifacts(const std::string& tenant, const PageRequest& request) {
   return database_->Read(
       [&](Connection& db) { return LoadPage<v1::Artifact>(db, "artifacts", tenant, "", request, LoadArtifact); });
 }
 
-absl::Status SqlJobStore::DeleteArtifact(const std::string& tenant, const std::string& id) {
+absl::Status SqlStore::DeleteArtifact(const std::string& tenant, const std::string& id) {
   return database_->WriteToFree([&](Connection& db) -> absl::Status {
     NS_ASSIGN_OR_RETURN(const int64_t deleted,
                         db.Execute("DELETE FROM artifacts WHERE id = ? AND tenant = ?", id, tenant));
@@ -225,7 +225,7 @@ absl::Status SqlJobStore::DeleteArtifact(const std::string& tenant, const std::s
   });
 }
 
-absl::StatusOr<BlobDigest> SqlJobStore::FindFile(const std::string& tenant, const std::string& owner,
+absl::StatusOr<BlobDigest> SqlStore::FindFile(const std::string& tenant, const std::string& owner,
                                                  const std::string& path) {
   return database_->Read([&](Connection& db) -> absl::StatusOr<BlobDigest> {
     {

@@ -1,6 +1,6 @@
-// SqlJobStore: what a server forgets that is the cache of one program.
+// SqlStore: what a server forgets that is the cache of one program.
 #include "server/store/sql/rows.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 
 namespace nashswarm::server {
 
@@ -8,7 +8,7 @@ using sql::Blob;
 using sql::Connection;
 using sql::Query;
 
-absl::Status SqlJobStore::ForgetAllButResults(int64_t max_bytes) {
+absl::Status SqlStore::ForgetAllButResults(int64_t max_bytes) {
   return database_->WriteToFree([&](Connection& db) -> absl::Status {
     // What hangs on them goes with them; `files` has no foreign key to its owners.
     for (const char* table : {"jobs", "uploads", "artifacts", "models", "files"}) {

@@ -1,4 +1,4 @@
-// SqlJobStore: how far a job is, and when it will end.
+// SqlStore: how far a job is, and when it will end.
 #include <algorithm>
 #include <optional>
 #include <vector>

@@ -1,4 +1,4 @@
-// Shared by the files that implement SqlJobStore: rows <-> API messages, and steps inside an open transaction.
+// Shared by the files that implement SqlStore: rows <-> API messages, and steps inside an open transaction.
 #ifndef NASHSWARM_SERVER_STORE_SQL_ROWS_H_
 #define NASHSWARM_SERVER_STORE_SQL_ROWS_H_
 
@@ -9,8 +9,10 @@
 #include "core/base/status.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "server/stages/progress.h"
-#include "server/store/job_store.h"
+#include "server/store/labels.h"
+#include "server/store/page.h"
 #include "server/store/sql/database.h"
+#include "server/store/task.h"
 
 namespace nashswarm::server {
 

@@ -1,4 +1,4 @@
-// The tables of SqlJobStore and the step from each schema version to the next.
+// The tables of SqlStore and the step from each schema version to the next.
 #ifndef NASHSWARM_SERVER_STORE_SQL_SCHEMA_H_
 #define NASHSWARM_SERVER_STORE_SQL_SCHEMA_H_
 

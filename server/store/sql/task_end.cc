@@ -1,11 +1,11 @@
-// SqlJobStore: how a task ends, and what that does to its job, in one transaction.
+// SqlStore: how a task ends, and what that does to its job, in one transaction.
 #include <algorithm>
 
 #include "server/store/error_proto.h"
 #include "server/store/ids.h"
 #include "server/store/sql/fence.h"
 #include "server/store/sql/rows.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 
 namespace nashswarm::server {
 
@@ -237,7 +237,7 @@ absl::Status FailAsPoison(Connection& db, const TaskLease& lease) {
 
 }  // namespace
 
-absl::StatusOr<TaskEnd> SqlJobStore::FinishTask(const TaskLease& lease, const TaskFinish& finish) {
+absl::StatusOr<TaskEnd> SqlStore::FinishTask(const TaskLease& lease, const TaskFinish& finish) {
   return database_->Write([&](Connection& db) -> absl::StatusOr<TaskEnd> {
     const TaskKey& key = lease.key;
     NS_RETURN_IF_ERROR(LeaveRunning(db, lease, "succeeded"));
@@ -271,7 +271,7 @@ absl::StatusOr<TaskEnd> SqlJobStore::FinishTask(const TaskLease& lease, const Ta
   });
 }
 
-absl::StatusOr<TaskEnd> SqlJobStore::FailTask(const TaskLease& lease, const TaskFailure& failure) {
+absl::StatusOr<TaskEnd> SqlStore::FailTask(const TaskLease& lease, const TaskFailure& failure) {
   return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<TaskEnd> {
     const TaskKey& key = lease.key;
     NS_ASSIGN_OR_RETURN(const JobRow job, LoadJobRow(db, key.job_id));
@@ -312,7 +312,7 @@ absl::StatusOr<TaskEnd> SqlJobStore::FailTask(const TaskLease& lease, const Task
   });
 }
 
-absl::StatusOr<TaskEnd> SqlJobStore::RemakeInputs(const TaskLease& lease, const std::vector<std::string>& sha256s,
+absl::StatusOr<TaskEnd> SqlStore::RemakeInputs(const TaskLease& lease, const std::vector<std::string>& sha256s,
                                                   const TaskFailure& failure) {
   return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<TaskEnd> {
     const TaskKey& key = lease.key;
@@ -341,7 +341,7 @@ absl::StatusOr<TaskEnd> SqlJobStore::RemakeInputs(const TaskLease& lease, const 
   });
 }
 
-absl::StatusOr<TaskEnd> SqlJobStore::StopTask(const TaskLease& lease) {
+absl::StatusOr<TaskEnd> SqlStore::StopTask(const TaskLease& lease) {
   return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<TaskEnd> {
     NS_ASSIGN_OR_RETURN(const JobRow job, LoadJobRow(db, lease.key.job_id));
     NS_RETURN_IF_ERROR(LeaveRunning(db, lease, "cancelled"));
@@ -350,7 +350,7 @@ absl::StatusOr<TaskEnd> SqlJobStore::StopTask(const TaskLease& lease) {
   });
 }
 
-absl::Status SqlJobStore::ReleaseTask(const TaskLease& lease) {
+absl::Status SqlStore::ReleaseTask(const TaskLease& lease) {
   return database_->WriteToFree([&](Connection& db) -> absl::Status {
     const TaskKey& key = lease.key;
     NS_ASSIGN_OR_RETURN(const JobRow job, LoadJobRow(db, key.job_id));
@@ -360,7 +360,7 @@ absl::Status SqlJobStore::ReleaseTask(const TaskLease& lease) {
   });
 }
 
-absl::StatusOr<std::vector<LostTask>> SqlJobStore::Reap(bool every, int max_losses) {
+absl::StatusOr<std::vector<LostTask>> SqlStore::Reap(bool every, int max_losses) {
   // Most rounds find nothing: ask without the write lock first.
   const auto lost_leases = [every](Connection& db) -> absl::StatusOr<std::vector<TaskLease>> {
     std::vector<TaskLease> lost;

@@ -1,10 +1,10 @@
-// SqlJobStore: handing out tasks and hearing from their workers.
+// SqlStore: handing out tasks and hearing from their workers.
 #include <algorithm>
 
 #include "server/stages/needs.h"
 #include "server/store/sql/fence.h"
 #include "server/store/sql/rows.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 
 namespace nashswarm::server {
 
@@ -47,7 +47,7 @@ absl::StatusOr<std::optional<ClaimedTask>> SelectTask(Connection& db, const Clai
   std::string text =
       "SELECT t.job_id, t.stage, t.shard, t.attempt + 1, t.lease_epoch + 1, now_us() - t.not_before_us, j.spec, "
       "j.model_id, j.shards, m.manifest_sha, m.manifest_size, j.search_rounds, j.tenant, t.need_memory, t.need_disk, "
-      "j.traceparent "
+      "j.traceparent, m.weight_bytes "
       "FROM tasks t JOIN jobs j ON j.id = t.job_id LEFT JOIN models m ON m.tenant = j.tenant AND m.id = j.model_id "
       "WHERE t.state = 'pending' AND t.not_before_us <= now_us() AND t.need_memory <= ? AND t.need_disk <= ? AND "
       "j.state IN (1, 2) AND j.cancel_requested = 0";
@@ -77,6 +77,7 @@ absl::StatusOr<std::optional<ClaimedTask>> SelectTask(Connection& db, const Clai
   task.need_memory_bytes = query.Int(13);
   task.need_disk_bytes = query.Int(14);
   task.traceparent = query.Text(15);
+  task.model_weight_bytes = query.Int(16);
   return task;
 }
 
@@ -106,7 +107,7 @@ absl::Status LoadInputs(Connection& db, ClaimedTask* task) {
 
 }  // namespace
 
-absl::StatusOr<std::optional<ClaimedTask>> SqlJobStore::ClaimTask(const std::string& owner, int64_t lease_us,
+absl::StatusOr<std::optional<ClaimedTask>> SqlStore::ClaimTask(const std::string& owner, int64_t lease_us,
                                                                   const ClaimLimits& limits) {
   // Most polls find nothing: ask without the write lock first.
   NS_ASSIGN_OR_RETURN(const bool any, database_->Read([&](Connection& db) -> absl::StatusOr<bool> {
@@ -140,7 +141,7 @@ absl::StatusOr<std::optional<ClaimedTask>> SqlJobStore::ClaimTask(const std::str
   });
 }
 
-absl::StatusOr<std::vector<LargeTasks>> SqlJobStore::TasksBeyond(int64_t memory_bytes, int64_t disk_bytes) {
+absl::StatusOr<std::vector<LargeTasks>> SqlStore::TasksBeyond(int64_t memory_bytes, int64_t disk_bytes) {
   return database_->Read([&](Connection& db) -> absl::StatusOr<std::vector<LargeTasks>> {
     Query query = db.Select(
         "SELECT t.job_id, count(*), max(t.need_memory), max(t.need_disk) FROM tasks t JOIN jobs j ON j.id = t.job_id "
@@ -154,7 +155,7 @@ absl::StatusOr<std::vector<LargeTasks>> SqlJobStore::TasksBeyond(int64_t memory_
   });
 }
 
-absl::StatusOr<std::vector<TaskOutput>> SqlJobStore::TaskOutputs(const std::string& job_id,
+absl::StatusOr<std::vector<TaskOutput>> SqlStore::TaskOutputs(const std::string& job_id,
                                                                  const std::vector<Stage>& stages) {
   return database_->Read([&](Connection& db) -> absl::StatusOr<std::vector<TaskOutput>> {
     std::vector<TaskOutput> outputs;
@@ -172,7 +173,7 @@ absl::StatusOr<std::vector<TaskOutput>> SqlJobStore::TaskOutputs(const std::stri
   });
 }
 
-absl::StatusOr<std::vector<TaskRecord>> SqlJobStore::TaskHistory(const std::string& job_id) {
+absl::StatusOr<std::vector<TaskRecord>> SqlStore::TaskHistory(const std::string& job_id) {
   return database_->Read([&](Connection& db) -> absl::StatusOr<std::vector<TaskRecord>> {
     std::vector<TaskRecord> history;
     Query query = db.Select(
@@ -186,7 +187,7 @@ absl::StatusOr<std::vector<TaskRecord>> SqlJobStore::TaskHistory(const std::stri
   });
 }
 
-absl::StatusOr<bool> SqlJobStore::ReportTask(const TaskLease& lease, int64_t lease_us, const TaskProgress& progress,
+absl::StatusOr<bool> SqlStore::ReportTask(const TaskLease& lease, int64_t lease_us, const TaskProgress& progress,
                                              const std::vector<v1::JobEvent>& events) {
   static const std::string kRenew =
       absl::StrCat("UPDATE tasks SET lease_expires_us = now_us() + ?, weights_done = ?, weights_total = ?, tensor = ?, "
@@ -221,7 +222,7 @@ absl::StatusOr<bool> SqlJobStore::ReportTask(const TaskLease& lease, int64_t lea
   });
 }
 
-absl::StatusOr<bool> SqlJobStore::MustStop(const TaskLease& lease) {
+absl::StatusOr<bool> SqlStore::MustStop(const TaskLease& lease) {
   static const std::string kHeld =
       absl::StrCat("SELECT 1 FROM tasks WHERE job_id = ? AND stage = ? AND shard = ? AND ", sql::kTaskFence);
   return database_->Read([&](Connection& db) -> absl::StatusOr<bool> {
@@ -240,7 +241,7 @@ absl::StatusOr<bool> SqlJobStore::MustStop(const TaskLease& lease) {
   });
 }
 
-absl::StatusOr<std::optional<CachedResult>> SqlJobStore::FindTaskResult(const std::string& cache_key) {
+absl::StatusOr<std::optional<CachedResult>> SqlStore::FindTaskResult(const std::string& cache_key) {
   return database_->Write([&](Connection& db) -> absl::StatusOr<std::optional<CachedResult>> {
     CachedResult result;
     {

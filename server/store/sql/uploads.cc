@@ -1,10 +1,10 @@
-// SqlJobStore: uploads and the publishing of models.
+// SqlStore: uploads and the publishing of models.
 #include "server/store/disk_room.h"
 #include "server/store/error_proto.h"
 #include "server/store/ids.h"
 #include "server/store/sql/fence.h"
 #include "server/store/sql/rows.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 
 namespace nashswarm::server {
 
@@ -114,7 +114,7 @@ absl::Status RenewExpiry(Connection& db, const std::string& id, int64_t ttl_us) 
 
 }  // namespace
 
-absl::StatusOr<v1::Upload> SqlJobStore::CreateUpload(const NewUpload& request) {
+absl::StatusOr<v1::Upload> SqlStore::CreateUpload(const NewUpload& request) {
   return database_->Write([&](Connection& db) -> absl::StatusOr<v1::Upload> {
     const std::string& tenant = request.tenant;
     NS_ASSIGN_OR_RETURN(const std::string known,
@@ -154,11 +154,11 @@ absl::StatusOr<v1::Upload> SqlJobStore::CreateUpload(const NewUpload& request) {
   });
 }
 
-absl::StatusOr<v1::Upload> SqlJobStore::GetUpload(const std::string& tenant, const std::string& id) {
+absl::StatusOr<v1::Upload> SqlStore::GetUpload(const std::string& tenant, const std::string& id) {
   return database_->Read([&](Connection& db) { return LoadUpload(db, tenant, id); });
 }
 
-absl::StatusOr<UploadIntent> SqlJobStore::GetUploadIntent(const std::string& tenant, const std::string& id) {
+absl::StatusOr<UploadIntent> SqlStore::GetUploadIntent(const std::string& tenant, const std::string& id) {
   return database_->Read([&](Connection& db) -> absl::StatusOr<UploadIntent> {
     Query query = db.Select("SELECT model_id, kind FROM uploads WHERE id = ? AND tenant = ?", id, tenant);
     if (!query.Next()) return query.status().ok() ? NotFound("uploads", id) : query.status();
@@ -166,7 +166,7 @@ absl::StatusOr<UploadIntent> SqlJobStore::GetUploadIntent(const std::string& ten
   });
 }
 
-absl::StatusOr<UploadWriter> SqlJobStore::OpenUploadFile(const std::string& tenant, const std::string& id,
+absl::StatusOr<UploadWriter> SqlStore::OpenUploadFile(const std::string& tenant, const std::string& id,
                                                          const std::string& path, int64_t write_offset) {
   return database_->Write([&](Connection& db) -> absl::StatusOr<UploadWriter> {
     UploadWriter writer;
@@ -216,7 +216,7 @@ absl::StatusOr<UploadWriter> SqlJobStore::OpenUploadFile(const std::string& tena
   });
 }
 
-absl::Status SqlJobStore::CommitUploadPart(const UploadWriter& writer, const StagedPart& part, int64_t part_start,
+absl::Status SqlStore::CommitUploadPart(const UploadWriter& writer, const StagedPart& part, int64_t part_start,
                                            const std::string& hash_state, int64_t ttl_us) {
   static const std::string kAdvance = absl::StrCat(
       "UPDATE upload_files SET committed = ?, hash_state = ? WHERE upload_id = ? AND path = ? AND sha256 IS NULL AND ",
@@ -236,7 +236,7 @@ absl::Status SqlJobStore::CommitUploadPart(const UploadWriter& writer, const Sta
   });
 }
 
-absl::Status SqlJobStore::CompleteUploadFile(const UploadWriter& writer, const std::string& sha256, int64_t ttl_us) {
+absl::Status SqlStore::CompleteUploadFile(const UploadWriter& writer, const std::string& sha256, int64_t ttl_us) {
   static const std::string kComplete =
       absl::StrCat("UPDATE upload_files SET committed = size_bytes, sha256 = ?, blob = ?, hash_state = NULL WHERE "
                    "upload_id = ? AND path = ? AND ",
@@ -251,7 +251,7 @@ absl::Status SqlJobStore::CompleteUploadFile(const UploadWriter& writer, const s
   });
 }
 
-absl::Status SqlJobStore::ResetUploadFile(const UploadWriter& writer) {
+absl::Status SqlStore::ResetUploadFile(const UploadWriter& writer) {
   static const std::string kReset = absl::StrCat(
       "UPDATE upload_files SET committed = 0, hash_state = NULL WHERE upload_id = ? AND path = ? AND sha256 IS NULL AND ",
       sql::kWriterFence);
@@ -262,11 +262,11 @@ absl::Status SqlJobStore::ResetUploadFile(const UploadWriter& writer) {
   });
 }
 
-absl::Status SqlJobStore::ReopenUploadFile(const std::string& upload_id, const std::string& path) {
+absl::Status SqlStore::ReopenUploadFile(const std::string& upload_id, const std::string& path) {
   return database_->Write([&](Connection& db) { return Reopen(db, upload_id, path); });
 }
 
-absl::StatusOr<v1::Model> SqlJobStore::PublishModel(const std::string& tenant, const std::string& upload_id,
+absl::StatusOr<v1::Model> SqlStore::PublishModel(const std::string& tenant, const std::string& upload_id,
                                                     const NewModel& model) {
   return database_->Write([&](Connection& db) -> absl::StatusOr<v1::Model> {
     NS_ASSIGN_OR_RETURN(const v1::Upload upload, LoadUpload(db, tenant, upload_id));
@@ -310,7 +310,7 @@ absl::StatusOr<v1::Model> SqlJobStore::PublishModel(const std::string& tenant, c
   });
 }
 
-absl::Status SqlJobStore::AbortUpload(const std::string& tenant, const std::string& id) {
+absl::Status SqlStore::AbortUpload(const std::string& tenant, const std::string& id) {
   return database_->WriteToFree([&](Connection& db) -> absl::Status {
     int64_t state = 0;
     {
@@ -327,7 +327,7 @@ absl::Status SqlJobStore::AbortUpload(const std::string& tenant, const std::stri
   });
 }
 
-absl::StatusOr<int64_t> SqlJobStore::ExpireUploads() {
+absl::StatusOr<int64_t> SqlStore::ExpireUploads() {
   return database_->WriteToFree([&](Connection& db) -> absl::StatusOr<int64_t> {
     std::vector<std::string> ids;
     {
@@ -340,7 +340,7 @@ absl::StatusOr<int64_t> SqlJobStore::ExpireUploads() {
   });
 }
 
-absl::StatusOr<std::vector<std::string>> SqlJobStore::ActiveUploads() {
+absl::StatusOr<std::vector<std::string>> SqlStore::ActiveUploads() {
   return database_->Read([&](Connection& db) -> absl::StatusOr<std::vector<std::string>> {
     std::vector<std::string> ids;
     Query query = db.Select("SELECT id FROM uploads WHERE state = 1");

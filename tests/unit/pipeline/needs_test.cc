@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "core/base/status.h"
+#include "core/pipeline/stage_table.h"
 #include "tests/support/files.h"
 #include "tests/support/run_pipeline.h"
 #include "tests/support/tiny_checkpoint.h"

@@ -10,7 +10,7 @@
 #include "server/store/directory_blob_store.h"
 #include "server/store/disk_room.h"
 #include "server/store/sql/ballast.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 #include "server/store/sql/sqlite.h"
 #include "tests/unit/server/store_fixtures.h"
 
@@ -39,7 +39,7 @@ class FullDiskTest : public ::testing::Test {
     store_.reset();
     auto database = sql::OpenSqlite(path() + "/test.db", sql::SystemNowMicros, ballast_bytes);
     if (!database.ok()) return database.status();
-    auto store = SqlJobStore::Open(*std::move(database));
+    auto store = SqlStore::Open(*std::move(database));
     if (store.ok()) store_ = *std::move(store);
     return store.status();
   }
@@ -65,7 +65,7 @@ class FullDiskTest : public ::testing::Test {
   }
 
   std::unique_ptr<TemporaryDirectory> directory_;
-  std::unique_ptr<SqlJobStore> store_;
+  std::unique_ptr<SqlStore> store_;
   int next_ = 0;
 };
 

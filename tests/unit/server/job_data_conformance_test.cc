@@ -1,4 +1,4 @@
-// What every JobStore promises about data files, the optional stages, and the history of a job's tasks.
+// What every Store promises about data files, the optional stages, and the history of a job's tasks.
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/server/job_store_conformance.h"

@@ -1,4 +1,4 @@
-// What every JobStore does when content that rows name is lost: what a task reads is made again, what was uploaded is asked for.
+// What every Store does when content that rows name is lost: what a task reads is made again, what was uploaded is asked for.
 #include "gmock/gmock.h"
 #include "server/store/error_proto.h"
 #include "tests/unit/server/job_store_conformance.h"

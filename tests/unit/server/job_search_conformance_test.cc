@@ -1,4 +1,4 @@
-// What every JobStore promises about the rounds of a search, which run one after another between SOLVE and ENCODE.
+// What every Store promises about the rounds of a search, which run one after another between SOLVE and ENCODE.
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/server/job_store_conformance.h"

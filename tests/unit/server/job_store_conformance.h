@@ -1,4 +1,4 @@
-// What the conformance tests of JobStores share: the fixture, and the implementations it runs against. A new store is one
+// What the conformance tests of Stores share: the fixture, and the implementations it runs against. A new store is one
 // more factory here.
 #ifndef NASHSWARM_TESTS_UNIT_SERVER_JOB_STORE_CONFORMANCE_H_
 #define NASHSWARM_TESTS_UNIT_SERVER_JOB_STORE_CONFORMANCE_H_
@@ -10,7 +10,7 @@
 
 #include "gtest/gtest.h"
 #include "server/stages/flow.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 #include "server/store/sql/sqlite.h"
 #include "tests/unit/server/postgres_fixture.h"
 #include "tests/unit/server/store_fixtures.h"
@@ -25,7 +25,7 @@ class JobStoreConformanceTest : public ::testing::TestWithParam<std::pair<const 
     if (std::string(GetParam().first) == "postgres") SKIP_WITHOUT_POSTGRES();
     under_test_ = GetParam().second();
   }
-  JobStore& store() { return *under_test_.store; }
+  Store& store() { return *under_test_.store; }
 
   ClaimedTask Claim(const std::string& owner = "w1") {
     const auto task = Must(store().ClaimTask(owner, kLease));
@@ -60,8 +60,8 @@ inline JobStoreUnderTest MakeSqlite() {
   JobStoreUnderTest made;
   made.directory = std::make_unique<TemporaryDirectory>(*TemporaryDirectory::Create());
   const std::string path = made.directory->path() + "/test.db";
-  made.reopen = [path, clock = made.clock]() -> std::unique_ptr<JobStore> {
-    return Must(SqlJobStore::Open(Must(sql::OpenSqlite(path, [clock] { return clock->load(); }))));
+  made.reopen = [path, clock = made.clock]() -> std::unique_ptr<Store> {
+    return Must(SqlStore::Open(Must(sql::OpenSqlite(path, [clock] { return clock->load(); }))));
   };
   made.store = made.reopen();
   return made;
@@ -70,8 +70,8 @@ inline JobStoreUnderTest MakeSqlite() {
 inline JobStoreUnderTest MakePostgres() {
   JobStoreUnderTest made;
   const auto schema = std::make_shared<PostgresSchema>();
-  made.reopen = [schema]() -> std::unique_ptr<JobStore> {
-    return Must(SqlJobStore::Open(Must(sql::OpenPostgres(schema->url()))));
+  made.reopen = [schema]() -> std::unique_ptr<Store> {
+    return Must(SqlStore::Open(Must(sql::OpenPostgres(schema->url()))));
   };
   made.store = made.reopen();
   made.clock_moved = [schema](int64_t now_us) { schema->FakeClock(now_us); };

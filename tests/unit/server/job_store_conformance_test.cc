@@ -1,4 +1,4 @@
-// What every JobStore promises (server/store/job_store.h).
+// What every Store promises (server/store/store.h).
 #include "tests/unit/server/job_store_conformance.h"
 
 #include "gmock/gmock.h"

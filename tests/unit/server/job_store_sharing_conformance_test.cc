@@ -1,4 +1,4 @@
-// What every JobStore promises to those who share it: tenants, quotas, admission, poison, and many processes at once.
+// What every Store promises to those who share it: tenants, quotas, admission, poison, and many processes at once.
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -187,7 +187,7 @@ TEST_P(JobStoreSharingConformanceTest, ManyProcessesRunEveryTaskOnce) {
   const BlobDigest digest = DigestOf("output");
   ASSERT_TRUE(store().RegisterBlob(digest).ok());
   const auto work = [&](int process) {
-    const std::unique_ptr<JobStore> own = under_test_.reopen();
+    const std::unique_ptr<Store> own = under_test_.reopen();
     while (ended < kJobs) {
       const auto task = own->ClaimTask(absl::StrCat("w", process), kLease);
       ASSERT_TRUE(task.ok()) << task.status();

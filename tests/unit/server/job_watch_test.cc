@@ -7,7 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/stages/flow.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 #include "server/store/sql/sqlite.h"
 #include "tests/unit/server/store_fixtures.h"
 
@@ -17,7 +17,7 @@ namespace {
 class JobWatchTest : public ::testing::Test {
  protected:
   JobWatchTest() : directory_(*TemporaryDirectory::Create()) {
-    store_ = Must(SqlJobStore::Open(Must(sql::OpenSqlite(directory_.path() + "/test.db"))));
+    store_ = Must(SqlStore::Open(Must(sql::OpenSqlite(directory_.path() + "/test.db"))));
     MakeModel(*store_, "m", "weights");
     job_ = MakeJob(*store_, "m");
   }
@@ -26,7 +26,7 @@ class JobWatchTest : public ::testing::Test {
   }
 
   TemporaryDirectory directory_;
-  std::unique_ptr<SqlJobStore> store_;
+  std::unique_ptr<SqlStore> store_;
   EventHub hub_;
   std::string job_;
 };

@@ -4,7 +4,7 @@
 #include "gtest/gtest.h"
 #include "prometheus/text_serializer.h"
 #include "server/store/directory_blob_store.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 #include "server/store/sql/sqlite.h"
 #include "tests/unit/server/store_fixtures.h"
 
@@ -17,7 +17,7 @@ using ::testing::Not;
 class MaintenanceTest : public ::testing::Test {
  protected:
   MaintenanceTest() : directory_(*TemporaryDirectory::Create()) {
-    store_ = Must(SqlJobStore::Open(Must(sql::OpenSqlite(directory_.path() + "/test.db"))));
+    store_ = Must(SqlStore::Open(Must(sql::OpenSqlite(directory_.path() + "/test.db"))));
     MakeModel(*store_, "m", "weights");
   }
   // A worker claims the next task and is never heard of again.
@@ -28,7 +28,7 @@ class MaintenanceTest : public ::testing::Test {
   std::string Exported() const { return prometheus::TextSerializer().Serialize(metrics_.registry()->Collect()); }
 
   TemporaryDirectory directory_;
-  std::unique_ptr<SqlJobStore> store_;
+  std::unique_ptr<SqlStore> store_;
   EventHub hub_;
   Metrics metrics_{"test"};
 };

@@ -7,7 +7,7 @@
 #include "gtest/gtest.h"
 #include "prometheus/text_serializer.h"
 #include "server/store/ids.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 #include "server/store/sql/sqlite.h"
 #include "tests/unit/server/store_fixtures.h"
 
@@ -20,7 +20,7 @@ using ::testing::Not;
 class SchedulerTest : public ::testing::Test {
  protected:
   SchedulerTest() : directory_(*TemporaryDirectory::Create()) {
-    store_ = Must(SqlJobStore::Open(Must(sql::OpenSqlite(directory_.path() + "/test.db"))));
+    store_ = Must(SqlStore::Open(Must(sql::OpenSqlite(directory_.path() + "/test.db"))));
     MakeModel(*store_, "m", "weights");
     options_.process_id = "test";
     options_.work_root = directory_.path();
@@ -44,7 +44,7 @@ class SchedulerTest : public ::testing::Test {
   std::string Exported() const { return prometheus::TextSerializer().Serialize(metrics_.registry()->Collect()); }
 
   TemporaryDirectory directory_;
-  std::unique_ptr<SqlJobStore> store_;
+  std::unique_ptr<SqlStore> store_;
   EventHub hub_;
   Metrics metrics_{"test"};
   TaskRunner runner_{store_.get(), nullptr, nullptr, &hub_, &metrics_, {}};  // runs nothing

@@ -4,7 +4,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/stages/flow.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 #include "server/store/sql/sqlite.h"
 #include "tests/unit/server/store_fixtures.h"
 
@@ -109,7 +109,7 @@ class SqliteSchemaTest : public ::testing::Test {
 
 TEST_F(SqliteSchemaTest, JobOfVersion1GoesOnWhereItWas) {
   WriteVersion1();
-  const auto store = Must(SqlJobStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
+  const auto store = Must(SqlStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
   ASSERT_NE(store, nullptr);
   EXPECT_EQ(Must(store->GetJob(kDefaultTenant, "j")).progress().stage(), J::ENCODE);
   EXPECT_THAT(Must(store->TaskOutputs("j", {J::PREPARE, J::MEASURE, J::SOLVE, J::ENCODE})),
@@ -130,7 +130,7 @@ TEST_F(SqliteSchemaTest, JobOfVersion1GoesOnWhereItWas) {
 
 TEST_F(SqliteSchemaTest, JobOfVersion2GoesOnWithoutASearch) {
   WriteVersion2(/*solved=*/true);
-  const auto store = Must(SqlJobStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
+  const auto store = Must(SqlStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
   ASSERT_NE(store, nullptr);
   const v1::Job::Progress progress = Must(store->GetJob(kDefaultTenant, "j")).progress();
   EXPECT_EQ(progress.stage(), J::ENCODE);
@@ -144,7 +144,7 @@ TEST_F(SqliteSchemaTest, JobOfVersion2GoesOnWithoutASearch) {
 
 TEST_F(SqliteSchemaTest, JobOfVersion2CanStillBeSearchedFor) {
   WriteVersion2(/*solved=*/false);
-  const auto store = Must(SqlJobStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
+  const auto store = Must(SqlStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
   const ClaimedTask solve = *Must(store->ClaimTask("new", kSecond));
   ASSERT_EQ(solve.lease.key.stage, J::SOLVE);
   TaskFinish finish;
@@ -160,7 +160,7 @@ TEST_F(SqliteSchemaTest, JobOfVersion2CanStillBeSearchedFor) {
 
 TEST_F(SqliteSchemaTest, WhatVersion1KnewIsACheckpoint) {
   WriteVersion1();
-  const auto store = Must(SqlJobStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
+  const auto store = Must(SqlStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
   EXPECT_EQ(Must(store->GetModel(kDefaultTenant, "m")).kind(), v1::Model::CHECKPOINT);
   EXPECT_EQ(Must(store->GetUploadIntent(kDefaultTenant, "u")).kind, v1::Model::CHECKPOINT);
   EXPECT_EQ(Must(store->GetUploadIntent(kDefaultTenant, "u")).model_id, "next");
@@ -173,7 +173,7 @@ TEST_F(SqliteSchemaTest, WhatVersion1KnewIsACheckpoint) {
 TEST_F(SqliteSchemaTest, UpgradeHappensOnce) {
   WriteVersion1();
   for (int i = 0; i < 3; ++i) {
-    const auto store = Must(SqlJobStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
+    const auto store = Must(SqlStore::Open(Must(sql::OpenSqlite(path_, Clock()))));
     EXPECT_EQ(Must(store->GetJob(kDefaultTenant, "j")).progress().stage(), J::ENCODE);
   }
 }

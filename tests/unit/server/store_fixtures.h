@@ -12,20 +12,20 @@
 #include "core/base/status.h"
 #include "gtest/gtest.h"
 #include "server/auth/caller.h"
-#include "server/store/job_store.h"
+#include "server/store/store.h"
 
 namespace nashswarm::server {
 
 inline constexpr int64_t kSecond = 1000000;
 inline constexpr int kMaxLosses = 10;
 
-// A JobStore with its own storage and a clock the test moves.
+// A Store with its own storage and a clock the test moves.
 struct JobStoreUnderTest {
   std::unique_ptr<TemporaryDirectory> directory;
   std::shared_ptr<std::atomic<int64_t>> clock = std::make_shared<std::atomic<int64_t>>(1'000'000'000'000'000);
-  std::unique_ptr<JobStore> store;
+  std::unique_ptr<Store> store;
   // Opens the same storage again, as a new process would.
-  std::function<std::unique_ptr<JobStore>()> reopen;
+  std::function<std::unique_ptr<Store>()> reopen;
 
   // Told whenever the clock was moved; may be empty.
   std::function<void(int64_t)> clock_moved;
@@ -48,7 +48,7 @@ inline BlobDigest DigestOf(const std::string& content) {
 }
 
 // Publishes a model with one file of this content.
-inline v1::Model MakeModel(JobStore& store, const std::string& id, const std::string& content,
+inline v1::Model MakeModel(Store& store, const std::string& id, const std::string& content,
                            v1::Model::Kind kind = v1::Model::CHECKPOINT) {
   const BlobDigest digest = DigestOf(content);
   EXPECT_TRUE(store.RegisterBlob(digest).ok());
@@ -66,11 +66,11 @@ inline v1::Model MakeModel(JobStore& store, const std::string& id, const std::st
   return Must(store.PublishModel(kDefaultTenant, created.name().substr(8), model));
 }
 
-inline v1::Model MakeData(JobStore& store, const std::string& id, const std::string& content) {
+inline v1::Model MakeData(Store& store, const std::string& id, const std::string& content) {
   return MakeModel(store, id, content, v1::Model::DATA);
 }
 
-inline absl::StatusOr<v1::Job> CreateJobWith(JobStore& store, const std::string& model,
+inline absl::StatusOr<v1::Job> CreateJobWith(Store& store, const std::string& model,
                                              const v1::CompressionSpec& spec) {
   JobStore::NewJob job;
   job.tenant = kDefaultTenant;
@@ -81,7 +81,7 @@ inline absl::StatusOr<v1::Job> CreateJobWith(JobStore& store, const std::string&
   return store.CreateJob(job);
 }
 
-inline std::string MakeJob(JobStore& store, const std::string& model, int max_attempts = 3, int priority = 5) {
+inline std::string MakeJob(Store& store, const std::string& model, int max_attempts = 3, int priority = 5) {
   JobStore::NewJob job;
   job.tenant = kDefaultTenant;
   job.model_id = model;

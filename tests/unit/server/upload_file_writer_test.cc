@@ -6,7 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "server/store/sql/sql_job_store.h"
+#include "server/store/sql/sql_store.h"
 #include "server/store/sql/sqlite.h"
 #include "tests/unit/server/store_fixtures.h"
 
@@ -79,7 +79,7 @@ class FakeBlobStore : public BlobStore {
 class UploadFileWriterTest : public ::testing::Test {
  protected:
   UploadFileWriterTest() : directory_(*TemporaryDirectory::Create()), blobs_(&disk_) {
-    jobs_ = Must(SqlJobStore::Open(Must(sql::OpenSqlite(directory_.path() + "/test.db"))));
+    jobs_ = Must(SqlStore::Open(Must(sql::OpenSqlite(directory_.path() + "/test.db"))));
     NewUpload request;
     request.tenant = kDefaultTenant;
     request.ttl_us = kTtl;
@@ -102,7 +102,7 @@ class UploadFileWriterTest : public ::testing::Test {
   TemporaryDirectory directory_;
   Disk disk_;
   FakeBlobStore blobs_;
-  std::unique_ptr<JobStore> jobs_;
+  std::unique_ptr<Store> jobs_;
   std::string id_;
 };
 

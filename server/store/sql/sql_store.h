@@ -1,21 +1,21 @@
-// JobStore in SQL, on SQLite (one host) or PostgreSQL (many replicas). See job_store.h for what the methods promise.
-#ifndef NASHSWARM_SERVER_STORE_SQL_SQL_JOB_STORE_H_
-#define NASHSWARM_SERVER_STORE_SQL_SQL_JOB_STORE_H_
+// Store in SQL, on SQLite (one host) or PostgreSQL (many replicas). See store.h and its five parts for what the methods promise.
+#ifndef NASHSWARM_SERVER_STORE_SQL_SQL_STORE_H_
+#define NASHSWARM_SERVER_STORE_SQL_SQL_STORE_H_
 
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "server/store/job_store.h"
 #include "server/store/sql/database.h"
+#include "server/store/store.h"
 
 namespace nashswarm::server {
 
-class SqlJobStore : public JobStore {
+class SqlStore : public Store {
  public:
   // Brings the schema up to date first.
-  static absl::StatusOr<std::unique_ptr<SqlJobStore>> Open(std::unique_ptr<sql::Database> database);
+  static absl::StatusOr<std::unique_ptr<SqlStore>> Open(std::unique_ptr<sql::Database> database);
 
   absl::StatusOr<int64_t> NowMicros() override { return database_->NowMicros(); }
   absl::StatusOr<v1::Upload> CreateUpload(const NewUpload& upload) override;
@@ -85,7 +85,7 @@ class SqlJobStore : public JobStore {
   }
 
  private:
-  explicit SqlJobStore(std::unique_ptr<sql::Database> database) : database_(std::move(database)) {}
+  explicit SqlStore(std::unique_ptr<sql::Database> database) : database_(std::move(database)) {}
   absl::StatusOr<std::vector<LostTask>> Reap(bool every, int max_losses);
 
   std::unique_ptr<sql::Database> database_;
@@ -93,4 +93,4 @@ class SqlJobStore : public JobStore {
 
 }  // namespace nashswarm::server
 
-#endif  // NASHSWARM_SERVER_STORE_SQL_SQL_JOB_STORE_H_
+#endif  // NASHSWARM_SERVER_STORE_SQL_SQL_STORE_H_
