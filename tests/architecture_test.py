@@ -28,8 +28,10 @@ ALLOWED = {
     "core/report": ["core/base"],
     "core/route": ["core/base", "core/checkpoint", "core/model", "core/forward", "core/evaluate", "core/game/routing", "core/expert_cache",
                    "core/artifact", "core/report"],
+    "core/pipeline/files": ["core/base", "core/quant", "core/checkpoint", "core/evaluate", "core/game", "core/artifact", "core/report"],
     "core/pipeline": ["core/base", "core/quant", "core/coding", "core/expert_cache", "core/nsq", "core/checkpoint", "core/model",
-                      "core/tokenizer", "core/forward", "core/evaluate", "core/calibrate", "core/game", "core/artifact", "core/report"],
+                      "core/tokenizer", "core/forward", "core/evaluate", "core/calibrate", "core/game", "core/artifact", "core/report",
+                      "core/pipeline/files"],
     "core/engine": ["core/base", "core/blas", "base/commandline", "core/quant", "core/nsq", "core/checkpoint", "core/model", "core/tokenizer",
                     "core/forward", "core/evaluate", "core/calibrate", "core/game", "core/artifact", "core/report", "core/route",
                     "core/pipeline", "core/game/routing", "core/expert_cache"],
@@ -59,6 +61,13 @@ FOREIGN = re.compile(r'#include *[<"](grpc|google/protobuf|sqlite3|libpq|curl|pr
 GRPC = re.compile(r'#include *[<"](grpc|[^>"]*\.grpc\.pb\.h)')
 KNOW_GRPC = ("server/rpc", "server/services", "server/daemon", "client")
 INCLUDE = re.compile(r'#include *"([^"]+)"')
+
+
+# What each room of the pipeline keeps to itself: the folder, and what no line of core/pipeline outside of it has.
+ROOMS = {
+    "core/pipeline/files": (re.compile(r'\.(at|value)\("|\w\["\w'), "a field of a stage's file goes by a member of its structure"),
+    "core/pipeline/kinds": (re.compile(r'\b(is_nsq|is_coded)\(|[!=]= *"(gguf|nsq)"'), "what depends on the kind of an artifact is a function of ArtifactKind"),
+}
 
 
 def folder_of(path):
@@ -103,6 +112,16 @@ def circles():
             yield f"{start}: the arrows lead back to it"
 
 
+def outside_of_its_room():
+    for directory, _, files in os.walk(os.path.join(ROOT, "core/pipeline")):
+        for name in sorted(files):
+            path = os.path.relpath(os.path.join(directory, name), ROOT)
+            for number, line in enumerate(open(os.path.join(ROOT, path), encoding="utf8"), 1):
+                for room, (pattern, rule) in ROOMS.items():
+                    if pattern.search(line) and not path.startswith(room + "/"):
+                        yield f"{path}:{number}: {rule}: {line.strip()}"
+
+
 def left_out_of_the_image():
     """Folders that the build enters, and .dockerignore does not let in."""
     with open(os.path.join(ROOT, "CMakeLists.txt"), encoding="utf8") as file:
@@ -113,6 +132,6 @@ def left_out_of_the_image():
         yield f".dockerignore: {folder}/ is built, and is left out of the image's sources"
 
 
-broken = list(broken_arrows()) + list(circles()) + list(left_out_of_the_image())
+broken = list(broken_arrows()) + list(circles()) + list(outside_of_its_room()) + list(left_out_of_the_image())
 print("\n".join(broken) if broken else "ok      every include follows the arrows of the architecture")
 sys.exit(1 if broken else 0)

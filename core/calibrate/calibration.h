@@ -77,9 +77,9 @@ using Progress = std::function<absl::Status(const std::string& step, uint64_t do
 absl::StatusOr<Calibration> Calibrate(const Subject& subject, const Request& request, const std::string& moments_path,
                                       const Progress& progress);
 
-Json ToJson(const evaluate::Score& score);
-evaluate::Score ScoreOf(const Json& json);  // of what ToJson made
+// calibration.json. Reading: errors of ReadJsonFile (core/base/json_file.h).
 Json ToJson(const Calibration& calibration);
+absl::Status WriteCalibration(const Calibration& calibration, const std::string& path);
 absl::StatusOr<Calibration> ReadCalibration(const std::string& path);
 
 // The held-out windows in moments.safetensors: those to report on, and those of the calibration text to choose plans by.

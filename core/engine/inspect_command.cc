@@ -13,7 +13,7 @@
 #include "core/engine/local_model.h"
 #include "core/engine/progress_line.h"
 #include "core/engine/table.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/open_model.h"
 
 namespace nashswarm::engine {
 namespace {

@@ -8,7 +8,8 @@
 
 #include "absl/status/statusor.h"
 #include "core/artifact/gguf_artifact.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/files/plan.h"
+#include "core/pipeline/stage_inputs.h"
 #include "core/pipeline/stages.h"
 
 namespace nashswarm::pipeline {
@@ -28,12 +29,9 @@ struct Assembled {
 };
 
 // Writes the weight file of the outputs of ENCODE into `directory`. The same inputs give the same bytes. INTERNAL /
-// ARTIFACT_SIZE when they are not as many as the plan promised (of nsq: more).
-absl::StatusOr<Assembled> AssembleWeights(const Task& task, const Prepared& prepared, const OpenModel& open, const Json& plan,
-                                          const std::string& directory, const std::function<void(uint64_t)>& progress);
-
-// The plan to encode: of the last round of SEARCH when there was one, else SOLVE's.
-absl::StatusOr<Json> ReadPlan(const std::string& in_dir);
+// ARTIFACT_SIZE when they are not as many as the plan promised (or more, of a kind that cannot know).
+absl::StatusOr<Assembled> AssembleWeights(const Task& task, const StageInputs& in, const Plan& plan, const std::string& directory,
+                                          const std::function<void(uint64_t)>& progress);
 
 }  // namespace nashswarm::pipeline
 

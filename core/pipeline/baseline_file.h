@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/open_model.h"
 
 namespace nashswarm::pipeline {
 

@@ -5,21 +5,21 @@
 #include <optional>
 
 #include "core/pipeline/assemble.h"
-#include "core/pipeline/evaluation.h"
-#include "core/pipeline/objectives.h"
+#include "core/pipeline/files/evaluation.h"
+#include "core/pipeline/files/job_result.h"
+#include "core/pipeline/files/plan.h"
+#include "core/pipeline/stage_inputs.h"
 #include "core/report/report.h"
 
 namespace nashswarm::pipeline {
 
 struct ReportInputs {
   const Task& task;
-  const Prepared& prepared;
-  const OpenModel& open;
-  const Json& plan;                          // plan.json
-  const calibrate::Calibration& calibration;  // empty without CALIBRATE
+  const StageInputs& in;
+  const Plan& plan;                          // that was encoded
   const std::optional<Evaluation>& evaluation;
   const Assembled& assembled;
-  const Json& summary;                       // of PUBLISH
+  const JobResult& result;
 };
 report::Report BuildReport(const ReportInputs& inputs);
 

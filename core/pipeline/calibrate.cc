@@ -5,7 +5,7 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/forward/weights.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/open_model.h"
 #include "core/pipeline/stages.h"
 #include "core/tokenizer/tokenizer.h"
 
@@ -56,8 +56,7 @@ absl::StatusOr<Json> Calibrate(const Task& task) {
     if (!text.note.empty() && text.purpose == "calibration") task.observer->Log("info", text.note);
   }
   if (const std::string unused = calibrate::UnusedExperts(calibration); !unused.empty()) task.observer->Log("warning", unused);
-  NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, calibrate::kCalibrationFile),
-                                      calibrate::ToJson(calibration).dump(1)));
+  NS_RETURN_IF_ERROR(calibrate::WriteCalibration(calibration, JoinPath(task.out_dir, calibrate::kCalibrationFile)));
   return Json{{"texts", calibration.texts.size()}, {"loss_weights", calibration.loss_weights.size()}};
 }
 

@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/base/checked.h"
 #include "core/base/parallel.h"
 #include "core/base/status.h"
-#include "core/pipeline/chunks.h"
 #include "core/pipeline/step_search.h"
 
 namespace nashswarm::pipeline {
@@ -14,68 +12,18 @@ namespace {
 
 // Layers stay decoded between batches while they fit.
 constexpr uint64_t kWeightBytes = 4ull << 30;
-// Tensors of nsq stay read, with the moments of their inputs, while the model has at most so many weights.
-constexpr uint64_t kKeptWeights = 256u << 20;
 // EvaluateAt: within this share of the budget is near enough.
 constexpr double kClose = 0.0005;
 constexpr int kTries = 4;
 
 }  // namespace
 
-CandidateEvaluator::CandidateEvaluator(const OpenModel& open, const Prepared& prepared, const calibrate::Moments& moments,
-                                       std::vector<evaluate::Window> windows, int threads)
-    : open_(open), prepared_(prepared), moments_(moments), objectives_(open.model, &moments), windows_(std::move(windows)),
-      threads_(threads), checkpoint_(forward::WeightsOf(*open.checkpoint, open.model)),
-      overlay_(std::make_shared<calibrate::OverlayWeights>(checkpoint_)), slots_(prepared.tensors.size()) {
-  for (const PreparedTensor& tensor : prepared.tensors) {
-    const auto it = std::find_if(open.model.tensors.begin(), open.model.tensors.end(),
-                                 [&](const model::MappedTensor& mapped) { return mapped.name == tensor.name; });
-    sources_.push_back(&*it);
-  }
-}
+CandidateEvaluator::CandidateEvaluator(const StageInputs& in, std::vector<evaluate::Window> windows, int threads)
+    : prepared_(in.prepared), trials_(in.kind->MakeTrials(in)), windows_(std::move(windows)), threads_(threads),
+      checkpoint_(forward::WeightsOf(*in.open.checkpoint, in.open.model)),
+      overlay_(std::make_shared<calibrate::OverlayWeights>(checkpoint_)), slots_(in.prepared.tensors.size()) {}
 
 CandidateEvaluator::~CandidateEvaluator() = default;
-
-// All of the tensor, decoded, as the forward pass reads it.
-absl::StatusOr<std::vector<float>> CandidateEvaluator::EncodeBlocks(size_t tensor, quant::Format format, int threads) {
-  const PreparedTensor& prepared = prepared_.tensors[tensor];
-  const uint64_t width = prepared.row_weights, row_bytes = *quant::EncodedBytes(format, 1, width);
-  const auto index = static_cast<size_t>(sources_[tensor] - open_.model.tensors.data());
-  const calibrate::Objective objective = objectives_.Of(index);
-  std::vector<float> decoded(prepared.weights());
-  std::vector<Chunk> chunks;
-  AppendChunks(tensor, prepared.rows, width, &chunks);
-  NS_RETURN_IF_ERROR(ParallelFor(threads, chunks.size(), [&](uint64_t c) {
-    std::vector<float> values(chunks[c].rows * width);
-    std::vector<uint8_t> encoded(chunks[c].rows * row_bytes);
-    model::ReadRows(*sources_[tensor], chunks[c].first, chunks[c].rows, values.data());
-    for (float& value : values) value = std::isfinite(value) ? value : 0.0f;
-    objective.Encode(format, values.data(), chunks[c].rows, width, encoded.data());
-    for (uint64_t r = 0; r < chunks[c].rows; ++r) {
-      quant::DecodeRow(format, &encoded[r * row_bytes], {&decoded[(chunks[c].first + r) * width], width});
-    }
-    return absl::OkStatus();
-  }));
-  slots_[tensor].bytes = prepared.AlignedBytes(format);
-  return decoded;
-}
-
-absl::StatusOr<std::vector<float>> CandidateEvaluator::EncodeTensor(size_t tensor, const Choice& choice, int threads) {
-  if (!choice.is_coded()) return EncodeBlocks(tensor, choice.format, threads);
-  Slot& slot = slots_[tensor];
-  std::unique_ptr<CodedTensor> passing;
-  if (slot.coded == nullptr) {
-    nsq::Settings settings;
-    settings.threads = threads;
-    passing = CodedTensor::Read(*sources_[tensor], HasTiedHead(open_.model), &moments_, 1, settings);
-    if (prepared_.parameters <= kKeptWeights) slot.coded = std::move(passing);
-  }
-  const CodedTensor& coded = slot.coded != nullptr ? *slot.coded : *passing;
-  NS_ASSIGN_OR_RETURN(const CodedTensor::Encoded encoded, coded.Encode(choice.step, threads));
-  slot.bytes = encoded.stream.size();
-  slot.distortion = encoded.distortion;
-  return model::FromCheckpointOrder(*sources_[tensor], encoded.decoded);
-}
 
 absl::Status CandidateEvaluator::EncodeTensors(const std::vector<Choice>& choices) {
   std::vector<size_t> changed;
@@ -89,15 +37,13 @@ absl::Status CandidateEvaluator::EncodeTensors(const std::vector<Choice>& choice
   std::vector<std::vector<float>> decoded(changed.size());
   NS_RETURN_IF_ERROR(ParallelFor(ResolveThreads(threads_), changed.size(), [&](uint64_t i) -> absl::Status {
     const size_t t = changed[i];
-    slots_[t].encoded = true;
-    slots_[t].choice = choices[t];
-    if (!sources_[t]->is_player()) {
-      slots_[t].bytes = prepared_.format == "gguf"
-                            ? prepared_.tensors[t].AlignedBytes(choices[t].format)
-                            : prepared_.tensors[t].weights() * quant::InfoOf(choices[t].format).block_bytes;
-      return absl::OkStatus();
-    }
-    NS_ASSIGN_OR_RETURN(decoded[i], EncodeTensor(t, choices[t], 1));
+    Slot& slot = slots_[t];
+    slot.encoded = true;
+    slot.choice = choices[t];
+    NS_ASSIGN_OR_RETURN(TensorTrials::Tried tried, trials_->Encode(t, choices[t], 1));
+    slot.bytes = tried.bytes;
+    slot.distortion = tried.distortion;
+    decoded[i] = std::move(tried.decoded);
     return absl::OkStatus();
   }));
   for (size_t i = 0; i < changed.size(); ++i) {
@@ -145,13 +91,11 @@ absl::StatusOr<CandidateEvaluator::Tried> CandidateEvaluator::EvaluateAt(uint64_
                                                                          const evaluate::Progress& progress) {
   const std::vector<Choice> asked = choices;
   double factor = 1;
-  if (std::any_of(asked.begin(), asked.end(), [](const Choice& choice) { return choice.is_coded(); })) {
+  if (std::any_of(asked.begin(), asked.end(), [](const Choice& choice) { return choice.has_step(); })) {
     StepSearch search(budget, prepared_.parameters, kClose, kTries);
     const auto encode_at = [&](double log_factor) {
       factor = std::exp2(log_factor);
-      for (size_t t = 0; t < choices.size(); ++t) {
-        if (asked[t].is_coded()) choices[t].step = static_cast<float>(asked[t].step * factor);
-      }
+      for (size_t t = 0; t < choices.size(); ++t) choices[t] = asked[t].Scaled(factor);
       return EncodeTensors(choices);
     };
     bool is_best = false;  // what is encoded now
@@ -174,14 +118,12 @@ absl::StatusOr<CandidateEvaluator::Tried> CandidateEvaluator::EvaluateAt(uint64_
 absl::Status CandidateEvaluator::Spend(uint64_t budget, std::vector<Choice>* choices) {
   std::vector<Spender> spenders;
   for (size_t t = 0; t < choices->size(); ++t) {
-    if ((*choices)[t].is_coded()) spenders.push_back({t, prepared_.tensors[t].weights(), slots_[t].bytes, (*choices)[t].step});
+    if ((*choices)[t].has_step()) spenders.push_back({t, prepared_.tensors[t].weights(), slots_[t].bytes, (*choices)[t].step});
   }
-  Choice choice;
-  uint64_t bytes = 0;
-  double distortion = 0;
+  Slot before;
   std::vector<float> decoded;
   const auto encode = [&](size_t t, double step) -> absl::StatusOr<uint64_t> {
-    choice = slots_[t].choice, bytes = slots_[t].bytes, distortion = slots_[t].distortion;
+    before = slots_[t];
     decoded = overlay_->Remove(prepared_.tensors[t].name);
     (*choices)[t].step = static_cast<float>(step);
     NS_RETURN_IF_ERROR(EncodeTensors(*choices));
@@ -189,8 +131,8 @@ absl::Status CandidateEvaluator::Spend(uint64_t budget, std::vector<Choice>* cho
   };
   return SpendLeftover(budget, BytesNow(), kClose, std::move(spenders), encode, [&](size_t t, bool stays) {
     if (stays) return;
-    slots_[t].choice = (*choices)[t] = choice;
-    slots_[t].bytes = bytes, slots_[t].distortion = distortion;
+    slots_[t] = before;
+    (*choices)[t] = before.choice;
     overlay_->Replace(prepared_.tensors[t].name, std::move(decoded));
   });
 }

@@ -5,30 +5,29 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <string>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/calibrate/overlay.h"
 #include "core/evaluate/score.h"
-#include "core/pipeline/coded_tensor.h"
-#include "core/pipeline/objectives.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/files/choice.h"
+#include "core/pipeline/kinds/artifact_kind.h"
+#include "core/pipeline/stage_inputs.h"
 
 namespace nashswarm::pipeline {
 
 class CandidateEvaluator {
  public:
   // What is given outlives it. `windows` are scored against the checkpoint.
-  CandidateEvaluator(const OpenModel& open, const Prepared& prepared, const calibrate::Moments& moments,
-                     std::vector<evaluate::Window> windows, int threads);
+  CandidateEvaluator(const StageInputs& in, std::vector<evaluate::Window> windows, int threads);
   ~CandidateEvaluator();
 
   struct Tried {
     evaluate::Score score;            // with agreement
     uint64_t bytes = 0;               // of all tensors
     std::vector<uint64_t> tensor_bytes;
-    std::vector<double> distortions;  // of coded tensors, by their loss; 0 of others
+    std::vector<std::optional<double>> distortions;  // where only encoding shows them
     std::vector<Choice> choices;      // what was encoded
     double step_factor = 1;           // of EvaluateAt: between the steps asked for and what most of them became
     double mean_kl() const { return score.agreement->mean_kl; }
@@ -36,8 +35,8 @@ class CandidateEvaluator {
   // `choices`: one per tensor. Tensors whose choice has not changed since the last call are not encoded again.
   absl::StatusOr<Tried> Evaluate(const std::vector<Choice>& choices, const evaluate::Progress& progress);
 
-  // The same, with the steps of coded tensors brought to at most `budget` bytes in all, and nearly as many (step_search.h): what
-  // ENCODE will make of the plan. Without coded tensors as Evaluate.
+  // The same, with steps brought to at most `budget` bytes in all, and nearly as many (step_search.h): what
+  // ENCODE will make of the plan. Without steps as Evaluate.
   absl::StatusOr<Tried> EvaluateAt(uint64_t budget, std::vector<Choice> choices, const evaluate::Progress& progress);
 
   // The mean KL divergence with the tensors as the last call encoded them, but one as in the checkpoint.
@@ -48,22 +47,16 @@ class CandidateEvaluator {
     Choice choice;
     bool encoded = false;
     uint64_t bytes = 0;
-    double distortion = 0;
-    std::unique_ptr<CodedTensor> coded;
+    std::optional<double> distortion;
   };
   absl::Status EncodeTensors(const std::vector<Choice>& choices);
   absl::Status Spend(uint64_t budget, std::vector<Choice>* choices);
-  absl::StatusOr<std::vector<float>> EncodeTensor(size_t tensor, const Choice& choice, int threads);
-  absl::StatusOr<std::vector<float>> EncodeBlocks(size_t tensor, quant::Format format, int threads);
   absl::StatusOr<evaluate::Score> ScoreNow(const evaluate::Progress& progress);
   uint64_t BytesNow() const;
   Tried Describe(evaluate::Score score) const;
 
-  const OpenModel& open_;
   const Prepared& prepared_;
-  const calibrate::Moments& moments_;
-  Objectives objectives_;
-  std::vector<const model::MappedTensor*> sources_;   // by tensor of the artifact
+  std::unique_ptr<TensorTrials> trials_;
   std::vector<evaluate::Window> windows_;
   int threads_;
   std::shared_ptr<const forward::Weights> checkpoint_;

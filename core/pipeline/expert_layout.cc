@@ -65,19 +65,13 @@ absl::StatusOr<artifact::ExpertOrders> OrdersTogether(const model::Model& model,
   return orders;
 }
 
-artifact::ExpertOrders OrdersIn(const Json& plan) {
-  return plan.contains(kOrdersInPlan) ? plan.at(kOrdersInPlan).get<artifact::ExpertOrders>() : artifact::ExpertOrders();
-}
-
 ExpertLayout::ExpertLayout(const model::Model& model, const Prepared& prepared, const artifact::ExpertOrders& orders)
     : data_(prepared.tensors.size()), rows_(prepared.tensors.size()) {
   std::iota(data_.begin(), data_.end(), size_t{0});
   if (orders.empty()) return;
-  std::map<std::string, const model::MappedTensor*> mapped;
-  for (const model::MappedTensor& tensor : model.tensors) mapped[tensor.name] = &tensor;
   std::map<std::tuple<int, model::Role, int>, size_t> experts;  // by layer, role and the checkpoint's number
   for (size_t t = 0; t < prepared.tensors.size(); ++t) {
-    const model::MappedTensor& tensor = *mapped.at(prepared.tensors[t].name);
+    const model::MappedTensor& tensor = model.tensors[prepared.tensors[t].mapped];
     if (tensor.expert >= 0) experts[{tensor.layer, tensor.role, tensor.expert}] = t;
     if (IsRouter(tensor)) rows_[t] = orders.at(static_cast<size_t>(tensor.layer));
   }

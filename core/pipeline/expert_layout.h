@@ -12,10 +12,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/artifact/expert_order.h"
-#include "core/base/json.h"
 #include "core/calibrate/moments.h"
 #include "core/model/architecture.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/files/prepared.h"
 #include "core/pipeline/spec.h"
 
 namespace nashswarm::pipeline {
@@ -29,10 +28,6 @@ absl::Status CheckExpertOrder(const Spec& spec, const model::Model& model);
 artifact::ExpertOrders OriginalOrders(const model::Model& model);
 // Those of expert_cache::OrderExperts for the pairs that calibration counted. Layers are shared out among threads.
 absl::StatusOr<artifact::ExpertOrders> OrdersTogether(const model::Model& model, const calibrate::Moments& moments, int threads);
-
-// Those that SOLVE wrote into its plan, under kOrdersInPlan; empty when it wrote none.
-inline constexpr char kOrdersInPlan[] = "expert_order";
-artifact::ExpertOrders OrdersIn(const Json& plan);
 
 // What goes where in the file, by index into Prepared::tensors.
 class ExpertLayout {

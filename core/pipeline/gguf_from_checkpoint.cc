@@ -10,7 +10,7 @@
 #include "core/base/parallel.h"
 #include "core/base/status.h"
 #include "core/pipeline/chunks.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/open_model.h"
 #include "core/quant/error.h"
 
 namespace nashswarm::pipeline {

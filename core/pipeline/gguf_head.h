@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "core/checkpoint/gguf.h"
 #include "core/model/model_card.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/open_model.h"
 #include "core/pipeline/spec.h"
 #include "core/tokenizer/description.h"
 #include "core/tokenizer/gguf_vocabulary.h"

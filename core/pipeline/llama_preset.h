@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/open_model.h"
 
 namespace nashswarm::pipeline {
 

@@ -8,6 +8,8 @@
 #include "core/base/status.h"
 #include "core/game/game.h"
 #include "core/pipeline/assemble.h"
+#include "core/pipeline/files/plan.h"
+#include "core/pipeline/kinds/artifact_kind.h"
 
 namespace nashswarm::pipeline {
 namespace {
@@ -46,8 +48,10 @@ absl::Status LocalRun::Start(const LocalRun* like) {
   Task task = TaskIn(scratch_.path());
   job_.on_stage("prepare");
   NS_RETURN_IF_ERROR(pipeline::Prepare(task).status());
-  NS_ASSIGN_OR_RETURN(prepared_, ReadPrepared(scratch_.path()));
-  NS_ASSIGN_OR_RETURN(open_, OpenAndMap(job_.model_dir));
+  NS_ASSIGN_OR_RETURN(in_.kind, FindKind(job_.spec.format));
+  NS_ASSIGN_OR_RETURN(in_.open, OpenAndMap(job_.model_dir));
+  NS_ASSIGN_OR_RETURN(in_.prepared, ReadPrepared(scratch_.path(), in_.open.model));
+  in_.tied_head = HasTiedHead(in_.open.model);
   if (job_.spec.calibrates()) {
     const std::string path = JoinPath(scratch_.path(), calibrate::kCalibrationFile);
     if (like == nullptr) {
@@ -60,17 +64,17 @@ absl::Status LocalRun::Start(const LocalRun* like) {
       NS_RETURN_IF_ERROR(Share(JoinPath(like->scratch_.path(), calibrate::kCalibrationFile), scratch_.path()));
       NS_RETURN_IF_ERROR(Share(like->moments_path(), scratch_.path()));
     }
-    NS_ASSIGN_OR_RETURN(calibration_, calibrate::ReadCalibration(path));
+    NS_ASSIGN_OR_RETURN(in_.calibrated.calibration, calibrate::ReadCalibration(path));
   }
   job_.on_stage("measure");
-  for (task.shard = 0; task.shard < static_cast<int>(prepared_.shards.size()); ++task.shard) {
+  for (task.shard = 0; task.shard < static_cast<int>(in_.prepared.shards.size()); ++task.shard) {
     NS_RETURN_IF_ERROR(pipeline::Measure(task).status());
   }
-  NS_ASSIGN_OR_RETURN(players_, ReadPlayers(prepared_, open_.model, calibration_, scratch_.path()));
+  NS_ASSIGN_OR_RETURN(players_, ReadPlayers(in_, scratch_.path()));
   return absl::OkStatus();
 }
 
-uint64_t LocalRun::smallest_file() const { return prepared_.header_bytes + game::SmallestBytes(players_.players); }
+uint64_t LocalRun::smallest_file() const { return in_.prepared.header_bytes + game::SmallestBytes(players_.players); }
 
 double LocalRun::loss_of_zeros() const {
   double loss = 0;
@@ -79,16 +83,16 @@ double LocalRun::loss_of_zeros() const {
 }
 
 absl::StatusOr<LocalRun::Prediction> LocalRun::Predict(uint64_t file_bytes) const {
-  const uint64_t budget = file_bytes > prepared_.header_bytes ? file_bytes - prepared_.header_bytes : 0;
+  const uint64_t budget = file_bytes > in_.prepared.header_bytes ? file_bytes - in_.prepared.header_bytes : 0;
   NS_ASSIGN_OR_RETURN(const game::Plan plan, game::Solve(players_.players, budget, game::kExactWorkOfMany));
-  return Prediction{prepared_.header_bytes + plan.bytes, plan.loss, plan.nobody_wants_more};
+  return Prediction{in_.prepared.header_bytes + plan.bytes, plan.loss, plan.nobody_wants_more};
 }
 
 absl::Status LocalRun::Solve(Task task, Made* made) const {
   job_.on_stage("solve");
   NS_ASSIGN_OR_RETURN(const Json solved, SolvePlan(task));
-  NS_ASSIGN_OR_RETURN(const Json plan, ReadPlan(task.in_dir));
-  made->predicted_loss = plan.at("loss");
+  NS_ASSIGN_OR_RETURN(const Plan plan, ReadPlanToEncode(task.in_dir, in_.prepared));
+  made->predicted_loss = plan.loss;
   const auto rounds = static_cast<int>(JsonInt(solved, "search_rounds", 0));
   if (rounds > 0) job_.on_stage("search");
   for (task.shard = 0; task.shard < rounds; ++task.shard) {
@@ -116,18 +120,18 @@ absl::StatusOr<LocalRun::Made> LocalRun::Make(const Spec& target) const {
   task.spec.search = target.search;
   NS_RETURN_IF_ERROR(Solve(task, &made));
   job_.on_stage("encode");
-  for (task.shard = 0; task.shard < static_cast<int>(prepared_.shards.size()); ++task.shard) {
+  for (task.shard = 0; task.shard < static_cast<int>(in_.prepared.shards.size()); ++task.shard) {
     NS_RETURN_IF_ERROR(pipeline::Encode(task).status());
   }
   task.shard = 0;
-  NS_ASSIGN_OR_RETURN(const Json plan, ReadPlan(work.path()));
-  NS_ASSIGN_OR_RETURN(const Assembled assembled, AssembleWeights(task, prepared_, open_, plan, made.directory->path(), [](uint64_t) {}));
+  NS_ASSIGN_OR_RETURN(const Plan plan, ReadPlanToEncode(work.path(), in_.prepared));
+  NS_ASSIGN_OR_RETURN(const Assembled assembled, AssembleWeights(task, in_, plan, made.directory->path(), [](uint64_t) {}));
   made.path = JoinPath(made.directory->path(), assembled.file_name);
   NS_ASSIGN_OR_RETURN(made.bytes, FileSize(made.path));
   if (!job_.spec.evaluates()) return made;
   job_.on_stage("evaluate");
   NS_RETURN_IF_ERROR(pipeline::Evaluate(task).status());
-  NS_ASSIGN_OR_RETURN(made.evaluation, ReadEvaluation(work.path()));
+  NS_ASSIGN_OR_RETURN(made.evaluation, Evaluation::Read(work.path()));
   if (made.evaluation->sha256 != ToHex(assembled.file.sha256)) {
     return MakeError(absl::StatusCode::kInternal, "ARTIFACT_CHANGED", absl::StrCat(made.path, " is not the file that was evaluated"));
   }

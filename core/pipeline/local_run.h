@@ -12,9 +12,10 @@
 #include "core/base/file.h"
 #include "core/calibrate/calibration.h"
 #include "core/nsq/quantizer.h"
-#include "core/pipeline/evaluation.h"
+#include "core/pipeline/files/evaluation.h"
+#include "core/pipeline/files/prepared.h"
 #include "core/pipeline/players.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/stage_inputs.h"
 #include "core/pipeline/stages.h"
 
 namespace nashswarm::pipeline {
@@ -36,9 +37,9 @@ class LocalRun {
   // is taken over (null: none); it may go before this one. INTERNAL / CALIBRATION_MISSING when it has none to give.
   static absl::StatusOr<std::unique_ptr<LocalRun>> Measure(LocalJob job, const LocalRun* like = nullptr);
 
-  const Prepared& prepared() const { return prepared_; }
-  const calibrate::Calibration& calibration() const { return calibration_; }  // empty when the spec does not calibrate
-  bool has_measured_weights() const { return !calibration_.loss_weights.empty(); }  // predicted losses are nats
+  const Prepared& prepared() const { return in_.prepared; }
+  const calibrate::Calibration& calibration() const { return in_.calibrated.calibration; }  // empty when the spec does not calibrate
+  bool has_measured_weights() const { return !calibration().loss_weights.empty(); }  // predicted losses are nats
   std::string moments_path() const { return JoinPath(scratch_.path(), calibrate::kMomentsFile); }
   uint64_t smallest_file() const;
   // The loss when nothing of any tensor is left: what makes a loss without measured weights a relative error.
@@ -72,9 +73,7 @@ class LocalRun {
 
   LocalJob job_;
   TemporaryDirectory scratch_;
-  OpenModel open_;
-  Prepared prepared_;
-  calibrate::Calibration calibration_;
+  StageInputs in_;  // without moments, which no function here looks at
   Players players_;
 };
 

@@ -11,6 +11,8 @@
 #include "core/forward/layer.h"
 #include "core/forward/model_config.h"
 #include "core/forward/weights.h"
+#include "core/pipeline/chunks.h"
+#include "core/pipeline/kinds/artifact_kind.h"
 
 namespace nashswarm::pipeline {
 namespace {
@@ -23,8 +25,6 @@ constexpr Bytes kFloat = sizeof(float), kMiB = 1 << 20;
 constexpr Bytes kProgram = 12 * kMiB;
 // A parsed tokenizer.json and the vocabulary made of it, per byte of the file.
 constexpr Bytes kPerCompanionByte = 16;
-// A token in the directory's tokenizer, the GGUF's and its vocabulary, which PREPARE and PUBLISH hold at once (gguf_head.cc).
-constexpr Bytes kPerToken = 1 << 10;
 // Names, shapes, curves and plans of a tensor, parsed.
 constexpr Bytes kPerTensor = 16 << 10;
 // A thread's stack, its share of the heap and what OpenBLAS touches of its buffer.
@@ -35,10 +35,8 @@ constexpr Bytes kKeptByCalibrate = 8192 * kMiB, kKeptByEvaluate = 4096 * kMiB;
 constexpr Bytes kBatchTokens = 4096, kLogits = 16 << 20, kGradientTokens = 2048;
 // The model's own text (calibration.cc).
 constexpr Bytes kLanes = 32, kCalibrationContext = 512;
-// Weights of a chunk (chunks.h), of a sample of nsq's MEASURE, of a tensor that ENCODE of nsq gives all threads.
-constexpr Bytes kChunk = 256 << 10, kRows = 128, kNsqSample = 1 << 20, kNsqLarge = 8 << 20;
-// Of nsq's: a weight as float, read and decoded, and as integer, of this round and the best.
-constexpr Bytes kPerCodedWeight = 24;
+// Weights and rows of a chunk (chunks.h).
+constexpr Bytes kChunk = kChunkWeights, kRows = kRowsTogether;
 // A full moment of width w takes so many bytes times w^2: while it is made (packed, unpacked, its copy, a factorization
 // in doubles, the factor), afterwards (the matrix and its factor), and as a sum in doubles with what is written of it.
 constexpr Bytes kMakingMoment = 22, kReadyMoment = 8, kSummingMoment = 10;
@@ -49,9 +47,9 @@ struct Need {
   Bytes memory = 0, thread = 0, disk = 0;
 };
 
-Json ToJson(const Need& need) {
-  const auto whole = [](Bytes bytes) { return static_cast<int64_t>(std::ceil(std::min(bytes, kMost))); };
-  return {{"memory_bytes", whole(need.memory)}, {"thread_bytes", whole(need.thread)}, {"disk_bytes", whole(need.disk)}};
+StageNeed Whole(const Need& need) {
+  const auto whole = [](Bytes bytes) { return static_cast<uint64_t>(std::ceil(std::min(bytes, kMost))); };
+  return {whole(need.memory), whole(need.thread), whole(need.disk)};
 }
 
 Bytes Square(Bytes x) { return x * x; }
@@ -75,7 +73,8 @@ Bytes CompanionBytes(const std::string& directory) {
 
 class Estimate {
  public:
-  Estimate(const OpenModel& open, const Prepared& prepared, const Task& task, const forward::ModelConfig& config)
+  Estimate(const ArtifactKind& kind, const OpenModel& open, const Prepared& prepared, const Task& task,
+           const forward::ModelConfig& config)
       : prepared_(prepared),
         spec_(task.spec),
         config_(config),
@@ -94,18 +93,17 @@ class Estimate {
     mean_square_ = all_squares_ / std::max<Bytes>(1, static_cast<Bytes>(moments_.widths.size()));
     for (const PreparedTensor& tensor : prepared.tensors) AddTensor(open, tensor);
     CountTokens(task);
+    of_kind_ = kind.Needs(prepared, {all_squares_, vocabulary_, companions_});
+    encode_of_kind_ = kind.EncodeNeeds(prepared);
   }
 
-  Json Needs() const {
-    Json needs = {{"measure", ToJson(Measure())},
-                  {"solve", ToJson(Solve())},
-                  {"encode", Json::array()},
-                  {"publish", ToJson(Publish())}};
-    for (const auto& [first, last] : prepared_.shards) needs["encode"].push_back(ToJson(Encode(first, last)));
+  JobNeeds Needs() const {
+    JobNeeds needs{Whole(Measure()), Whole(Solve()), {}, Whole(Publish()), {}, {}, {}};
+    for (size_t shard = 0; shard < prepared_.shards.size(); ++shard) needs.encode.push_back(Whole(Encode(shard)));
     if (!spec_.calibrates()) return needs;
-    needs["calibrate"] = ToJson(Calibrate());
-    needs["search"] = ToJson(Search());
-    needs["evaluate"] = ToJson(Evaluate());
+    needs.calibrate = Whole(Calibrate());
+    needs.search = Whole(Search());
+    needs.evaluate = Whole(Evaluate());
     return needs;
   }
 
@@ -113,7 +111,7 @@ class Estimate {
   void AddTensor(const OpenModel& open, const PreparedTensor& tensor) {
     const auto weights = static_cast<Bytes>(tensor.weights()), row = static_cast<Bytes>(tensor.row_weights);
     // Nobody wants more bits than the checkpoint has, but a rule may.
-    const checkpoint::SourceTensor* source = open.checkpoint->Find(tensor.source);
+    const checkpoint::SourceTensor* source = open.model.tensors[tensor.mapped].source;
     Bytes bytes = source == nullptr ? kFloat : static_cast<Bytes>(checkpoint::BytesOf(source->dtype));
     if (tensor.vector || tensor.formats.size() == 1) bytes = std::max(bytes, kFloat);
     stored_.push_back(bytes * weights + 64);  // and alignment
@@ -123,9 +121,6 @@ class Estimate {
     players_ += weights;
     largest_ = std::max(largest_, weights);
     chunk_ = std::max(chunk_, std::min(weights, std::max(kChunk, kRows * row)));
-    const Bytes rows = static_cast<Bytes>(tensor.rows),
-                stride = std::max(1.0, std::floor(std::min(weights / kNsqSample, rows / kRows)));
-    sample_ = std::max(sample_, weights / stride);
   }
 
   // Tokens as asked for, and no more than the texts can have.
@@ -233,7 +228,7 @@ class Estimate {
 
   Need Measure() const {
     Need need{Base(), kThread, FewFiles()};
-    need.thread += spec_.is_nsq() ? kPerCodedWeight * sample_ : 5 * kFloat * chunk_;
+    need.thread += of_kind_.measure.thread;
     AddMoments(&need);
     return need;
   }
@@ -243,31 +238,20 @@ class Estimate {
   Need Search() const {
     const Bytes tokens = std::min<Bytes>(calibration_ / 4 + window_, kLogits / 1024 + window_);
     Need need{Base(), RunningThread(window_), FewFiles()};
-    need.thread += spec_.is_nsq() ? kPerCodedWeight * largest_ : 5 * kFloat * chunk_;
+    need.thread += of_kind_.search.thread;
     AddMoments(&need);
     // Both models as floats, the weights that replace the checkpoint's, and those about to.
     need.memory += 2 * Kept(kKeptByEvaluate) + 2 * kFloat * players_ + Scoring(tokens) + 2 * Running(tokens, window_);
-    if (spec_.is_nsq()) need.memory += kFloat * players_ + kReadyMoment * all_squares_;
+    need.memory += of_kind_.search.memory;
     return need;
   }
 
   // Of the shard's tensors. Shards differ by what their largest tensor is, an embedding or a layer's.
-  Need Encode(size_t first, size_t last) const {
-    Bytes weights = 0, large = 0, small = 0;
+  Need Encode(size_t shard) const {
     Need need{Base(), kThread, FewFiles()};
-    for (size_t t = first; t < last; ++t) {
-      const auto of_tensor = static_cast<Bytes>(prepared_.tensors[t].weights());
-      weights += of_tensor;
-      need.disk += stored_[t];
-      Bytes& largest = of_tensor < kNsqLarge ? small : large;
-      largest = std::max(largest, of_tensor);
-    }
-    if (spec_.is_nsq()) {
-      need.thread += kPerCodedWeight * small;
-      need.memory += kPerCodedWeight * large + 2 * weights;  // streams of at most 8 bits, the best and those being made
-    } else {
-      need.thread += 5 * kFloat * chunk_;
-    }
+    for (size_t t = prepared_.shards[shard].first; t < prepared_.shards[shard].second; ++t) need.disk += stored_[t];
+    need.thread += encode_of_kind_[shard].thread;
+    need.memory += encode_of_kind_[shard].memory;
     AddMoments(&need);
     return need;
   }
@@ -277,12 +261,14 @@ class Estimate {
     need.memory +=
         std::max(2 * Kept(kKeptByEvaluate) + Scoring(evaluation_) + 2 * Running(evaluation_, evaluation_window_) +
                      (runs_baselines_ ? kFloat * players_ : 0),
-                 spec_.is_nsq() ? kPerCodedWeight * largest_ : 0);
-    if (spec_.is_nsq()) need.disk += kFloat * all_weights_ + companions_;
+                 of_kind_.evaluate.memory);
+    need.disk += of_kind_.evaluate.disk;
     return need;
   }
 
-  Need Publish() const { return {Base() + 8 * kMiB + (spec_.is_nsq() ? 0 : kPerToken * vocabulary_), kThread, FewFiles() + all_bytes_ + companions_ + 4 * kMiB}; }
+  Need Publish() const {
+    return {Base() + 8 * kMiB + of_kind_.publish.memory, kThread, FewFiles() + all_bytes_ + companions_ + 4 * kMiB};
+  }
 
   const Prepared& prepared_;
   const Spec& spec_;
@@ -293,17 +279,19 @@ class Estimate {
   Bytes widest_ = 0, mean_square_ = 0, all_squares_ = 0;  // of inputs with full moments
   std::vector<Bytes> stored_;                             // of the artifact's tensors, at most
   Bytes all_bytes_ = 0;                                   // of these
-  Bytes all_weights_ = 0, players_ = 0, largest_ = 0, chunk_ = 0, sample_ = 0;
+  Bytes all_weights_ = 0, players_ = 0, largest_ = 0, chunk_ = 0;
   Bytes calibration_ = 0, evaluation_ = 0, window_ = 0, evaluation_window_ = 0;  // tokens
+  KindNeeds of_kind_;
+  std::vector<KindNeed> encode_of_kind_;  // by shard
 };
 
 }  // namespace
 
-Json NeedsOf(const OpenModel& open, const Prepared& prepared, const Task& task) {
+std::optional<JobNeeds> NeedsOf(const ArtifactKind& kind, const OpenModel& open, const Prepared& prepared, const Task& task) {
   const std::unique_ptr<forward::Weights> weights = forward::WeightsOf(*open.checkpoint, open.model);
   const absl::StatusOr<forward::ModelConfig> config = forward::ReadModelConfig(*weights);
-  if (!config.ok()) return Json::object();
-  return Estimate(open, prepared, task, *config).Needs();
+  if (!config.ok()) return std::nullopt;
+  return Estimate(kind, open, prepared, task, *config).Needs();
 }
 
 }  // namespace nashswarm::pipeline

@@ -3,18 +3,54 @@
 #ifndef NASHSWARM_CORE_PIPELINE_NEEDS_H_
 #define NASHSWARM_CORE_PIPELINE_NEEDS_H_
 
-#include "core/base/json.h"
-#include "core/pipeline/prepared.h"
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/base/json_fields.h"
+#include "core/pipeline/files/prepared.h"
+#include "core/pipeline/open_model.h"
 #include "core/pipeline/stages.h"
 
 namespace nashswarm::pipeline {
 
-// {"measure": {"memory_bytes", "thread_bytes", "disk_bytes"}, ...}, a need for any one task of each stage that this job
-// may have, and of "encode" a list of them, one a shard: private resident memory is memory_bytes + threads *
-// thread_bytes. Pages of mapped weight files are not counted: the kernel takes them back when it must. "search" is also
-// the need of a SOLVE that tries plans out, for a quality target. An empty object when the model's hyperparameters
-// cannot be read.
-Json NeedsOf(const OpenModel& open, const Prepared& prepared, const Task& task);
+class ArtifactKind;
+
+// Private resident memory is memory_bytes + threads * thread_bytes. Pages of mapped weight files are not counted: the kernel
+// takes them back when it must.
+struct StageNeed {
+  uint64_t memory_bytes = 0, thread_bytes = 0, disk_bytes = 0;
+};
+
+// Of any one task of each stage that a job may have.
+struct JobNeeds {
+  StageNeed measure, solve;
+  std::vector<StageNeed> encode;  // by shard
+  StageNeed publish;
+  // Of a job that calibrates. `search` is also the need of a SOLVE that tries plans out, for a quality target.
+  std::optional<StageNeed> calibrate, search, evaluate;
+};
+
+template <typename V, MaybeConst<StageNeed> T>
+void Fields(V& v, T& need) {
+  v("memory_bytes", need.memory_bytes);
+  v("thread_bytes", need.thread_bytes);
+  v("disk_bytes", need.disk_bytes);
+}
+
+template <typename V, MaybeConst<JobNeeds> T>
+void Fields(V& v, T& needs) {
+  v("measure", needs.measure);
+  v("solve", needs.solve);
+  v("encode", needs.encode);
+  v("publish", needs.publish);
+  v("calibrate", needs.calibrate);
+  v("search", needs.search);
+  v("evaluate", needs.evaluate);
+}
+
+// Nothing when the model's hyperparameters cannot be read.
+std::optional<JobNeeds> NeedsOf(const ArtifactKind& kind, const OpenModel& open, const Prepared& prepared, const Task& task);
 
 }  // namespace nashswarm::pipeline
 

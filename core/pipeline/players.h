@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/calibrate/calibration.h"
 #include "core/game/game.h"
-#include "core/model/architecture.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/files/choice.h"
+#include "core/pipeline/files/plan.h"
+#include "core/pipeline/stage_inputs.h"
 
 namespace nashswarm::pipeline {
 
@@ -29,23 +29,13 @@ struct Players {
   std::vector<game::Player> Coalitions() const;
 };
 
-// Reads curves-<shard>.json of every shard. Loss weights: measured ones, else the role's.
-absl::StatusOr<Players> ReadPlayers(const Prepared& prepared, const model::Model& model,
-                                    const calibrate::Calibration& calibration, const std::string& in_dir);
+// From the curves of every shard. Errors: those of Curves::Read. Loss weights: measured ones, else the role's.
+absl::StatusOr<Players> ReadPlayers(const StageInputs& in, const std::string& in_dir);
 
-// The "tensors" of plan.json: what each plays, its bytes and distortion as predicted, its loss weight.
-Json PlanTensors(const Players& players, const game::Plan& plan);
-
-// A measured point of a coded tensor's rate-distortion curve.
-struct StepPoint {
-  double step = 0;
-  uint64_t bytes = 0;
-  double distortion = 0;
-};
-// Strategies a sixteenth of an octave apart, between and at the measured steps (two or more, ascending in step): bytes lie on
-// straight lines over the logarithm of the step, the logarithm of the distortion on the lower convex hull over bytes. Noise
-// of measurement cannot make a finer step a worse one.
-void AddStepStrategies(const std::vector<StepPoint>& curve, game::Player* player, std::vector<Choice>* choices);
+// What each tensor plays, its bytes and distortion as predicted, its loss weight.
+std::vector<PlannedTensor> PlanTensors(const Players& players, const game::Plan& plan);
+// The game's path of prices, with bytes of the file, which has `header_bytes` beside the players'.
+std::vector<report::PriceStep> PlanPath(const game::Plan& plan, uint64_t header_bytes);
 
 }  // namespace nashswarm::pipeline
 

@@ -14,9 +14,9 @@ namespace {
 constexpr uint64_t kKeptLayers = 0;
 
 // llama.cpp's importance matrix has no entry for the embedding, nor for the head.
-std::vector<float> ImportanceOf(const PresetRun& run, const model::MappedTensor& tensor) {
+std::vector<float> ImportanceOf(const PresetRun& run, const model::MappedTensor& tensor, bool tied_head) {
   if (!run.weighted || tensor.role == model::Role::kTokenEmbedding || tensor.role == model::Role::kOutput) return {};
-  std::vector<float> importance = run.moments.Diagonal(forward::InputOf(tensor.name, HasTiedHead(run.open.model)));
+  std::vector<float> importance = run.moments.Diagonal(forward::InputOf(tensor.name, tied_head));
   if (importance.size() != tensor.row_weights) importance.clear();
   return importance;
 }
@@ -40,9 +40,9 @@ std::vector<float> WeightsOfErrors(quant::Format format, absl::Span<const float>
   return weights;
 }
 
-std::vector<float> EncodedAndDecoded(const PresetRun& run, const model::MappedTensor& tensor, quant::Format format) {
+std::vector<float> AsInPreset(const PresetRun& run, const model::MappedTensor& tensor, bool tied_head, quant::Format format) {
   const uint64_t width = tensor.row_weights;
-  const std::vector<float> importance = ImportanceOf(run, tensor);
+  const std::vector<float> importance = ImportanceOf(run, tensor, tied_head);
   std::vector<float> values(tensor.weights());
   std::vector<uint8_t> encoded(*quant::EncodedBytes(format, 1, width));
   model::ReadRows(tensor, 0, tensor.rows, values.data());
@@ -59,11 +59,12 @@ std::vector<float> EncodedAndDecoded(const PresetRun& run, const model::MappedTe
 
 absl::StatusOr<PresetScore> MeasurePreset(const PresetRun& run, uint64_t bytes, const evaluate::Progress& progress) {
   const std::vector<model::MappedTensor>& tensors = run.open.model.tensors;
+  const bool tied_head = HasTiedHead(run.open.model);
   const LlamaPreset preset = NearestPreset(LlamaPresets(run.open), bytes);
   auto overlay = std::make_shared<calibrate::OverlayWeights>(forward::WeightsOf(*run.open.checkpoint, run.open.model));
   std::vector<std::vector<float>> decoded(tensors.size());
   NS_RETURN_IF_ERROR(ParallelFor(ResolveThreads(run.threads), tensors.size(), [&](uint64_t t) {
-    if (preset.formats[t] != quant::Format::kF32) decoded[t] = EncodedAndDecoded(run, tensors[t], preset.formats[t]);
+    if (preset.formats[t] != quant::Format::kF32) decoded[t] = AsInPreset(run, tensors[t], tied_head, preset.formats[t]);
     return absl::OkStatus();
   }));
   for (size_t t = 0; t < tensors.size(); ++t) {

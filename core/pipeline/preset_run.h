@@ -6,9 +6,8 @@
 #include <optional>
 
 #include "core/evaluate/score.h"
-#include "core/pipeline/evaluation.h"
+#include "core/pipeline/files/evaluation.h"
 #include "core/pipeline/llama_preset.h"
-#include "core/pipeline/objectives.h"
 #include "core/pipeline/players.h"
 
 namespace nashswarm::pipeline {

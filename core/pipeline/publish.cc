@@ -1,16 +1,16 @@
 // PUBLISH: header and shards become the weight file; everything that was decided and measured goes into manifest.json and the
 // report.
-#include "core/artifact/gguf_artifact.h"
-#include "core/artifact/nsq_artifact.h"
 #include "core/base/file.h"
 #include "core/base/hash.h"
+#include "core/base/json_file.h"
 #include "core/base/status.h"
 #include "core/pipeline/assemble.h"
 #include "core/pipeline/build_report.h"
-#include "core/pipeline/evaluation.h"
 #include "core/pipeline/expert_layout.h"
-#include "core/pipeline/gguf_head.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/files/evaluation.h"
+#include "core/pipeline/files/manifest.h"
+#include "core/pipeline/kinds/artifact_kind.h"
+#include "core/pipeline/stage_inputs.h"
 #include "core/pipeline/stages.h"
 #include "core/report/report.h"
 
@@ -18,26 +18,40 @@ namespace nashswarm::pipeline {
 namespace {
 
 // In the order of the file: a name there, and all else of the checkpoint's tensor that has it.
-Json ManifestTensors(const Prepared& prepared, const std::vector<AssembledTensor>& tensors, const Json& plan,
-                     const ExpertLayout& layout) {
-  Json out = Json::array();
+std::vector<ManifestTensor> ManifestTensors(const StageInputs& in, const std::vector<AssembledTensor>& tensors, const Plan& plan) {
+  const Prepared& prepared = in.prepared;
+  const ExpertLayout layout(in.open.model, prepared, plan.expert_order);
+  std::vector<ManifestTensor> out;
   for (size_t place = 0; place < tensors.size(); ++place) {
     const size_t t = layout.DataOf(place);
     const PreparedTensor& tensor = prepared.tensors[t];
-    out.push_back({{"name", prepared.tensors[place].name},
-                   {"source", tensor.source},
-                   {"role", tensor.role},
-                   {"format", tensors[t].format},
-                   {"rows", tensor.rows},
-                   {"row_weights", tensor.row_weights},
-                   {"bytes", tensors[t].bytes},
-                   {"bits_per_weight", tensors[t].bits_per_weight},
-                   {"relative_error", tensors[t].relative_error()},
-                   {"loss_weight", plan.at("tensors").at(t).at("loss_weight")}});
-    // An nsq file has the checkpoint's names: here that of another expert.
-    if (place != t && prepared.format == "nsq") out.back()["stored_as"] = prepared.tensors[place].source;
+    ManifestTensor& entry = out.emplace_back();
+    entry.name = prepared.tensors[place].name;
+    entry.source = tensor.source;
+    entry.role = tensor.role;
+    entry.format = tensors[t].format;
+    entry.rows = tensor.rows;
+    entry.row_weights = tensor.row_weights;
+    entry.bytes = tensors[t].bytes;
+    entry.bits_per_weight = tensors[t].bits_per_weight;
+    entry.relative_error = tensors[t].relative_error();
+    entry.loss_weight = plan.tensors[t].loss_weight;
+    if (place != t) entry.stored_as = in.kind->StoredAs(prepared.tensors[place]);
   }
   return out;
+}
+
+JobQuality QualityOf(const Evaluation& evaluation, const calibrate::Calibration& calibration) {
+  const evaluate::Agreement& agreement = *evaluation.score.agreement;
+  JobQuality quality;
+  quality.perplexity = evaluation.score.perplexity;
+  quality.source_perplexity = calibration.references.at(0).score.perplexity;
+  quality.mean_kl = agreement.mean_kl;
+  quality.mean_kl_stderr = agreement.mean_kl_stderr;
+  quality.p99_kl = agreement.p99_kl;
+  quality.same_top1 = agreement.same_top1;
+  quality.tokens = evaluation.score.tokens;
+  return quality;
 }
 
 std::vector<std::string> Warnings(const Prepared& prepared, const calibrate::Calibration& calibration) {
@@ -57,33 +71,22 @@ double RelativeError(const Prepared& prepared, const std::vector<AssembledTensor
   return total.relative_error();
 }
 
-// The file itself, as any reader opens it. PREPARE has told what is foreseen.
-absl::Status CheckArtifactTokenizer(const Task& task, const OpenModel& open, const std::string& directory) {
-  if (task.spec.is_nsq()) return absl::OkStatus();  // carries the tokenizer's own files
-  NS_ASSIGN_OR_RETURN(const GgufHead head, MakeGgufHead(open, HeadOptionsOf(task.spec)));
-  NS_ASSIGN_OR_RETURN(const artifact::OpenGguf written, artifact::Open(directory));
-  std::vector<std::string> told;
-  return CheckTokenizer(head, written.gguf, HeadOptionsOf(task.spec), task.sample_path(), &told);
-}
-
 }  // namespace
 
 absl::StatusOr<Json> Publish(const Task& task) {
-  NS_ASSIGN_OR_RETURN(const Prepared prepared, ReadPrepared(task.in_dir));
-  NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
-  NS_ASSIGN_OR_RETURN(const Json plan, ReadPlan(task.in_dir));
-  NS_ASSIGN_OR_RETURN(const Calibrated calibrated, ReadCalibrated(task));
+  NS_ASSIGN_OR_RETURN(const StageInputs in, StageInputs::Open(task));
+  const Prepared& prepared = in.prepared;
+  NS_ASSIGN_OR_RETURN(const Plan plan, ReadPlanToEncode(task.in_dir, prepared));
 
   const std::string artifact_dir = JoinPath(task.out_dir, "artifact");
   NS_RETURN_IF_ERROR(MakeDirectories(artifact_dir));
-  const uint64_t planned = plan.at("file_bytes");
   NS_ASSIGN_OR_RETURN(const Assembled assembled,
-                      AssembleWeights(task, prepared, open, plan, artifact_dir,
-                                      [&](uint64_t bytes) { task.observer->Progress(bytes, planned, ""); }));
-  NS_RETURN_IF_ERROR(CheckArtifactTokenizer(task, open, artifact_dir));
+                      AssembleWeights(task, in, plan, artifact_dir,
+                                      [&](uint64_t bytes) { task.observer->Progress(bytes, plan.file_bytes, ""); }));
+  NS_RETURN_IF_ERROR(in.kind->Verify(task, in.open, artifact_dir));
   std::optional<Evaluation> evaluation;
   if (task.spec.evaluates()) {
-    NS_ASSIGN_OR_RETURN(evaluation, ReadEvaluation(task.in_dir));
+    NS_ASSIGN_OR_RETURN(evaluation, Evaluation::Read(task.in_dir));
     if (evaluation->sha256 != ToHex(assembled.file.sha256)) {
       return MakeError(absl::StatusCode::kInternal, "ARTIFACT_CHANGED",
                        absl::StrCat(assembled.file_name, " is not the file that was evaluated"), "run the job again");
@@ -91,36 +94,28 @@ absl::StatusOr<Json> Publish(const Task& task) {
   }
 
   const double bytes = static_cast<double>(assembled.file.bytes), parameters = static_cast<double>(prepared.parameters);
-  Json summary = {{"output_bytes", assembled.file.bytes},
-                  {"bits_per_weight", 8 * bytes / parameters},
-                  {"ratio_fp32", 1 - bytes / (4 * parameters)},
-                  {"ratio_source", 1 - bytes / static_cast<double>(prepared.source_weight_bytes)},
-                  {"relative_error", RelativeError(prepared, assembled.tensors)},
-                  {"parameters", prepared.parameters},
-                  {"warnings", Warnings(prepared, calibrated.calibration)},
-                  {"plan_summary", plan.at("summary")}};
-  if (evaluation) summary["quality"] = QualityJson(*evaluation, calibrated.calibration);
-  const artifact::ExpertOrders orders = OrdersIn(plan);
-  if (task.spec.is_nsq()) {
-    NS_RETURN_IF_ERROR(artifact::CopyCompanions(task.model_dir, summary.at("bits_per_weight"), orders, artifact_dir));
-  }
-  Json plan_summary = plan;
-  for (const char* detail : {"tensors", "frontier", "trials", "search"}) plan_summary.erase(detail);  // the first below, the others in the report
-  OrderedJson manifest = {
-      {"schema", artifact::kManifestSchema},
-      {"engine", "nashswarm " NASHSWARM_VERSION},
-      {"source", {{"name", prepared.model_name}, {"digest", task.source_digest}, {"weight_bytes", prepared.source_weight_bytes},
-                  {"architecture", prepared.architecture}, {"parameters", prepared.parameters}}},
-      {"artifact", {{"file", assembled.file_name}, {"bytes", assembled.file.bytes}, {"sha256", ToHex(assembled.file.sha256)}}},
-      {"result", summary},
-      {"plan", plan_summary},
-      {"tensors", ManifestTensors(prepared, assembled.tensors, plan, ExpertLayout(open.model, prepared, orders))}};
-  NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(artifact_dir, artifact::kManifestFile), manifest.dump(1) + "\n"));
+  Manifest manifest;
+  JobResult& result = manifest.result;
+  result.output_bytes = assembled.file.bytes;
+  result.bits_per_weight = 8 * bytes / parameters;
+  result.ratio_fp32 = 1 - bytes / (4 * parameters);
+  result.ratio_source = 1 - bytes / static_cast<double>(prepared.source_weight_bytes);
+  result.relative_error = RelativeError(prepared, assembled.tensors);
+  result.parameters = prepared.parameters;
+  result.warnings = Warnings(prepared, in.calibrated.calibration);
+  result.plan_summary = plan.summary;
+  if (evaluation) result.quality = QualityOf(*evaluation, in.calibrated.calibration);
+  NS_RETURN_IF_ERROR(in.kind->AddCompanions(task, result.bits_per_weight, plan.expert_order, artifact_dir));
+  manifest.source = {prepared.model_name, task.source_digest, prepared.source_weight_bytes, prepared.architecture, prepared.parameters};
+  manifest.artifact = {assembled.file_name, assembled.file.bytes, ToHex(assembled.file.sha256)};
+  manifest.plan = plan;  // what there is one of a tensor is below; frontier, trials and search are in the report
+  manifest.tensors = ManifestTensors(in, assembled.tensors, plan);
+  NS_RETURN_IF_ERROR(manifest.Write(artifact_dir));
 
-  const report::Report report = BuildReport({task, prepared, open, plan, calibrated.calibration, evaluation, assembled, summary});
+  const report::Report report = BuildReport({task, in, plan, evaluation, assembled, result});
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(artifact_dir, report::kJsonFile), report::ToJson(report).dump(1) + "\n"));
   NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(artifact_dir, report::kHtmlFile), report::ToHtml(report)));
-  return summary;
+  return ToSortedJson(result);
 }
 
 }  // namespace nashswarm::pipeline

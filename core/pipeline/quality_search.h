@@ -8,21 +8,9 @@
 
 #include "absl/status/statusor.h"
 #include "core/game/game.h"
+#include "core/pipeline/files/plan.h"
 
 namespace nashswarm::pipeline {
-
-struct FrontierPoint {
-  uint64_t bytes = 0;  // of the file
-  double loss = 0;     // predicted
-};
-
-// A plan that was encoded and run.
-struct Trial {
-  uint64_t bytes = 0;
-  double predicted_loss = 0;
-  double mean_kl = 0, perplexity = 0, perplexity_change = 0;
-  bool passed = false;
-};
 
 struct QualityOutcome {
   game::Plan plan;            // the smallest that passed

@@ -1,5 +1,6 @@
 #include "core/pipeline/report_rows.h"
 
+#include "core/pipeline/kinds/artifact_kind.h"
 #include "core/pipeline/preset_run.h"
 
 namespace nashswarm::pipeline {
@@ -40,13 +41,13 @@ report::Row PresetRow(const std::string& name, uint64_t bytes, bool weighted, co
 
 // Of a plan whose losses are no measured ones.
 std::optional<report::Row> PredictedPreset(const ReportInputs& inputs) {
-  if (inputs.prepared.format != "gguf" || !inputs.calibration.loss_weights.empty()) return std::nullopt;
-  const absl::StatusOr<Players> players = ReadPlayers(inputs.prepared, inputs.open.model, inputs.calibration, inputs.task.in_dir);
+  if (!inputs.in.kind->plays_presets() || !inputs.in.calibrated.calibration.loss_weights.empty()) return std::nullopt;
+  const absl::StatusOr<Players> players = ReadPlayers(inputs.in, inputs.task.in_dir);
   if (!players.ok()) return std::nullopt;
-  const LlamaPreset preset = NearestPreset(LlamaPresets(inputs.open), inputs.assembled.file.bytes);
+  const LlamaPreset preset = NearestPreset(LlamaPresets(inputs.in.open), inputs.assembled.file.bytes);
   const std::optional<double> loss = PredictedLoss(preset, *players);
   if (!loss) return std::nullopt;
-  report::Row row = PresetRow(preset.name, preset.bytes, inputs.task.spec.calibrates_encoders(), inputs.prepared);
+  report::Row row = PresetRow(preset.name, preset.bytes, inputs.task.spec.calibrates_encoders(), inputs.in.prepared);
   row.predicted_loss = loss;
   return row;
 }
@@ -56,23 +57,23 @@ std::optional<report::Row> PredictedPreset(const ReportInputs& inputs) {
 std::vector<report::Row> HeadlineRows(const ReportInputs& inputs) {
   std::vector<report::Row> rows;
   double perplexity = 0;
-  for (const calibrate::Reference& reference : inputs.calibration.references) {
+  for (const calibrate::Reference& reference : inputs.in.calibrated.calibration.references) {
     if (rows.empty()) perplexity = reference.score.perplexity;  // the checkpoint is the first
-    rows.push_back(RowOf(reference.name, reference.bytes, inputs.prepared));
+    rows.push_back(RowOf(reference.name, reference.bytes, inputs.in.prepared));
     rows.back().quality = QualityOf(reference.score, perplexity);
   }
-  if (rows.empty()) rows.push_back(RowOf("checkpoint", inputs.prepared.source_weight_bytes, inputs.prepared));
-  report::Row ours = RowOf("nashswarm", inputs.assembled.file.bytes, inputs.prepared);
+  if (rows.empty()) rows.push_back(RowOf("checkpoint", inputs.in.prepared.source_weight_bytes, inputs.in.prepared));
+  report::Row ours = RowOf("nashswarm", inputs.assembled.file.bytes, inputs.in.prepared);
   ours.is_artifact = true;
   if (inputs.evaluation) {
     ours.quality = QualityOf(inputs.evaluation->score, perplexity);
     if (const std::optional<PresetScore>& preset = inputs.evaluation->preset) {
-      rows.push_back(PresetRow(preset->name, preset->bytes, preset->weighted, inputs.prepared));
+      rows.push_back(PresetRow(preset->name, preset->bytes, preset->weighted, inputs.in.prepared));
       rows.back().quality = QualityOf(preset->score, perplexity);
     }
   } else if (const std::optional<report::Row> preset = PredictedPreset(inputs)) {
     rows.push_back(*preset);
-    ours.predicted_loss = inputs.plan.at("loss").get<double>();
+    ours.predicted_loss = inputs.plan.loss;
   }
   rows.push_back(std::move(ours));
   return rows;

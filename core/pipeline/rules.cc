@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/base/tensor_pattern.h"
+#include "core/pipeline/kinds/artifact_kind.h"
 
 namespace nashswarm::pipeline {
 namespace {
@@ -34,12 +35,13 @@ Format SourceFormat(const model::MappedTensor& tensor) {
 }
 
 // The format a rule gives a matrix.
-absl::StatusOr<Format> FormatOfRule(const Rule& rule, const model::MappedTensor& tensor, bool nsq) {
+absl::StatusOr<Format> FormatOfRule(const Rule& rule, const model::MappedTensor& tensor, const ArtifactKind& kind) {
   if (rule.format == "keep") return SourceFormat(tensor);
   const auto format = quant::FormatByName(rule.format);
   if (!format) return RuleError(rule, absl::StrCat("unknown format '", rule.format, "'"), "list the formats with: nashswarm schemes");
-  if (nsq && quant::InfoOf(*format).block_weights > 1) {
-    return RuleError(rule, absl::StrCat("'", rule.format, "' is a block format, and nsq has none"), "use keep, F16, BF16 or F32");
+  if (!kind.stores_blocks() && quant::InfoOf(*format).block_weights > 1) {
+    return RuleError(rule, absl::StrCat("'", rule.format, "' is a block format, and ", ToAbsl(kind.name()), " has none"),
+                     "use keep, F16, BF16 or F32");
   }
   if (!quant::FitsRow(*format, tensor.row_weights)) {
     return RuleError(rule, absl::StrCat("tensor '", tensor.source_name(), "' has rows of ", tensor.row_weights,
@@ -93,15 +95,18 @@ std::vector<std::string> NearNames(std::string pattern, const model::Model& mode
 
 }  // namespace
 
-absl::Status ApplyRules(const std::vector<Rule>& rules, const model::Model& model, Prepared* prepared) {
+absl::Status ApplyRules(const std::vector<Rule>& rules, const model::Model& model, const ArtifactKind& kind, Prepared* prepared) {
   std::vector<TensorPattern> patterns;
   for (const Rule& rule : rules) {
     absl::StatusOr<TensorPattern> pattern = TensorPattern::Compile(rule.pattern);
     if (!pattern.ok()) return RuleError(rule, std::string(pattern.status().message()), HintOf(pattern.status()));
     patterns.push_back(*std::move(pattern));
   }
+  std::vector<PreparedTensor*> made(model.tensors.size());  // of each tensor of the model; null: the artifact has none
+  for (PreparedTensor& tensor : prepared->tensors) made[tensor.mapped] = &tensor;
   std::vector<bool> matched(rules.size()), names_player(rules.size());
-  for (const model::MappedTensor& tensor : model.tensors) {
+  for (size_t m = 0; m < model.tensors.size(); ++m) {
+    const model::MappedTensor& tensor = model.tensors[m];
     bool ruled = false;
     for (size_t r = 0; r < rules.size(); ++r) {
       if (!Matches(patterns[r], tensor)) continue;
@@ -109,10 +114,8 @@ absl::Status ApplyRules(const std::vector<Rule>& rules, const model::Model& mode
       names_player[r] = names_player[r] || tensor.is_player();
       // Vectors are stored in F32, which every reader asks for.
       if (std::exchange(ruled, true) || !tensor.is_player()) continue;
-      NS_ASSIGN_OR_RETURN(const Format format, FormatOfRule(rules[r], tensor, prepared->format == "nsq"));
-      for (PreparedTensor& candidate : prepared->tensors) {
-        if (candidate.name == tensor.name) candidate.formats = {format};
-      }
+      NS_ASSIGN_OR_RETURN(const Format format, FormatOfRule(rules[r], tensor, kind));
+      if (made[m] != nullptr) made[m]->formats = {format};
     }
   }
   for (size_t r = 0; r < rules.size(); ++r) {

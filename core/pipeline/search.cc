@@ -4,14 +4,15 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "absl/strings/str_format.h"
-#include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/game/swarm.h"
+#include "core/pipeline/files/search_round.h"
 #include "core/pipeline/search_bench.h"
 #include "core/pipeline/search_moves.h"
-#include "core/pipeline/search_state.h"
+#include "core/pipeline/search_rounds.h"
 #include "core/pipeline/stages.h"
 
 namespace nashswarm::pipeline {
@@ -19,9 +20,9 @@ namespace {
 
 using Phase = SearchState::Phase;
 
-class SearchRound {
+class Searching {
  public:
-  SearchRound(const Task& task, SearchBench& bench) : task_(task), bench_(bench), tokens_(evaluate::TokensOf(bench.windows())) {
+  Searching(const Task& task, SearchBench& bench) : task_(task), bench_(bench), tokens_(evaluate::TokensOf(bench.windows())) {
     for (size_t t = 0; t < bench.prepared().tensors.size(); ++t) has_choice_.push_back(bench.HasChoice(t));
     coordinates_ = CoordinatesOf(bench.prepared(), bench.model(), has_choice_);
   }
@@ -40,18 +41,18 @@ class SearchRound {
     }
     ++state_.rounds;
     state_.phase = NextPhase();
-    Json ablation = Json::array();
+    std::vector<Ablation> ablation;
     if (done()) {
-      NS_ASSIGN_OR_RETURN(ablation, Ablation());
+      NS_ASSIGN_OR_RETURN(ablation, Ablate());
     }
-    plan_["summary"] = absl::StrCat(state_.plan_summary, Told());
-    plan_["search"] = {{"text", bench_.TextUsed()}, {"tokens", Scored()}, {"trace", trace_}, {"ablation", std::move(ablation)}};
+    plan_.summary = absl::StrCat(state_.plan_summary, Told());
+    plan_.search = SearchTrace{bench_.TextUsed(), Scored(), trace_, std::move(ablation)};
     return absl::OkStatus();
   }
 
   bool done() const { return state_.phase == Phase::kDone; }
   double kl() const { return state_.kl; }
-  Json ToJson() const { return {{"plan", plan_}, {"state", pipeline::ToJson(state_)}, {"trace", trace_}}; }
+  SearchRound Take() { return {std::move(plan_), std::move(state_), std::move(trace_)}; }
 
  private:
   absl::StatusOr<Measured> Measure(const std::vector<double>& weights, const std::string& what) {
@@ -61,30 +62,28 @@ class SearchRound {
 
   // The game's own plan, made to the size: what the search must beat.
   absl::Status Begin() {
-    NS_ASSIGN_OR_RETURN(const Measured equilibrium, Measure(LossWeightsIn(bench_.solved()), "the equilibrium"));
+    NS_ASSIGN_OR_RETURN(const Measured equilibrium, Measure(bench_.solved().LossWeights(), "the equilibrium"));
     NS_RETURN_IF_ERROR(Keep(equilibrium));
     state_.equilibrium_kl = state_.context_kl = state_.kl;
-    state_.equilibrium_bytes = plan_.at("file_bytes");
+    state_.equilibrium_bytes = plan_.file_bytes;
     state_.phase = ContextRounds(task_.spec, bench_.prepared()) > 0 ? Phase::kContext : Phase::kSwarm;
     Trace("equilibrium", 1, state_.kl, true);
     return absl::OkStatus();
   }
 
   absl::Status Continue() {
-    const std::string file = SearchFile(task_.shard - 1);
-    NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(task_.in_dir, file)));
-    NS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, file));
-    plan_ = json.at("plan");
-    state_ = SearchStateOf(json.at("state"));
-    trace_ = json.at("trace");
+    NS_ASSIGN_OR_RETURN(SearchRound before, SearchRound::Read(task_.in_dir, task_.shard - 1, bench_.prepared()));
+    plan_ = std::move(before.plan);
+    state_ = std::move(before.state);
+    trace_ = std::move(before.trace);
     return absl::OkStatus();
   }
 
   absl::Status RespondInContext() {
     NS_ASSIGN_OR_RETURN(const SearchBench::Harms harms, bench_.MeasureHarms(plan_));
     std::vector<double> distortions;
-    for (const Json& tensor : plan_.at("tensors")) distortions.push_back(tensor.at("distortion"));
-    const std::vector<double> moved = MoveTowardHarm(LossWeightsIn(plan_), distortions, harms.harms, harms.kl, has_choice_);
+    for (const PlannedTensor& tensor : plan_.tensors) distortions.push_back(tensor.distortion);
+    const std::vector<double> moved = MoveTowardHarm(plan_.LossWeights(), distortions, harms.harms, harms.kl, has_choice_);
     NS_ASSIGN_OR_RETURN(const Measured measured, Measure(moved, "context: the response"));
     ++state_.context_tried;
     const bool better = measured.tried.mean_kl() < state_.kl;
@@ -109,7 +108,7 @@ class SearchRound {
     const auto start = std::chrono::steady_clock::now();
     game::Swarm flock(FlockOptions());
     if (state_.base_weights.empty()) {
-      state_.base_weights = LossWeightsIn(plan_);
+      state_.base_weights = plan_.LossWeights();
     } else {
       NS_ASSIGN_OR_RETURN(flock, game::Swarm::Resume(FlockOptions(), state_.birds));
     }
@@ -136,7 +135,7 @@ class SearchRound {
 
   absl::Status TryBirds(std::chrono::steady_clock::time_point start, game::Swarm* flock) {
     const Spec::Search& asked = task_.spec.search;
-    const double price = plan_.at("price");
+    const double price = plan_.price;
     std::vector<double> values(flock->Ask().size(), std::numeric_limits<double>::infinity());
     const size_t birds = std::min(values.size(), static_cast<size_t>(asked.swarm_evaluations - state_.evaluations));
     bench_.progress().Expect(birds * tokens_);
@@ -158,7 +157,7 @@ class SearchRound {
   absl::Status Keep(const Measured& measured) {
     NS_ASSIGN_OR_RETURN(plan_, bench_.PlanOf(measured));
     state_.kl = measured.tried.mean_kl();
-    state_.plan_summary = plan_.at("summary");
+    state_.plan_summary = plan_.summary;
     state_.step_factor = measured.step_factor;
     return absl::OkStatus();
   }
@@ -175,9 +174,7 @@ class SearchRound {
   }
 
   void Trace(const std::string& step, int plans, double tried, bool kept) {
-    Json entry = {{"round", task_.shard}, {"step", step}, {"plans", plans}, {"mean_kl", state_.kl}, {"kept", kept}};
-    if (std::isfinite(tried)) entry["tried_kl"] = tried;
-    trace_.push_back(std::move(entry));
+    trace_.push_back({task_.shard, step, plans, std::isfinite(tried) ? std::optional(tried) : std::nullopt, state_.kl, kept});
     const std::string found = std::isfinite(tried) ? absl::StrFormat("KL %.5f: %s", tried, kept ? "kept" : "not kept") : "nothing to measure";
     task_.observer->Log("info", absl::StrFormat("search round %d, %s, %s", task_.shard, step, found));
   }
@@ -207,24 +204,21 @@ class SearchRound {
 
   // What each part is worth, at the same size on the same text. "swarm only" is what the flock found, on weights of which the
   // game knows nothing.
-  absl::StatusOr<Json> Ablation() {
+  absl::StatusOr<std::vector<Ablation>> Ablate() {
     std::vector<double> by_size;
     for (const PreparedTensor& tensor : bench_.prepared().tensors) by_size.push_back(static_cast<double>(tensor.weights()));
-    Json out = Json::array();
-    const auto add = [&](const char* name, uint64_t bytes, double kl) {
-      out.push_back({{"name", name}, {"bytes", bytes}, {"mean_kl", kl}});
-    };
+    std::vector<Ablation> out;
     const auto measure = [&](const char* name, const std::vector<double>& weights) -> absl::Status {
       NS_ASSIGN_OR_RETURN(const Measured measured, Measure(weights, absl::StrCat("ablation: ", name)));
-      add(name, measured.tried.bytes + bench_.prepared().header_bytes, measured.tried.mean_kl());
+      out.push_back({name, measured.tried.bytes + bench_.prepared().header_bytes, measured.tried.mean_kl()});
       return absl::OkStatus();
     };
     NS_RETURN_IF_ERROR(measure("uniform", by_size));
-    add("game", state_.equilibrium_bytes, state_.equilibrium_kl);
+    out.push_back({"game", state_.equilibrium_bytes, state_.equilibrium_kl});
     if (!state_.settled.empty()) {
       NS_RETURN_IF_ERROR(measure("swarm only", WeightsAt(by_size, coordinates_, state_.settled)));
     }
-    add("both", plan_.at("file_bytes"), state_.kl);
+    out.push_back({"both", plan_.file_bytes, state_.kl});
     return out;
   }
 
@@ -233,13 +227,10 @@ class SearchRound {
   uint64_t tokens_;
   std::vector<bool> has_choice_;
   Coordinates coordinates_;
-  Json plan_, trace_ = Json::array();
+  Plan plan_;
+  std::vector<report::SearchStep> trace_;
   SearchState state_;
 };
-
-absl::Status Write(const Task& task, const Json& json) {
-  return WriteFileUnsynced(JoinPath(task.out_dir, SearchFile(task.shard)), json.dump(1));
-}
 
 }  // namespace
 
@@ -247,15 +238,17 @@ absl::StatusOr<Json> Search(const Task& task) {
   NS_ASSIGN_OR_RETURN(const std::unique_ptr<SearchBench> bench, SearchBench::Open(task));
   if (bench->windows().empty()) {
     task.observer->Log("info", "no search: the calibration text is too short to set some of it aside to choose plans by");
-    SearchState state;
-    state.phase = Phase::kDone;
-    NS_RETURN_IF_ERROR(Write(task, {{"plan", bench->solved()}, {"state", ToJson(state)}, {"trace", Json::array()}}));
+    SearchRound none{bench->solved(), {}, {}};
+    none.state.phase = Phase::kDone;
+    NS_RETURN_IF_ERROR(none.Write(task.out_dir, task.shard));
     return Json{{"done", true}};
   }
-  SearchRound round(task, *bench);
-  NS_RETURN_IF_ERROR(round.Run());
-  NS_RETURN_IF_ERROR(Write(task, round.ToJson()));
-  return Json{{"done", round.done()}, {"mean_kl", round.kl()}};
+  Searching searching(task, *bench);
+  NS_RETURN_IF_ERROR(searching.Run());
+  const bool done = searching.done();
+  const double kl = searching.kl();
+  NS_RETURN_IF_ERROR(searching.Take().Write(task.out_dir, task.shard));
+  return Json{{"done", done}, {"mean_kl", kl}};
 }
 
 }  // namespace nashswarm::pipeline

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
-#include "core/base/file.h"
 #include "core/base/status.h"
 
 namespace nashswarm::pipeline {
@@ -20,12 +19,9 @@ std::vector<evaluate::Window> HarmWindows(const std::vector<evaluate::Window>& w
   return part;
 }
 
-std::vector<Choice> ChoicesIn(const Json& plan) {
+std::vector<Choice> ChoicesIn(const Plan& plan) {
   std::vector<Choice> choices;
-  for (const Json& tensor : plan.at("tensors")) {
-    const double step = tensor.at("step");
-    choices.push_back(step > 0 ? Choice{quant::Format::kF32, step} : Choice{*quant::FormatByName(tensor.at("format").get<std::string>()), 0});
-  }
+  for (const PlannedTensor& tensor : plan.tensors) choices.push_back(tensor.choice);
   return choices;
 }
 
@@ -48,33 +44,22 @@ evaluate::Progress SearchProgress::Of(std::string what) {
   };
 }
 
-std::vector<double> LossWeightsIn(const Json& plan) {
-  std::vector<double> weights;
-  for (const Json& tensor : plan.at("tensors")) weights.push_back(tensor.at("loss_weight"));
-  return weights;
-}
-
-SearchBench::SearchBench(const Task& task, Prepared prepared, OpenModel open)
-    : task_(task), prepared_(std::move(prepared)), open_(std::move(open)), progress_(task.observer) {}
+SearchBench::SearchBench(const Task& task, StageInputs in) : task_(task), in_(std::move(in)), progress_(task.observer) {}
 
 absl::StatusOr<std::unique_ptr<SearchBench>> SearchBench::Open(const Task& task) {
-  NS_ASSIGN_OR_RETURN(Prepared prepared, ReadPrepared(task.in_dir));
-  NS_ASSIGN_OR_RETURN(OpenModel open, OpenAndMap(task.model_dir));
-  std::unique_ptr<SearchBench> bench(new SearchBench(task, std::move(prepared), std::move(open)));
-  NS_ASSIGN_OR_RETURN(bench->calibrated_, ReadCalibrated(task));
-  NS_ASSIGN_OR_RETURN(bench->players_, ReadPlayers(bench->prepared_, bench->open_.model, bench->calibrated_.calibration, task.in_dir));
-  NS_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(task.in_dir, "plan.json")));
-  NS_ASSIGN_OR_RETURN(bench->solved_, ParseJson(text, "plan.json"));
-  bench->budget_ = bench->solved_.at("target_bytes").get<uint64_t>() - bench->prepared_.header_bytes;
-  bench->windows_ = calibrate::SearchWindows(*bench->calibrated_.moments);
-  bench->evaluator_ = std::make_unique<CandidateEvaluator>(bench->open_, bench->prepared_, *bench->calibrated_.moments,
-                                                           bench->windows_, task.threads);
+  NS_ASSIGN_OR_RETURN(StageInputs in, StageInputs::Open(task));
+  std::unique_ptr<SearchBench> bench(new SearchBench(task, std::move(in)));
+  NS_ASSIGN_OR_RETURN(bench->players_, ReadPlayers(bench->in_, task.in_dir));
+  NS_ASSIGN_OR_RETURN(bench->solved_, Plan::Read(task.in_dir, bench->in_.prepared));
+  bench->budget_ = bench->solved_.target_bytes - bench->in_.prepared.header_bytes;
+  bench->windows_ = calibrate::SearchWindows(*bench->in_.calibrated.moments);
+  bench->evaluator_ = std::make_unique<CandidateEvaluator>(bench->in_, bench->windows_, task.threads);
   return bench;
 }
 
 std::string SearchBench::TextUsed() const {
   std::string source;
-  for (const calibrate::TextUsed& text : calibrated_.calibration.texts) {
+  for (const calibrate::TextUsed& text : in_.calibrated.calibration.texts) {
     if (text.purpose == "calibration") source = text.source;
   }
   return absl::StrFormat("%d windows of the calibration text (%s), %d tokens, which nothing else was fitted to", windows_.size(), source,
@@ -93,9 +78,7 @@ absl::StatusOr<game::Plan> SearchBench::Solve(const std::vector<double>& weights
 
 std::vector<Choice> SearchBench::ChoicesOf(const game::Plan& plan, double step_factor) const {
   std::vector<Choice> choices = players_.ChoicesOf(plan);
-  for (Choice& choice : choices) {
-    if (choice.is_coded()) choice.step = static_cast<float>(choice.step * step_factor);
-  }
+  for (Choice& choice : choices) choice = choice.Scaled(step_factor);
   return choices;
 }
 
@@ -116,13 +99,13 @@ absl::StatusOr<double> SearchBench::Guess(const std::vector<double>& weights, do
   return tried.mean_kl() + price * (static_cast<double>(tried.bytes) - static_cast<double>(budget_));
 }
 
-absl::StatusOr<SearchBench::Harms> SearchBench::MeasureHarms(const Json& plan) {
+absl::StatusOr<SearchBench::Harms> SearchBench::MeasureHarms(const Plan& plan) {
   std::vector<evaluate::Window> part = HarmWindows(windows_);
   const uint64_t tokens = evaluate::TokensOf(part);
   std::unique_ptr<CandidateEvaluator> smaller;
   CandidateEvaluator* evaluator = evaluator_.get();
   if (part.size() < windows_.size()) {
-    smaller = std::make_unique<CandidateEvaluator>(open_, prepared_, *calibrated_.moments, std::move(part), task_.threads);
+    smaller = std::make_unique<CandidateEvaluator>(in_, std::move(part), task_.threads);
     evaluator = smaller.get();
   }
   const uint64_t checkpoint = smaller != nullptr ? 1 : 0;
@@ -133,60 +116,51 @@ absl::StatusOr<SearchBench::Harms> SearchBench::MeasureHarms(const Json& plan) {
   for (size_t t = 0; t < out.harms.size(); ++t) {
     if (!HasChoice(t)) continue;
     NS_ASSIGN_OR_RETURN(const double without,
-                        evaluator->KlWithExact(t, progress_.Of(absl::StrCat("context: harm of ", prepared_.tensors[t].name))));
+                        evaluator->KlWithExact(t, progress_.Of(absl::StrCat("context: harm of ", in_.prepared.tensors[t].name))));
     out.harms[t] = out.kl - without;
   }
   return out;
 }
 
 // At the sizes of SOLVE's, with these players.
-absl::StatusOr<Json> SearchBench::FrontierOf(const Players& players) const {
-  Json frontier = Json::array();
-  for (const Json& point : solved_.at("frontier")) {
-    NS_ASSIGN_OR_RETURN(const game::Plan plan, players.Solve(point.at("bytes").get<uint64_t>() - prepared_.header_bytes,
-                                                        game::kExactWorkOfMany));
-    const uint64_t bytes = plan.bytes + prepared_.header_bytes;
-    if (!frontier.empty() && frontier.back().at("bytes") == bytes) continue;
-    frontier.push_back({{"bytes", bytes}, {"loss", plan.loss}});
+absl::StatusOr<std::vector<FrontierPoint>> SearchBench::FrontierOf(const Players& players) const {
+  std::vector<FrontierPoint> frontier;
+  for (const FrontierPoint& point : solved_.frontier) {
+    NS_ASSIGN_OR_RETURN(const game::Plan plan, players.Solve(point.bytes - in_.prepared.header_bytes, game::kExactWorkOfMany));
+    const uint64_t bytes = plan.bytes + in_.prepared.header_bytes;
+    if (!frontier.empty() && frontier.back().bytes == bytes) continue;
+    frontier.push_back({bytes, plan.loss});
   }
   return frontier;
 }
 
-absl::StatusOr<Json> SearchBench::PlanOf(const Measured& measured) const {
+absl::StatusOr<Plan> SearchBench::PlanOf(const Measured& measured) const {
   const Players players = PlayersWith(measured.weights);
-  Json tensors = PlanTensors(players, measured.plan);
-  bool coded = false;
+  Plan plan = solved_;
+  plan.tensors = PlanTensors(players, measured.plan);
+  bool settled = false;  // steps, which are then not the game's
   uint64_t bytes = 0;
   double loss = 0;
-  for (size_t t = 0; t < tensors.size(); ++t) {
-    Json& tensor = tensors[t];
-    if (measured.tried.choices[t].is_coded()) {
-      coded = true;
-      tensor["step"] = measured.tried.choices[t].step;
-      tensor["bytes"] = measured.tried.tensor_bytes[t];
-      tensor["distortion"] = measured.tried.distortions[t];
+  for (size_t t = 0; t < plan.tensors.size(); ++t) {
+    PlannedTensor& tensor = plan.tensors[t];
+    if (const std::optional<double>& distortion = measured.tried.distortions[t]) {
+      settled = true;
+      tensor = {measured.tried.choices[t], measured.tried.tensor_bytes[t], *distortion, tensor.loss_weight};
     }
-    bytes += tensor.at("bytes").get<uint64_t>();
-    loss += measured.weights[t] * tensor.at("distortion").get<double>();
+    bytes += tensor.bytes;
+    loss += measured.weights[t] * tensor.distortion;
   }
-  const double lower_bound = std::min(measured.plan.lower_bound, loss);
-  Json path = Json::array();
-  for (const game::PriceStep& step : measured.plan.path) {
-    path.push_back({{"price", step.price}, {"bytes", step.bytes + prepared_.header_bytes}, {"loss", step.loss}});
+  plan.file_bytes = bytes + in_.prepared.header_bytes;
+  plan.price = measured.plan.price;
+  plan.loss = loss;
+  plan.lower_bound = std::min(measured.plan.lower_bound, loss);
+  plan.duality_gap = loss - plan.lower_bound;
+  plan.proved_best = measured.plan.proved_best && !settled;
+  plan.summary = Summarize(plan.file_bytes, plan.target_bytes, in_.prepared.parameters, measured.plan);
+  plan.path = PlanPath(measured.plan, in_.prepared.header_bytes);
+  if (measured.weights != solved_.LossWeights()) {
+    NS_ASSIGN_OR_RETURN(plan.frontier, FrontierOf(players));
   }
-  Json plan = solved_;
-  plan["file_bytes"] = bytes + prepared_.header_bytes;
-  plan["price"] = measured.plan.price;
-  plan["loss"] = loss;
-  plan["lower_bound"] = lower_bound;
-  plan["duality_gap"] = loss - lower_bound;
-  plan["proved_best"] = measured.plan.proved_best && !coded;  // settled steps are not the game's
-  plan["summary"] = Summarize(plan.at("file_bytes"), plan.at("target_bytes"), prepared_.parameters, measured.plan);
-  plan["path"] = std::move(path);
-  if (measured.weights != LossWeightsIn(solved_)) {
-    NS_ASSIGN_OR_RETURN(plan["frontier"], FrontierOf(players));
-  }
-  plan["tensors"] = std::move(tensors);
   return plan;
 }
 

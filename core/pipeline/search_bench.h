@@ -10,8 +10,9 @@
 #include "absl/status/statusor.h"
 #include "core/game/game.h"
 #include "core/pipeline/candidate.h"
-#include "core/pipeline/objectives.h"
+#include "core/pipeline/files/plan.h"
 #include "core/pipeline/players.h"
+#include "core/pipeline/stage_inputs.h"
 #include "core/pipeline/stages.h"
 
 namespace nashswarm::pipeline {
@@ -41,9 +42,9 @@ class SearchBench {
   // Reads what earlier stages wrote. `task` outlives it.
   static absl::StatusOr<std::unique_ptr<SearchBench>> Open(const Task& task);
 
-  const Prepared& prepared() const { return prepared_; }
-  const model::Model& model() const { return open_.model; }
-  const Json& solved() const { return solved_; }                         // plan.json
+  const Prepared& prepared() const { return in_.prepared; }
+  const model::Model& model() const { return in_.open.model; }
+  const Plan& solved() const { return solved_; }                         // SOLVE's
   const std::vector<evaluate::Window>& windows() const { return windows_; }  // to choose plans by; empty when no text was set aside
   std::string TextUsed() const;                                          // what text they are from, in words
   bool HasChoice(size_t tensor) const { return players_.choices[tensor].size() > 1; }
@@ -62,31 +63,26 @@ class SearchBench {
     double kl = 0;                    // with all of them compressed
     std::vector<double> harms;
   };
-  absl::StatusOr<Harms> MeasureHarms(const Json& plan);
+  absl::StatusOr<Harms> MeasureHarms(const Plan& plan);
 
-  // What plan.json says of SOLVE's plan, of this one.
-  absl::StatusOr<Json> PlanOf(const Measured& measured) const;
+  // As SOLVE's, with what this one is.
+  absl::StatusOr<Plan> PlanOf(const Measured& measured) const;
 
  private:
-  SearchBench(const Task& task, Prepared prepared, OpenModel open);
-  absl::StatusOr<Json> FrontierOf(const Players& players) const;
+  SearchBench(const Task& task, StageInputs in);
+  absl::StatusOr<std::vector<FrontierPoint>> FrontierOf(const Players& players) const;
   Players PlayersWith(const std::vector<double>& weights) const;
   std::vector<Choice> ChoicesOf(const game::Plan& plan, double step_factor) const;
 
   const Task& task_;
-  Prepared prepared_;
-  OpenModel open_;
-  Calibrated calibrated_;
+  StageInputs in_;
   Players players_;
-  Json solved_;
+  Plan solved_;
   std::vector<evaluate::Window> windows_;
   uint64_t budget_ = 0;
   SearchProgress progress_;
   std::unique_ptr<CandidateEvaluator> evaluator_;
 };
-
-// The loss weights in a plan.
-std::vector<double> LossWeightsIn(const Json& plan);
 
 }  // namespace nashswarm::pipeline
 

@@ -32,12 +32,8 @@ std::vector<double> MoveTowardHarm(const std::vector<double>& weights, const std
 }
 
 Coordinates CoordinatesOf(const Prepared& prepared, const model::Model& model, const std::vector<bool>& has_choice) {
-  std::map<std::string, int> layers;
   int count = 1;
-  for (const model::MappedTensor& tensor : model.tensors) {
-    layers[tensor.name] = tensor.layer;
-    count = std::max(count, tensor.layer + 1);
-  }
+  for (const model::MappedTensor& tensor : model.tensors) count = std::max(count, tensor.layer + 1);
   Coordinates out;
   std::map<std::pair<std::string, int>, int> known;
   for (size_t t = 0; t < prepared.tensors.size(); ++t) {
@@ -45,7 +41,7 @@ Coordinates CoordinatesOf(const Prepared& prepared, const model::Model& model, c
       out.of_tensor.push_back(-1);
       continue;
     }
-    const int layer = layers.at(prepared.tensors[t].name), third = layer < 0 ? -1 : layer * kThirds / count;
+    const int layer = model.tensors[prepared.tensors[t].mapped].layer, third = layer < 0 ? -1 : layer * kThirds / count;
     const auto it = known.try_emplace({prepared.tensors[t].role, third}, static_cast<int>(known.size())).first;
     out.of_tensor.push_back(it->second);
   }

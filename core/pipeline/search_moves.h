@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/model/architecture.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/files/prepared.h"
 
 namespace nashswarm::pipeline {
 

@@ -3,17 +3,16 @@
 #include <cmath>
 
 #include "absl/strings/str_format.h"
-#include "core/base/checked.h"
-#include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/game/game.h"
 #include "core/pipeline/candidate.h"
 #include "core/pipeline/expert_layout.h"
-#include "core/pipeline/objectives.h"
+#include "core/pipeline/files/plan.h"
+#include "core/pipeline/kinds/artifact_kind.h"
 #include "core/pipeline/players.h"
-#include "core/pipeline/prepared.h"
 #include "core/pipeline/quality_search.h"
-#include "core/pipeline/search_state.h"
+#include "core/pipeline/search_rounds.h"
+#include "core/pipeline/stage_inputs.h"
 #include "core/pipeline/stages.h"
 
 namespace nashswarm::pipeline {
@@ -24,17 +23,17 @@ constexpr double kClose = 0.001;
 
 double BitsPerWeight(uint64_t bytes, uint64_t parameters) { return 8.0 * bytes / parameters; }
 
-absl::Status CheckFeasible(const Prepared& prepared, uint64_t target, uint64_t smallest) {
+absl::Status CheckFeasible(const StageInputs& in, uint64_t target, uint64_t smallest) {
+  const Prepared& prepared = in.prepared;
   if (smallest <= target) return absl::OkStatus();
   const double bits = BitsPerWeight(smallest, prepared.parameters);
-  const bool nsq = prepared.format == "nsq";
   // Rounded up to three decimals, so that asking for it works.
   const double ask = std::ceil(bits * 1000) / 1000;
   return MakeError(absl::StatusCode::kInvalidArgument, "TARGET_INFEASIBLE",
                    absl::StrFormat("the target of %d bytes (%.3f bits a weight) is below the smallest %s of this model: "
                                    "%d bytes (%.3f bits a weight, %d bytes of them %s)",
-                                   target, BitsPerWeight(target, prepared.parameters), nsq ? "nsq artifact" : "GGUF", smallest, bits,
-                                   prepared.header_bytes, nsq ? "header and index" : "header and tokenizer"),
+                                   target, BitsPerWeight(target, prepared.parameters), ToAbsl(in.kind->called()), smallest, bits,
+                                   prepared.header_bytes, ToAbsl(in.kind->overhead())),
                    absl::StrFormat("nearest feasible target: --bpw %.3f or --size %d", ask, smallest));
 }
 
@@ -79,12 +78,11 @@ absl::StatusOr<std::vector<FrontierPoint>> Frontier(const Players& players, uint
 }
 
 // The smallest plan that meets the quality target, by trying plans out.
-absl::StatusOr<QualityOutcome> SolveForQuality(const Task& task, const OpenModel& open, const Prepared& prepared,
-                                               const Calibrated& calibrated, const Players& players,
+absl::StatusOr<QualityOutcome> SolveForQuality(const Task& task, const StageInputs& in, const Players& players,
                                                const std::vector<FrontierPoint>& frontier) {
-  CandidateEvaluator evaluator(open, prepared, *calibrated.moments, calibrate::EvaluationWindows(*calibrated.moments),
-                               task.threads);
-  const double checkpoint = calibrated.calibration.references.at(0).score.perplexity;
+  const Prepared& prepared = in.prepared;
+  CandidateEvaluator evaluator(in, calibrate::EvaluationWindows(*in.calibrated.moments), task.threads);
+  const double checkpoint = in.calibrated.calibration.references.at(0).score.perplexity;
   const bool by_perplexity = task.spec.target == Spec::Target::kMaxPerplexityIncrease;
   const auto measure = [&](const game::Plan& plan) -> absl::StatusOr<Trial> {
     NS_ASSIGN_OR_RETURN(const CandidateEvaluator::Tried tried,
@@ -110,58 +108,46 @@ absl::StatusOr<QualityOutcome> SolveForQuality(const Task& task, const OpenModel
 }  // namespace
 
 absl::StatusOr<Json> SolvePlan(const Task& task) {
-  NS_ASSIGN_OR_RETURN(const Prepared prepared, ReadPrepared(task.in_dir));
-  NS_ASSIGN_OR_RETURN(const OpenModel open, OpenAndMap(task.model_dir));
-  NS_ASSIGN_OR_RETURN(const Calibrated calibrated, ReadCalibrated(task));
-  NS_ASSIGN_OR_RETURN(const Players players, ReadPlayers(prepared, open.model, calibrated.calibration, task.in_dir));
+  NS_ASSIGN_OR_RETURN(const StageInputs in, StageInputs::Open(task));
+  const Prepared& prepared = in.prepared;
+  NS_ASSIGN_OR_RETURN(const Players players, ReadPlayers(in, task.in_dir));
   NS_ASSIGN_OR_RETURN(const std::vector<FrontierPoint> frontier, Frontier(players, prepared.header_bytes));
 
   QualityOutcome outcome;
   std::string summary;
   uint64_t target = 0;
   if (task.spec.has_quality_target()) {
-    NS_ASSIGN_OR_RETURN(outcome, SolveForQuality(task, open, prepared, calibrated, players, frontier));
+    NS_ASSIGN_OR_RETURN(outcome, SolveForQuality(task, in, players, frontier));
     target = prepared.header_bytes + outcome.plan.bytes;
     summary = absl::StrFormat("%.4f bits a weight: the smallest of %d plans tried that keeps %s; %s",
                               BitsPerWeight(target, prepared.parameters), static_cast<int>(outcome.trials.size()),
                               task.spec.TargetText(), OptimumText(outcome.plan));
   } else {
     target = task.spec.TargetBytes(prepared.parameters);
-    NS_RETURN_IF_ERROR(CheckFeasible(prepared, target, prepared.header_bytes + players.SmallestBytes()));
+    NS_RETURN_IF_ERROR(CheckFeasible(in, target, prepared.header_bytes + players.SmallestBytes()));
     NS_ASSIGN_OR_RETURN(outcome.plan, players.Solve(target - prepared.header_bytes));
     summary = Summarize(outcome.plan, prepared.header_bytes + outcome.plan.bytes, target, prepared.parameters);
   }
-  const game::Plan& plan = outcome.plan;
-  const uint64_t file_bytes = prepared.header_bytes + plan.bytes;
   task.observer->Log("info", summary);
-  Json path = Json::array();
-  for (const game::PriceStep& step : plan.path) {
-    path.push_back({{"price", step.price}, {"bytes", step.bytes + prepared.header_bytes}, {"loss", step.loss}});
+  const game::Plan& solved = outcome.plan;
+  Plan plan;
+  plan.target_bytes = target;
+  plan.file_bytes = prepared.header_bytes + solved.bytes;
+  plan.price = solved.price;
+  plan.loss = solved.loss;
+  plan.lower_bound = solved.lower_bound;
+  plan.duality_gap = solved.duality_gap();
+  plan.proved_best = solved.proved_best;
+  plan.summary = summary;
+  plan.path = PlanPath(solved, prepared.header_bytes);
+  plan.frontier = frontier;
+  plan.trials = outcome.trials;
+  plan.tensors = PlanTensors(players, solved);
+  if (ReordersExperts(task.spec, in.open.model)) {
+    NS_ASSIGN_OR_RETURN(plan.expert_order, OrdersTogether(in.open.model, *in.calibrated.moments, task.threads));
   }
-  Json points = Json::array(), trials = Json::array();
-  for (const FrontierPoint& point : frontier) points.push_back({{"bytes", point.bytes}, {"loss", point.loss}});
-  for (const Trial& trial : outcome.trials) {
-    trials.push_back({{"bytes", trial.bytes}, {"predicted_loss", trial.predicted_loss}, {"mean_kl", trial.mean_kl},
-                      {"perplexity", trial.perplexity}, {"perplexity_change", trial.perplexity_change},
-                      {"passed", trial.passed}});
-  }
-  Json json = {{"target_bytes", target},
-               {"file_bytes", file_bytes},
-               {"price", plan.price},
-               {"loss", plan.loss},
-               {"lower_bound", plan.lower_bound},
-               {"duality_gap", plan.duality_gap()},
-               {"proved_best", plan.proved_best},
-               {"summary", summary},
-               {"path", std::move(path)},
-               {"frontier", std::move(points)},
-               {"trials", std::move(trials)},
-               {"tensors", PlanTensors(players, plan)}};
-  if (ReordersExperts(task.spec, open.model)) {
-    NS_ASSIGN_OR_RETURN(json[kOrdersInPlan], OrdersTogether(open.model, *calibrated.moments, task.threads));
-  }
-  NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task.out_dir, "plan.json"), json.dump(1)));
-  return Json{{"file_bytes", file_bytes}, {"summary", summary}, {"search_rounds", SearchRounds(task.spec, prepared)}};
+  NS_RETURN_IF_ERROR(plan.Write(task.out_dir));
+  return Json{{"file_bytes", plan.file_bytes}, {"summary", summary}, {"search_rounds", SearchRounds(task.spec, prepared)}};
 }
 
 }  // namespace nashswarm::pipeline

@@ -6,7 +6,9 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "core/base/json_fields.h"
 #include "core/base/status.h"
+#include "core/pipeline/kinds/artifact_kind.h"
 
 namespace nashswarm::pipeline {
 namespace {
@@ -167,7 +169,7 @@ std::string Quoted(const std::string& text) { return absl::StrCat("'", absl::Str
 std::string Spec::CommandLine() const {
   std::string line = absl::StrCat("nashswarm compress CHECKPOINT -o OUT", TargetFlag(*this));
   if (!model_name.empty()) absl::StrAppend(&line, " --name ", Quoted(model_name));
-  if (is_nsq()) line += " --format nsq";
+  if (format != Spec().format) absl::StrAppend(&line, " --format ", format);
   line += TextFlags(*this);
   for (const Rule& rule : rules) absl::StrAppend(&line, " --rule ", Quoted(absl::StrCat(rule.pattern, "=", rule.format)));
   if (expert_order == ExpertOrder::kTogether) line += " --expert-order together";
@@ -185,25 +187,21 @@ std::string Spec::CommandLine() const {
 absl::StatusOr<Spec> ParseSpec(const Json& json) {
   if (!json.is_object()) return Invalid("the spec is not an object");
   Spec spec;
-  NS_RETURN_IF_ERROR(ParseTarget(json.contains("target") ? json["target"] : Json(), &spec));
-  spec.format = JsonString(json, "format", "gguf");
-  if (spec.format != "gguf" && spec.format != "nsq") {
-    return Invalid(absl::StrCat("unknown artifact format '", spec.format, "'"), "gguf and nsq are known");
-  }
-  if (json.contains("search")) NS_RETURN_IF_ERROR(ParseSearch(json["search"], &spec));
+  NS_RETURN_IF_ERROR(ParseTarget(JsonMember(json, "target"), &spec));
+  spec.format = JsonString(json, "format", spec.format);
+  NS_RETURN_IF_ERROR(FindKind(spec.format).status());
+  NS_RETURN_IF_ERROR(ParseSearch(JsonMember(json, "search"), &spec));
   spec.seed = static_cast<uint64_t>(JsonInt(json, "seed", 0));
   spec.zero_non_finite = JsonBool(json, "zero_non_finite", false);
   spec.model_name = JsonString(json, "model_name");
   spec.allow_tokenizer_mismatch = JsonBool(json, "allow_tokenizer_mismatch", false);
-  if (json.contains("calibration")) NS_RETURN_IF_ERROR(ParseCalibration(json["calibration"], &spec));
+  if (json.contains("calibration")) NS_RETURN_IF_ERROR(ParseCalibration(JsonMember(json, "calibration"), &spec));
   NS_RETURN_IF_ERROR(ParseExpertOrder(json, &spec));
-  if (json.contains("evaluation")) NS_RETURN_IF_ERROR(ParseEvaluation(json["evaluation"], &spec));
+  NS_RETURN_IF_ERROR(ParseEvaluation(JsonMember(json, "evaluation"), &spec));
   if (spec.has_quality_target() && !spec.evaluates()) {
     return Invalid("a quality target needs text to measure on", "give --evaluate FILE, --calibrate FILE or --calibrate self");
   }
-  if (json.contains("rules")) {
-    for (const Json& rule : json["rules"]) spec.rules.push_back({JsonString(rule, "pattern"), JsonString(rule, "format")});
-  }
+  for (const Json& rule : JsonMember(json, "rules")) spec.rules.push_back({JsonString(rule, "pattern"), JsonString(rule, "format")});
   return spec;
 }
 

@@ -24,7 +24,7 @@ struct Spec {
   uint64_t size_bytes = 0;
   double ratio = 0;            // share of the FP32 bytes saved, in (0, 1)
   double quality = 0;          // of the quality targets: a share (0.02 is 2 %), or nats a token
-  std::string format = "gguf";  // or "nsq"
+  std::string format = "gguf";  // of the artifact: the name of a kind (kinds/artifact_kind.h)
   uint64_t seed = 0;
   std::vector<Rule> rules;     // first match wins
   bool zero_non_finite = false;
@@ -48,7 +48,6 @@ struct Spec {
   };
   Search search;
 
-  bool is_nsq() const { return format == "nsq"; }
   // The size is what follows from a quality.
   bool has_quality_target() const { return target == Target::kMaxPerplexityIncrease || target == Target::kMaxKl; }
   // There is text to measure on: a text of its own, or a held-out part of what calibrates.

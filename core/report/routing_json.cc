@@ -1,4 +1,4 @@
-#include "core/report/json_writer.h"
+#include "core/base/json_fields.h"
 #include "core/report/routing_report.h"
 
 namespace nashswarm::report {

@@ -12,6 +12,7 @@
 #include "core/expert_cache/expert_order.h"
 #include "core/forward/transformer.h"
 #include "core/pipeline/expert_layout.h"
+#include "core/pipeline/files/prepared.h"
 #include "tests/support/files.h"
 #include "tests/support/run_pipeline.h"
 #include "tests/support/tiny_checkpoint.h"
@@ -300,12 +301,12 @@ TEST(ExpertOrderTest, TrainedMixtureComputesTheSame) {
       NS_ASSERT_OK(MakeDirectories(work));
       NS_ASSERT_OK(Prepare({model, work, work, spec, 0, 2, "00", &observer, text, ""}).status());
       spec.target = Spec::Target::kSizeBytes;
-      spec.size_bytes = size + ReadPrepared(work)->header_bytes - header;
+      spec.size_bytes = size + Prepared::Read(work)->header_bytes - header;
     }
     const auto result = RunPipeline(model, work, spec, 2, &observer, {text, ""});
     NS_ASSERT_OK(result.status());
     qualities.push_back(result->at("quality"));
-    header = ReadPrepared(work)->header_bytes;
+    header = Prepared::Read(work)->header_bytes;
     size = static_cast<uint64_t>(4.5 * result->at("parameters").get<double>() / 8);
     const auto open = artifact::Open(work + "/artifact");
     logits.push_back(LogitsOf(forward::WeightsOf("model.gguf", open->file, open->gguf)));

@@ -10,7 +10,7 @@
 #include "core/base/status.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/forward/weights.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/open_model.h"
 #include "tests/support/files.h"
 #include "tests/support/run_pipeline.h"
 #include "tests/support/tiny_checkpoint.h"

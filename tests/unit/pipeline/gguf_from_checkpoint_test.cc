@@ -10,7 +10,7 @@
 #include "core/artifact/gguf_artifact.h"
 #include "core/base/status.h"
 #include "core/forward/weights.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/open_model.h"
 #include "tests/support/files.h"
 #include "tests/support/tiny_checkpoint.h"
 

@@ -9,7 +9,7 @@
 #include "core/base/hash.h"
 #include "core/base/status.h"
 #include "core/model/architecture.h"
-#include "core/pipeline/prepared.h"
+#include "core/pipeline/files/prepared.h"
 #include "tests/support/files.h"
 #include "tests/support/run_pipeline.h"
 #include "tests/support/tiny_checkpoint.h"
@@ -187,7 +187,7 @@ TEST(PipelineTest, RulesMatchEitherNameOfATensor) {
     spec.format = format;
     spec.rules = {{"token_embd\\.weight", "F16"}, {"blk\\.0\\.attn_qkv\\.weight", "keep"}};
     NS_ASSERT_OK(RunPipeline(kModel, dir.path(), spec, 0, &observer).status());
-    const auto prepared = ReadPrepared(dir.path());
+    const auto prepared = Prepared::Read(dir.path());
     NS_ASSERT_OK(prepared.status());
     uint64_t ruled = 0;
     for (const PreparedTensor& tensor : prepared->tensors) {

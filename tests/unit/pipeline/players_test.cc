@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "core/pipeline/kinds/step_strategies.h"
+
 namespace nashswarm::pipeline {
 namespace {
 

@@ -7,8 +7,9 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
+#include "core/pipeline/files/search_round.h"
 #include "core/pipeline/search_moves.h"
-#include "core/pipeline/search_state.h"
+#include "core/pipeline/search_rounds.h"
 #include "tests/support/files.h"
 #include "tests/support/run_pipeline.h"
 #include "tests/support/tiny_checkpoint.h"
@@ -64,10 +65,10 @@ struct Job {
   Json json(const std::string& name) const { return *ParseJson(ReadTestFile(file(name)), name); }
   int rounds() const {
     int count = 0;
-    while (PathExists(file(SearchFile(count)))) ++count;
+    while (PathExists(file(SearchRound::File(count)))) ++count;
     return count;
   }
-  Json last() const { return json(SearchFile(rounds() - 1)); }
+  Json last() const { return json(SearchRound::File(rounds() - 1)); }
 };
 
 Job RunJob(const Spec& spec, int threads = 0) {
@@ -102,14 +103,14 @@ TEST_P(SearchTest, RoundsChainUntilThereIsNothingLeftToTry) {
   EXPECT_EQ(trace.at(trace.size() - 1).at("step"), "swarm");
   EXPECT_EQ(trace.at(trace.size() - 1).at("plans"), 2);  // 26 = 12 + 12 + 2
   for (int round = 0; round + 1 < job.rounds(); ++round) {
-    EXPECT_NE(job.json(SearchFile(round)).at("state").at("phase"), "done");
+    EXPECT_NE(job.json(SearchRound::File(round)).at("state").at("phase"), "done");
   }
 }
 
 TEST_P(SearchTest, WhatIsKeptMeasuredNoWorseThanTheEquilibrium) {
   const Job& job = Searched(GetParam());
   NS_ASSERT_OK(job.result.status());
-  double kept = job.json(SearchFile(0)).at("state").at("equilibrium_kl");
+  double kept = job.json(SearchRound::File(0)).at("state").at("equilibrium_kl");
   ASSERT_GT(kept, 0);
   const Json last = job.last();
   for (const Json& step : last.at("trace")) {
@@ -159,7 +160,7 @@ TEST_P(SearchTest, ARoundRunAgainGivesTheSameBytes) {
   for (const int round : {0, job.rounds() - 1}) {
     Task task{Model(), job.directory.path(), out.path(), Searching(GetParam(), 2, 26), round, 1, "00", &observer, kText, ""};
     NS_ASSERT_OK(Search(task).status());
-    EXPECT_EQ(ReadTestFile(out.path() + "/" + SearchFile(round)), ReadTestFile(job.file(SearchFile(round)))) << round;
+    EXPECT_EQ(ReadTestFile(out.path() + "/" + SearchRound::File(round)), ReadTestFile(job.file(SearchRound::File(round)))) << round;
     EXPECT_EQ(observer.last_done, observer.last_total);
   }
 }

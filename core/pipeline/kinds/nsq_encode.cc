@@ -2,12 +2,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/base/file.h"
+#include "core/artifact/nsq_artifact.h"
 #include "core/base/parallel.h"
 #include "core/base/status.h"
 #include "core/coding/crc32.h"
-#include "core/pipeline/coded_tensor.h"
-#include "core/pipeline/nsq_stages.h"
+#include "core/pipeline/kinds/block_chunk.h"
+#include "core/pipeline/kinds/coded_tensor.h"
+#include "core/pipeline/kinds/nsq_stages.h"
 #include "core/pipeline/progress.h"
 #include "core/pipeline/step_search.h"
 
@@ -17,8 +18,6 @@ namespace {
 // Within this share of the bytes it is enough; and so many tries are.
 constexpr double kClose = 0.0003;
 constexpr int kTries = 6;
-// A tensor of this many tiles gives every thread work by itself; smaller ones run side by side.
-constexpr uint64_t kLargeWeights = 8u << 20;
 
 struct Done {
   std::string bytes;                // of the tensor in the artifact
@@ -28,19 +27,18 @@ struct Done {
 
 class ShardEncoder {
  public:
-  ShardEncoder(const Task& task, const NsqInputs& in, const Json& plan)
-      : task_(task), in_(in), first_(in.prepared.shards.at(task.shard).first), last_(in.prepared.shards.at(task.shard).second),
-        threads_(ResolveThreads(task.threads)), best_(last_ - first_) {
-    for (size_t t = first_; t < last_; ++t) {
-      steps_.push_back(plan.at("tensors").at(t).at("step").get<double>());
-      if (in.prepared.tensors[t].is_coded()) budget_ += plan.at("tensors").at(t).at("bytes").get<uint64_t>();
-      weights_ += in.prepared.tensors[t].weights();
+  ShardEncoder(const Task& task, const StageInputs& in, TensorRange shard, const Plan& plan)
+      : task_(task), in_(in), first_(shard.first), threads_(ResolveThreads(task.threads)), weights_(in.prepared.WeightsOf(shard)),
+        best_(shard.size()) {
+    for (size_t t = shard.first; t < shard.last; ++t) {
+      choices_.push_back(plan.tensors[t].choice);
+      if (IsCoded(in.prepared.tensors[t])) budget_ += plan.tensors[t].bytes;
     }
   }
 
   absl::Status Run() {
     for (size_t i = 0; i < best_.size(); ++i) {
-      if (!in_.prepared.tensors[first_ + i].is_coded()) best_[i] = EncodePlain(first_ + i);
+      if (!IsCoded(in_.prepared.tensors[first_ + i])) best_[i] = EncodePlain(first_ + i);
     }
     if (budget_ == 0) return absl::OkStatus();
     StepSearch search(budget_, weights_, kClose, kTries);
@@ -53,41 +51,33 @@ class ShardEncoder {
     return Spend(search.bytes());
   }
 
-  absl::StatusOr<Json> Write() {
-    NS_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(JoinPath(task_.out_dir, absl::StrCat("shard-", task_.shard, ".bin"))));
-    Json tensors = Json::array();
+  absl::StatusOr<ShardIndex> Write(AtomicFile* file) {
+    ShardIndex index;
     for (size_t i = 0; i < best_.size(); ++i) {
       const Done& done = best_[i];
       const PreparedTensor& tensor = in_.prepared.tensors[first_ + i];
-      NS_RETURN_IF_ERROR(file.Append(done.bytes));
-      tensors.push_back({{"tensor", first_ + i}, {"bytes", done.bytes.size()}, {"step", done.step}, {"distortion", done.distortion},
-                         {"error", done.error}, {"energy", done.energy}, {"crc32", done.crc}});
+      NS_RETURN_IF_ERROR(file->Append(done.bytes));
+      index.tensors.push_back({first_ + i, done.bytes.size(), done.error, done.energy, EncodedStream{done.step, done.distortion, done.crc}});
       const double bits = 8.0 * static_cast<double>(done.bytes.size()) / static_cast<double>(std::max<uint64_t>(tensor.weights(), 1));
-      task_.observer->TensorDone(tensor.source, tensor.is_coded() ? "nsq" : std::string(quant::InfoOf(tensor.formats.at(0)).name), bits,
-                                 done.energy > 0 ? done.error / done.energy : 0);
+      task_.observer->TensorDone(tensor.source, choices_[i].name(), bits, done.energy > 0 ? done.error / done.energy : 0);
     }
-    const uint64_t bytes = file.position();
-    NS_RETURN_IF_ERROR(file.CommitUnsynced());
-    NS_RETURN_IF_ERROR(WriteFileUnsynced(JoinPath(task_.out_dir, absl::StrCat("shard-", task_.shard, ".json")),
-                                        Json{{"bytes", bytes}, {"tensors", std::move(tensors)}}.dump(1)));
-    return Json{{"weights", weights_}, {"bytes", bytes}};
+    index.bytes = file->position();
+    return index;
   }
 
  private:
   Done EncodePlain(size_t t) const {
-    std::vector<float> values = ReadPlain(in_, t);
-    if (task_.spec.zero_non_finite) {
-      for (float& value : values) value = std::isfinite(value) ? value : 0.0f;
-    }
+    std::vector<float> values = ReadPlain(in_.source(t));
+    if (task_.spec.zero_non_finite) ZeroNonFinite(absl::MakeSpan(values));
     Done done;
-    done.bytes = artifact::PlainBytes(IndexEntry(in_.prepared.tensors[t], in_.source(t)).plain_dtype, values);
+    done.bytes = artifact::PlainBytes(DTypeOf(in_.prepared.tensors[t].formats.at(0)), values);
     done.crc = coding::Crc32({reinterpret_cast<const uint8_t*>(done.bytes.data()), done.bytes.size()});
     for (const float value : values) done.energy += static_cast<double>(value) * value;
     return done;
   }
 
   absl::StatusOr<Done> EncodeCoded(size_t i, double step, int threads) const {
-    nsq::Settings settings = in_.settings;
+    nsq::Settings settings = task_.nsq_settings;
     settings.threads = threads;
     const auto coded = CodedTensor::Read(in_.source(first_ + i), in_.tied_head, in_.calibrated.moments.get(), 1, settings);
     Done done;
@@ -104,7 +94,7 @@ class ShardEncoder {
     std::vector<Spender> spenders;
     for (size_t i = 0; i < best_.size(); ++i) {
       const PreparedTensor& tensor = in_.prepared.tensors[first_ + i];
-      if (tensor.is_coded()) spenders.push_back({i, tensor.weights(), best_[i].bytes.size(), best_[i].step});
+      if (IsCoded(tensor)) spenders.push_back({i, tensor.weights(), best_[i].bytes.size(), best_[i].step});
     }
     Done made;
     const auto encode = [&](size_t i, double step) -> absl::StatusOr<uint64_t> {
@@ -122,8 +112,8 @@ class ShardEncoder {
     ProgressCounter progress(task_.observer, weights_);
     const auto encode = [&](size_t i, int threads) -> absl::Status {
       const PreparedTensor& tensor = in_.prepared.tensors[first_ + i];
-      if (!tensor.is_coded()) return absl::OkStatus();
-      NS_ASSIGN_OR_RETURN(made[i], EncodeCoded(i, steps_[i] * factor, threads));
+      if (!IsCoded(tensor)) return absl::OkStatus();
+      NS_ASSIGN_OR_RETURN(made[i], EncodeCoded(i, choices_[i].step * factor, threads));
       progress.Add(tensor.weights(), attempt == 0 ? tensor.source : absl::StrCat(tensor.source, ", to size, pass ", attempt + 1));
       return absl::OkStatus();
     };
@@ -142,25 +132,25 @@ class ShardEncoder {
 
   void Keep(std::vector<Done> made) {
     for (size_t i = 0; i < made.size(); ++i) {
-      if (in_.prepared.tensors[first_ + i].is_coded()) best_[i] = std::move(made[i]);
+      if (IsCoded(in_.prepared.tensors[first_ + i])) best_[i] = std::move(made[i]);
     }
   }
 
   const Task& task_;
-  const NsqInputs& in_;
-  size_t first_, last_;
+  const StageInputs& in_;
+  size_t first_;
   int threads_;
-  std::vector<double> steps_;
-  uint64_t budget_ = 0, weights_ = 0;
+  std::vector<Choice> choices_;  // the plan's
+  uint64_t weights_, budget_ = 0;
   std::vector<Done> best_;
 };
 
 }  // namespace
 
-absl::StatusOr<Json> EncodeNsq(const Task& task, const NsqInputs& in, const Json& plan) {
-  ShardEncoder encoder(task, in, plan);
+absl::StatusOr<ShardIndex> EncodeNsq(const Task& task, const StageInputs& in, TensorRange shard, const Plan& plan, AtomicFile* file) {
+  ShardEncoder encoder(task, in, shard, plan);
   NS_RETURN_IF_ERROR(encoder.Run());
-  return encoder.Write();
+  return encoder.Write(file);
 }
 
 }  // namespace nashswarm::pipeline

@@ -1,31 +1,18 @@
-// What SEARCH hands from round to round, and to ENCODE: search-<round>.json.
-#ifndef NASHSWARM_CORE_PIPELINE_SEARCH_STATE_H_
-#define NASHSWARM_CORE_PIPELINE_SEARCH_STATE_H_
+// search-<round>.json: what SEARCH hands from round to round, and to ENCODE.
+#ifndef NASHSWARM_CORE_PIPELINE_FILES_SEARCH_ROUND_H_
+#define NASHSWARM_CORE_PIPELINE_FILES_SEARCH_ROUND_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/base/json.h"
 #include "core/game/swarm.h"
-#include "core/pipeline/prepared.h"
-#include "core/pipeline/spec.h"
+#include "core/pipeline/files/plan.h"
 
 namespace nashswarm::pipeline {
-
-// How many rounds SEARCH has for this job at most; 0: none.
-int SearchRounds(const Spec& spec, const Prepared& prepared);
-
-// Of these the first so many at most are best response in context; the others are the flock's.
-int ContextRounds(const Spec& spec, const Prepared& prepared);
-
-// Plans the flock tries in a round; 0 when no flock was asked for.
-size_t FlockSize(const Spec& spec);
-
-std::string SearchFile(int round);
-// The latest round's file in a task's inputs; nothing when there was no round.
-absl::StatusOr<std::optional<Json>> ReadLastSearch(const std::string& in_dir);
 
 // Between two rounds, beside the plan kept so far. KL divergences are those measured on the windows of the search.
 struct SearchState {
@@ -48,9 +35,21 @@ struct SearchState {
   double seconds = 0;                  // spent on them; kept only where there is a limit
 };
 
-Json ToJson(const SearchState& state);
-SearchState SearchStateOf(const Json& json);  // of what ToJson made
+struct SearchRound {
+  static constexpr int kVersion = 1;
+  static std::string File(int round);
+
+  Plan plan;                           // kept so far
+  SearchState state;
+  std::vector<report::SearchStep> trace;  // of all rounds
+
+  // Errors as Plan::Read.
+  static absl::StatusOr<SearchRound> Read(const std::string& directory, int round, const Prepared& prepared);
+  // Of the latest round in a task's inputs; nothing when there was none.
+  static absl::StatusOr<std::optional<SearchRound>> ReadLast(const std::string& directory, const Prepared& prepared);
+  absl::Status Write(const std::string& directory, int round) const;
+};
 
 }  // namespace nashswarm::pipeline
 
-#endif  // NASHSWARM_CORE_PIPELINE_SEARCH_STATE_H_
+#endif  // NASHSWARM_CORE_PIPELINE_FILES_SEARCH_ROUND_H_

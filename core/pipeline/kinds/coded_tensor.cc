@@ -1,4 +1,4 @@
-#include "core/pipeline/coded_tensor.h"
+#include "core/pipeline/kinds/coded_tensor.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,6 @@
 // A tensor of the checkpoint, read and made ready to be quantized for nsq.
-#ifndef NASHSWARM_CORE_PIPELINE_CODED_TENSOR_H_
-#define NASHSWARM_CORE_PIPELINE_CODED_TENSOR_H_
+#ifndef NASHSWARM_CORE_PIPELINE_KINDS_CODED_TENSOR_H_
+#define NASHSWARM_CORE_PIPELINE_KINDS_CODED_TENSOR_H_
 
 #include <cstdint>
 #include <memory>
@@ -45,4 +45,4 @@ class CodedTensor {
 
 }  // namespace nashswarm::pipeline
 
-#endif  // NASHSWARM_CORE_PIPELINE_CODED_TENSOR_H_
+#endif  // NASHSWARM_CORE_PIPELINE_KINDS_CODED_TENSOR_H_
