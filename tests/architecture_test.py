@@ -47,7 +47,7 @@ ALLOWED = {
     "server/worker": ["core/base", "server/log", "server/metrics", "server/store", "server/stages", "server/events"],
     "server/scheduler": ["core/base", "server/log", "server/metrics", "server/store", "server/stages", "server/events", "server/worker"],
     "server/rpc": ["core/base", "server/log", "server/metrics", "server/store"],
-    "server/services": ["core/base", "core/quant", "nashswarm/v1", "server/log", "server/metrics", "server/auth", "server/store",
+    "server/services": ["core/base", "nashswarm/v1", "server/log", "server/metrics", "server/auth", "server/store",
                         "server/stages", "server/events", "server/worker", "server/scheduler", "server/rpc"],
     "server/config": ["core/base", "server/log", "server/auth", "server/scheduler", "server/services"],
     "server/daemon": ["core/base", "server/log", "server/metrics", "server/auth", "server/store", "server/store/s3", "server/store/sql",

@@ -50,6 +50,12 @@ constexpr CommandHelp kHelp[] = {
      "Reads the tokenizer of a model, and a text as it is. Writes ids on stdout.\n\n"
      "Example:\n"
      "  nashswarm-engine tokenize ./gpt2 --text wiki.test.txt"},
+    {"describe",
+     "Reads and writes nothing. JSON on stdout: the version, architectures, formats of\n"
+     "numbers and artifacts, stages and limits (core/engine/README.md). nashswarmd\n"
+     "asks for it when it starts.\n\n"
+     "Example:\n"
+     "  nashswarm-engine describe"},
     {"task",
      "Reads DIR/task.json and what it names. Writes DIR/out, and events on stdout\n"
      "(core/engine/README.md). For nashswarmd; people use nashswarm compress.\n\n"

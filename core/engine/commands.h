@@ -14,6 +14,10 @@ namespace nashswarm::engine {
 // Runs the task described in `dir`/task.json (README.md). Events go to standard output.
 int RunTask(const std::string& dir);
 
+// What this engine knows, as JSON: its version, architectures, number formats, artifact kinds, stages, limits (README.md). The server
+// asks for it when it starts.
+int RunDescribe();
+
 // Tensors, formats, bits and errors of a checkpoint directory, an artifact directory or a GGUF file.
 int RunInspect(const std::string& path, bool json);
 

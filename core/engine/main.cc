@@ -167,6 +167,7 @@ int main(int argc, char** argv) {
   auto* route = app.add_subcommand("route", "Route the tokens of a text to experts by a game, against the model's own router");
   AddRouteFlags(route, &route_flags);
   route->add_flag("--json", json, "Print JSON");
+  auto* describe = app.add_subcommand("describe", "Print what this engine knows, as JSON");
   auto* schemes = app.add_subcommand("schemes", "List the number formats with bits and measured signal-to-noise");
   schemes->add_flag("--json", json, "Print JSON");
 
@@ -187,5 +188,6 @@ int main(int argc, char** argv) {
   if (unpack->parsed()) return nashswarm::engine::RunUnpack(unpack_flags, json);
   if (logits->parsed()) return nashswarm::engine::RunLogits(path, tokens, out, threads, json);
   if (tokenize->parsed()) return nashswarm::engine::RunTokenize(path, text, json);
+  if (describe->parsed()) return nashswarm::engine::RunDescribe();
   return nashswarm::engine::RunSchemes(json);
 }

@@ -87,6 +87,8 @@ absl::Status Daemon::StartWork() {
   options.max_losses = config_.maintenance.max_losses = config_.max_losses;
   options.task_timeout = std::chrono::ceil<std::chrono::seconds>(config_.task_timeout);
   engine_ = std::make_unique<EngineRunner>(engine);
+  NS_ASSIGN_OR_RETURN(description_, engine_->Describe());
+  NS_RETURN_IF_ERROR(CheckEngine(description_, NASHSWARM_VERSION));
   runner_ = std::make_unique<TaskRunner>(store_.get(), blobs_.get(), engine_.get(), &hub_, &metrics_, options);
   maintenance_ =
       std::make_unique<Maintenance>(store_.get(), blobs_.get(), &hub_, &metrics_, config_.maintenance);
@@ -122,7 +124,8 @@ absl::Status Daemon::StartListeners() {
               .watchdog = &watchdog_,
               .limits = config_.limits,
               .workers = config_.workers,
-              .version = NASHSWARM_VERSION};
+              .version = NASHSWARM_VERSION,
+              .engine = description_};
   if (config_.metrics != "none") {
     state_collector_ = std::make_shared<StateCollector>([this](StateSample* sample) { return Sample(sample); });
     readiness_ = std::make_unique<Readiness>([this] { return CheckStores(); }, kCheckInterval, kStaleAfter);

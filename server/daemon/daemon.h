@@ -58,6 +58,7 @@ class Daemon {
   std::unique_ptr<Access> access_;
   StreamWatchdog watchdog_;
   std::unique_ptr<EngineRunner> engine_;
+  EngineDescription description_;
   std::unique_ptr<TaskRunner> runner_;
   std::unique_ptr<Maintenance> maintenance_;
   std::unique_ptr<Scheduler> scheduler_;

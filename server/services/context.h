@@ -18,6 +18,7 @@
 #include "server/services/stream_watchdog.h"
 #include "server/store/blob_store.h"
 #include "server/store/disk_room.h"
+#include "server/worker/engine_description.h"
 #include "server/worker/task_runner.h"
 
 namespace nashswarm::server {
@@ -32,8 +33,6 @@ struct Limits {
   int64_t max_file_bytes = 1LL << 40;
   int64_t max_upload_bytes = 4LL << 40;
   int max_files_per_upload = 2000;
-  // The engine's limit on a safetensors header; shown, not enforced here.
-  int64_t max_header_bytes = 100 << 20;
   int max_queued_jobs = 1000;
   int max_attempts = 3;
   // Streams hold threads while they last: an upload three, a download two, a watch one.
@@ -78,6 +77,7 @@ struct ServiceContext {
   Limits limits;
   int workers = 1;
   std::string version;
+  EngineDescription engine;
   std::function<void(const std::string& peer)> on_caller;  // told of every caller that was let in; may be empty
 };
 

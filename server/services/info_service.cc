@@ -1,6 +1,5 @@
 #include "server/services/info_service.h"
 
-#include "core/quant/format.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/rpc/status.h"
 #include "server/services/authenticate.h"
@@ -9,15 +8,6 @@
 namespace nashswarm::server {
 
 using google::protobuf::util::TimeUtil;
-
-namespace {
-
-// What the engine's core/model knows. The server may not link it, and the engine has the last word anyway: it refuses
-// what it does not know when an upload is completed.
-constexpr const char* kArchitectures[] = {"gpt2",        "llama",   "mistral",   "qwen2",     "qwen3",
-                                           "gemma3_text", "mixtral", "qwen2_moe", "qwen3_moe", "olmoe"};
-
-}  // namespace
 
 grpc::Status InfoService::GetServerInfo(grpc::ServerContext* call, const v1::GetServerInfoRequest*,
                                         v1::ServerInfo* response) {
@@ -30,19 +20,19 @@ grpc::Status InfoService::GetServerInfo(grpc::ServerContext* call, const v1::Get
   out->set_max_file_bytes(limits.max_file_bytes);
   out->set_max_upload_bytes(limits.max_upload_bytes);
   out->set_max_files_per_upload(limits.max_files_per_upload);
-  out->set_max_header_bytes(limits.max_header_bytes);
+  out->set_max_header_bytes(context_.engine.max_header_bytes);
   out->set_max_queued_jobs(limits.max_queued_jobs);
   out->set_max_attempts(limits.max_attempts);
   *out->mutable_upload_ttl() = TimeUtil::MillisecondsToDuration(limits.upload_ttl.count());
   *out->mutable_lease() = TimeUtil::MillisecondsToDuration(limits.lease.count());
-  for (const quant::FormatInfo& info : quant::AllFormats()) {
+  for (const EngineDescription::NumberFormat& known : context_.engine.number_formats) {
     v1::ServerInfo::Format* format = response->add_formats();
-    format->set_name(std::string(info.name));
-    format->set_bits_per_weight(info.bits_per_weight());
-    format->set_block_weights(static_cast<int32_t>(info.block_weights));
+    format->set_name(known.name);
+    format->set_bits_per_weight(known.bits_per_weight);
+    format->set_block_weights(known.block_weights);
   }
-  for (const char* format : kArtifactFormats) response->add_artifact_formats(format);
-  for (const char* architecture : kArchitectures) response->add_architectures(architecture);
+  for (const std::string& kind : context_.engine.artifact_kinds) response->add_artifact_formats(kind);
+  for (const std::string& architecture : context_.engine.architectures) response->add_architectures(architecture);
   response->set_workers(context_.workers);
   const absl::StatusOr<StoreStatistics> statistics = jobs_.Statistics();
   if (!statistics.ok()) return ToGrpcStatus(statistics.status());

@@ -33,7 +33,7 @@ absl::StatusOr<v1::Job> JobService::Create(const Caller& caller, const std::stri
   job.tenant = caller.tenant;
   NS_ASSIGN_OR_RETURN(job.model_id, ParseName("models", request.model()));
   job.spec = request.spec();
-  NS_RETURN_IF_ERROR(ValidateSpec(&job.spec));
+  NS_RETURN_IF_ERROR(ValidateSpec(context_.engine, &job.spec));
   NS_RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
   NS_RETURN_IF_ERROR(ValidateLabels(request.labels()));
   if (request.has_priority()) job.priority = request.priority();

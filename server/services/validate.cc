@@ -10,7 +10,6 @@
 #include "core/base/hash.h"
 #include "core/base/status.h"
 #include "core/base/tensor_pattern.h"
-#include "core/quant/format.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "re2/re2.h"
@@ -47,16 +46,15 @@ bool IsId(std::string_view id) {
   return !id.empty() && id.size() <= kMaxIdBytes && std::all_of(id.begin(), id.end(), IsIdChar);
 }
 
-absl::Status ValidateRule(v1::CompressionSpec::TensorRule* rule) {
+absl::Status ValidateRule(const EngineDescription& engine, v1::CompressionSpec::TensorRule* rule) {
   NS_RETURN_IF_ERROR(TensorPattern::Compile(rule->pattern()).status());
   if (rule->format() == "keep") return absl::OkStatus();
-  const auto format = quant::FormatByName(rule->format());
-  if (!format.has_value()) {
+  const EngineDescription::NumberFormat* format = engine.FindNumberFormat(rule->format());
+  if (format == nullptr) {
     return Invalid("UNKNOWN_FORMAT", absl::StrCat("there is no tensor format '", Shown(rule->format()), "'"),
                    "list them with: nashswarm schemes");
   }
-  const std::string_view name = quant::InfoOf(*format).name;
-  rule->set_format(std::string(name));
+  rule->set_format(format->name);
   return absl::OkStatus();
 }
 
@@ -182,14 +180,13 @@ absl::Status ValidateMeasuring(const v1::CompressionSpec& spec) {
                  "name one: --evaluate FILE, or --calibrate FILE or self, part of which is held out for it");
 }
 
-absl::Status ValidateArtifactFormat(v1::CompressionSpec* spec) {
-  if (spec->artifact_format().empty()) spec->set_artifact_format(kArtifactFormats[0]);
-  for (const char* format : kArtifactFormats) {
-    if (spec->artifact_format() == format) return absl::OkStatus();
-  }
+absl::Status ValidateArtifactFormat(const EngineDescription& engine, v1::CompressionSpec* spec) {
+  const std::vector<std::string>& kinds = engine.artifact_kinds;
+  if (spec->artifact_format().empty()) spec->set_artifact_format(kinds.front());
+  if (std::find(kinds.begin(), kinds.end(), spec->artifact_format()) != kinds.end()) return absl::OkStatus();
   return Invalid("UNKNOWN_ARTIFACT_FORMAT",
                  absl::StrCat("there is no artifact format '", Shown(spec->artifact_format()), "'"),
-                 absl::StrCat("use one of: ", absl::StrJoin(kArtifactFormats, ", ")));
+                 absl::StrCat("use one of: ", absl::StrJoin(kinds, ", ")));
 }
 
 absl::Status ValidateDataUpload(const v1::CreateUploadRequest& request) {
@@ -307,16 +304,16 @@ absl::Status ValidateUploadFiles(const v1::CreateUploadRequest& request, const L
   return absl::OkStatus();
 }
 
-absl::Status ValidateSpec(v1::CompressionSpec* spec) {
+absl::Status ValidateSpec(const EngineDescription& engine, v1::CompressionSpec* spec) {
   NS_RETURN_IF_ERROR(ValidateTarget(*spec));
-  NS_RETURN_IF_ERROR(ValidateArtifactFormat(spec));
+  NS_RETURN_IF_ERROR(ValidateArtifactFormat(engine, spec));
   if (spec->threads() < 0 || spec->threads() > kMaxThreads) {
     return Invalid("BAD_THREADS", absl::StrCat("threads is ", spec->threads(), ", not 0 to ", kMaxThreads));
   }
   if (spec->rules_size() > kMaxRules) {
     return Invalid("TOO_MANY_RULES", absl::StrCat(spec->rules_size(), " rules; at most ", kMaxRules, " are allowed"));
   }
-  for (auto& rule : *spec->mutable_rules()) NS_RETURN_IF_ERROR(ValidateRule(&rule));
+  for (auto& rule : *spec->mutable_rules()) NS_RETURN_IF_ERROR(ValidateRule(engine, &rule));
   NS_RETURN_IF_ERROR(ValidateModelName(spec->model_name()));
   NS_RETURN_IF_ERROR(ValidateMeasuring(*spec));
   NS_RETURN_IF_ERROR(ValidateExpertOrder(*spec));

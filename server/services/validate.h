@@ -13,7 +13,6 @@
 namespace nashswarm::server {
 
 // What an artifact may be; the first is the default.
-inline constexpr const char* kArtifactFormats[] = {"gguf", "nsq"};
 
 // The label of a model that says what people call it, and how long CompressionSpec.model_name may be.
 inline constexpr char kNameLabel[] = "name";
@@ -28,7 +27,7 @@ absl::Status ValidateUploadFiles(const v1::CreateUploadRequest& request, const L
 // What the files are to become; NOT_ONE_FILE, EMPTY_FILE, FILE_TOO_LARGE for data. After ValidateUploadFiles.
 absl::StatusOr<v1::Model::Kind> ValidateUploadKind(const v1::CreateUploadRequest& request);
 // Also fills in defaults and writes format names as ServerInfo spells them.
-absl::Status ValidateSpec(v1::CompressionSpec* spec);
+absl::Status ValidateSpec(const EngineDescription& engine, v1::CompressionSpec* spec);
 absl::Status ValidatePriority(int priority);
 
 // The model_name of a job whose spec has none, from the model's label: a longer one is cut, between code points. "" where it is

@@ -131,6 +131,22 @@ class Conversation {
   std::string last_words_;
 };
 
+// Appends what is there. `closed` is set at end of file.
+absl::Status ReadSome(int fd, size_t limit, bool* closed, std::string* to) {
+  char buffer[1 << 14];
+  for (;;) {
+    const ssize_t n = read(fd, buffer, sizeof(buffer));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return absl::OkStatus();
+    if (n <= 0) {
+      *closed = true;
+      return absl::OkStatus();
+    }
+    to->append(buffer, static_cast<size_t>(n));
+    if (to->size() > limit) return MakeError(absl::StatusCode::kInternal, "ENGINE_PROTOCOL", "the engine's description of itself has no end");
+  }
+}
+
 EngineRunner::Outcome Conclude(int status, const Conversation& conversation, const TaskLimits& limits) {
   const bool exited = WIFEXITED(status);
   if (conversation.last().has_value()) {
@@ -159,6 +175,29 @@ EngineRunner::EngineRunner(std::string engine, SandboxOptions sandbox)
   // use them, and kill the process when there is no memory for their stacks.
   if (!blas_threads) environment_.push_back(absl::StrCat(kBlasThreads, "1"));
   LogProtections(sandbox_);
+}
+
+absl::StatusOr<EngineDescription> EngineRunner::Describe() {
+  constexpr std::chrono::seconds kPatience{30};
+  NS_ASSIGN_OR_RETURN(const auto child, spawner_.Spawn({engine_, "describe"}, environment_));
+  std::string text, ignored;
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  bool closed = false;
+  while (!closed) {
+    pollfd fds[2] = {{child->out_fd(), POLLIN, 0}, {child->err_fd(), POLLIN, 0}};
+    if (poll(fds, 2, kTickMs) < 0 && errno != EINTR) break;
+    NS_RETURN_IF_ERROR(ReadSome(child->out_fd(), kMaxLineBytes, &closed, &text));
+    bool errors_closed = false;
+    NS_RETURN_IF_ERROR(ReadSome(child->err_fd(), kMaxLineBytes, &errors_closed, &ignored));
+    if (std::chrono::steady_clock::now() < deadline) continue;
+    child->Kill();
+    child->Wait();
+    return MakeError(absl::StatusCode::kUnavailable, "ENGINE_SILENT",
+                     absl::StrCat(engine_, " describe has said nothing within ", kPatience.count(), " s"), "see that it is nashswarm's engine");
+  }
+  const int status = child->Wait();
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return Crash(status, ignored.substr(0, kLastWordsBytes), {});
+  return ParseEngineDescription(text);
 }
 
 EngineRunner::Outcome EngineRunner::Run(const std::string& directory, int wake_fd, std::chrono::seconds timeout,

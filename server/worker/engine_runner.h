@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "server/worker/engine_description.h"
 #include "server/worker/engine_protocol.h"
 #include "server/worker/process.h"
 #include "server/worker/sandbox.h"
@@ -50,6 +51,10 @@ class EngineRunner {
   // UNAVAILABLE / SPAWN_FAILED; DEADLINE_EXCEEDED / TASK_TIMEOUT. Any thread.
   Outcome Run(const std::string& directory, int wake_fd, std::chrono::seconds timeout, EngineObserver* observer,
               const TaskLimits& limits = {});
+
+  // What `engine describe` says. UNAVAILABLE / SPAWN_FAILED, ENGINE_CRASHED or ENGINE_SILENT (nothing within half a minute), and the
+  // errors of ParseEngineDescription.
+  absl::StatusOr<EngineDescription> Describe();
 
   const std::string& engine() const { return engine_; }
 

@@ -309,7 +309,11 @@ class EngineTest(TemporaryTest):
     def test_engine_commands_are_handed_over(self):
         schemes = run("schemes", "--json")
         self.assert_exit(schemes, 0)
-        json.loads(schemes.stdout)
+        known = json.loads(schemes.stdout)["schemes"]
+        described = json.loads(subprocess.run([BIN / "nashswarm-engine", "describe"], capture_output=True, check=True).stdout)
+        self.assertEqual([f["name"] for f in described["number_formats"]], [f["format"] for f in known])
+        self.assertIn({"model_type": "mixtral", "gguf": "llama"}, described["architectures"])
+        self.assertEqual(described["artifact_kinds"], ["gguf", "nsq"])
         inspect = run("inspect", MODEL, "--json")
         self.assert_exit(inspect, 0)
         json.loads(inspect.stdout)

@@ -14,9 +14,13 @@ Instructions come with the model, in fake.json:
 """
 import json
 import os
+import re
 import signal
 import sys
 import time
+
+
+STAGES = ("validate", "prepare", "calibrate", "measure", "solve", "search", "encode", "evaluate", "publish")
 
 
 def say(**event):
@@ -156,7 +160,20 @@ def report(task, size):
             "costs": costs}
 
 
+def describe():
+    """Of the version it is tested with."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "CMakeLists.txt")) as f:
+        version = re.search(r"project\(nashswarm VERSION ([0-9.]+)", f.read()).group(1)
+    formats = (("Q2_K", 2.625, 256), ("Q3_K", 3.4375, 256), ("Q4_0", 4.5, 32), ("Q4_K", 4.5, 256), ("Q5_K", 5.5, 256), ("Q6_K", 6.5625, 256),
+               ("Q8_0", 8.5, 32), ("F16", 16, 1), ("F32", 32, 1))
+    json.dump({"version": version, "architectures": [{"model_type": "gpt2", "gguf": "gpt2"}, {"model_type": "llama", "gguf": "llama"}],
+               "number_formats": [{"name": n, "bits_per_weight": b, "block_weights": w} for n, b, w in formats],
+               "artifact_kinds": ["gguf", "nsq"], "stages": list(STAGES), "limits": {"header_bytes": 100 << 20}}, sys.stdout)
+
+
 def main():
+    if sys.argv[1] == "describe":
+        return describe()
     directory = sys.argv[2]
     with open(os.path.join(directory, "task.json")) as f:
         task = json.load(f)

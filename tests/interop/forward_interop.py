@@ -96,6 +96,8 @@ def tiny_configs(sizes):
     yield "qwen3 with experts", t.Qwen3MoeConfig(**experts, num_experts=5, head_dim=16, norm_topk_prob=True)
     yield "qwen3 with experts, weights as they are", t.Qwen3MoeConfig(**experts, num_experts=5, head_dim=16, norm_topk_prob=False)
     yield "olmoe", t.OlmoeConfig(**sizes, num_experts=6, num_experts_per_tok=3)
+    yield "arcee with biases", t.ArceeConfig(**sizes, attention_bias=True, mlp_bias=True)
+    yield "smollm3", t.SmolLM3Config(**{**sizes, "num_hidden_layers": 5}, pad_token_id=None)
     yield "gemma3", t.Gemma3TextConfig(**{**sizes, "num_hidden_layers": 7}, head_dim=32, sliding_window=24,
                                        query_pre_attn_scalar=32)
     yield "gemma3 with scores of another scale", t.Gemma3TextConfig(

@@ -212,5 +212,17 @@ TEST(EngineProtocolTest, LinesAcrossReads) {
   EXPECT_THAT(lines, ::testing::ElementsAre("12345", "67890", "ab"));
 }
 
+TEST(EngineDescribeTest, AFakeOneDescribesItself) {
+  const auto engine = EngineRunner(FakeEngine()).Describe();
+  NS_ASSERT_OK(engine.status());
+  EXPECT_EQ(engine->version, NASHSWARM_VERSION);
+  NS_EXPECT_OK(CheckEngine(*engine, NASHSWARM_VERSION));
+}
+
+TEST(EngineDescribeTest, AProgramThatIsNoEngineIsSaid) {
+  EXPECT_EQ(ReasonOf(EngineRunner("/bin/false").Describe().status()), "ENGINE_CRASHED");
+  EXPECT_EQ(ReasonOf(EngineRunner("/bin/echo").Describe().status()), "ENGINE_PROTOCOL");
+}
+
 }  // namespace
 }  // namespace nashswarm::server

@@ -181,14 +181,14 @@ TEST(RequestMutationsTest, ASpecIsRefusedOrUsable) {
     v1::CompressionSpec spec = ValidSpec(round);
     if (mutator.Below(4) == 0 && !mutator.Damage(&spec)) continue;
     for (uint32_t i = 0, count = 1 + mutator.Below(3); i < count; ++i) mutator.Change(&spec);
-    if (const absl::Status status = ValidateSpec(&spec); !status.ok()) {
+    if (const absl::Status status = ValidateSpec(TestEngine(), &spec); !status.ok()) {
       ASSERT_NO_FATAL_FAILURE(ExpectRefusal(status)) << spec.DebugString();
       continue;
     }
     ++accepted;
     ASSERT_NO_FATAL_FAILURE(ExpectUsable(spec)) << spec.DebugString();
     const std::string once = RequestDigest(spec);
-    ASSERT_TRUE(ValidateSpec(&spec).ok());
+    ASSERT_TRUE(ValidateSpec(TestEngine(), &spec).ok());
     ASSERT_EQ(RequestDigest(spec), once) << "checking is idempotent";
   }
   EXPECT_GT(accepted, kRounds / 20);

@@ -96,64 +96,64 @@ TEST(ValidateTest, PatternsAreBounded) {
   auto* rule = spec.add_rules();
   rule->set_format("Q4_K");
   rule->set_pattern("((a{100}){100}){100}");
-  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "BAD_PATTERN");
+  EXPECT_EQ(ReasonOf(ValidateSpec(TestEngine(), &spec)), "BAD_PATTERN");
   rule->set_pattern(std::string(2000, 'a'));
-  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "BAD_PATTERN");
+  EXPECT_EQ(ReasonOf(ValidateSpec(TestEngine(), &spec)), "BAD_PATTERN");
 }
 
 TEST(ValidateTest, ArtifactFormats) {
   v1::CompressionSpec spec;
   spec.set_bits_per_weight(4);
-  ASSERT_TRUE(ValidateSpec(&spec).ok());
+  ASSERT_TRUE(ValidateSpec(TestEngine(), &spec).ok());
   EXPECT_EQ(spec.artifact_format(), "gguf") << "the default";
   spec.set_artifact_format("nsq");
-  ASSERT_TRUE(ValidateSpec(&spec).ok());
+  ASSERT_TRUE(ValidateSpec(TestEngine(), &spec).ok());
   EXPECT_EQ(spec.artifact_format(), "nsq");
   spec.set_artifact_format("NSQ");
-  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "UNKNOWN_ARTIFACT_FORMAT");
-  EXPECT_EQ(HintOf(ValidateSpec(&spec)), "use one of: gguf, nsq");
+  EXPECT_EQ(ReasonOf(ValidateSpec(TestEngine(), &spec)), "UNKNOWN_ARTIFACT_FORMAT");
+  EXPECT_EQ(HintOf(ValidateSpec(TestEngine(), &spec)), "use one of: gguf, nsq");
 }
 
 TEST(ValidateTest, AnExpertOrderNeedsACalibrationText) {
   v1::CompressionSpec spec;
   spec.set_bits_per_weight(4);
   spec.set_expert_order(v1::CompressionSpec::ORIGINAL);
-  EXPECT_TRUE(ValidateSpec(&spec).ok());
+  EXPECT_TRUE(ValidateSpec(TestEngine(), &spec).ok());
   spec.set_expert_order(v1::CompressionSpec::TOGETHER);
-  EXPECT_TRUE(absl::IsInvalidArgument(ValidateSpec(&spec)));
-  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "NO_EXPERT_ORDER_TEXT");
-  EXPECT_THAT(HintOf(ValidateSpec(&spec)), ::testing::HasSubstr("--calibrate self"));
+  EXPECT_TRUE(absl::IsInvalidArgument(ValidateSpec(TestEngine(), &spec)));
+  EXPECT_EQ(ReasonOf(ValidateSpec(TestEngine(), &spec)), "NO_EXPERT_ORDER_TEXT");
+  EXPECT_THAT(HintOf(ValidateSpec(TestEngine(), &spec)), ::testing::HasSubstr("--calibrate self"));
   spec.mutable_evaluation()->set_text("models/held-out");
-  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "NO_EXPERT_ORDER_TEXT") << "no pairs are counted on it";
+  EXPECT_EQ(ReasonOf(ValidateSpec(TestEngine(), &spec)), "NO_EXPERT_ORDER_TEXT") << "no pairs are counted on it";
   spec.mutable_calibration()->set_imatrix("models/im");
-  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "NO_EXPERT_ORDER_TEXT") << "an importance matrix is no text";
+  EXPECT_EQ(ReasonOf(ValidateSpec(TestEngine(), &spec)), "NO_EXPERT_ORDER_TEXT") << "an importance matrix is no text";
   spec.mutable_calibration()->set_self(true);
-  EXPECT_TRUE(ValidateSpec(&spec).ok());
+  EXPECT_TRUE(ValidateSpec(TestEngine(), &spec).ok());
   spec.mutable_calibration()->set_text("models/wiki");
-  EXPECT_TRUE(ValidateSpec(&spec).ok());
+  EXPECT_TRUE(ValidateSpec(TestEngine(), &spec).ok());
   spec.set_expert_order(static_cast<v1::CompressionSpec::ExpertOrder>(7));
-  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "BAD_EXPERT_ORDER");
+  EXPECT_EQ(ReasonOf(ValidateSpec(TestEngine(), &spec)), "BAD_EXPERT_ORDER");
 }
 
 TEST(ValidateTest, ASearchNeedsACalibrationText) {
   v1::CompressionSpec spec;
   spec.set_bits_per_weight(4);
   spec.mutable_search()->set_context_rounds(2);
-  EXPECT_TRUE(absl::IsInvalidArgument(ValidateSpec(&spec)));
-  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "NO_SEARCH_TEXT");
-  EXPECT_THAT(HintOf(ValidateSpec(&spec)), ::testing::HasSubstr("--calibrate self"));
+  EXPECT_TRUE(absl::IsInvalidArgument(ValidateSpec(TestEngine(), &spec)));
+  EXPECT_EQ(ReasonOf(ValidateSpec(TestEngine(), &spec)), "NO_SEARCH_TEXT");
+  EXPECT_THAT(HintOf(ValidateSpec(TestEngine(), &spec)), ::testing::HasSubstr("--calibrate self"));
   spec.mutable_evaluation()->set_text("models/held-out");
-  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "NO_SEARCH_TEXT") << "what is measured on must stay unseen";
+  EXPECT_EQ(ReasonOf(ValidateSpec(TestEngine(), &spec)), "NO_SEARCH_TEXT") << "what is measured on must stay unseen";
   spec.mutable_calibration()->set_imatrix("models/im");
-  EXPECT_EQ(ReasonOf(ValidateSpec(&spec)), "NO_SEARCH_TEXT") << "an importance matrix is no text";
+  EXPECT_EQ(ReasonOf(ValidateSpec(TestEngine(), &spec)), "NO_SEARCH_TEXT") << "an importance matrix is no text";
   spec.mutable_calibration()->set_self(true);
-  EXPECT_TRUE(ValidateSpec(&spec).ok());
+  EXPECT_TRUE(ValidateSpec(TestEngine(), &spec).ok());
   spec.mutable_calibration()->set_text("models/wiki");
-  EXPECT_TRUE(ValidateSpec(&spec).ok());
+  EXPECT_TRUE(ValidateSpec(TestEngine(), &spec).ok());
   spec.clear_calibration();
   spec.mutable_search()->Clear();
   spec.mutable_search()->set_off(true);
-  EXPECT_TRUE(ValidateSpec(&spec).ok()) << "no search needs no text";
+  EXPECT_TRUE(ValidateSpec(TestEngine(), &spec).ok()) << "no search needs no text";
 }
 
 TEST(ValidateTest, ASearchIsBounded) {
@@ -161,13 +161,13 @@ TEST(ValidateTest, ASearchIsBounded) {
   spec.set_bits_per_weight(4);
   spec.mutable_calibration()->set_self(true);
   v1::Search& search = *spec.mutable_search();
-  EXPECT_TRUE(ValidateSpec(&spec).ok()) << "zero of everything";
+  EXPECT_TRUE(ValidateSpec(TestEngine(), &spec).ok()) << "zero of everything";
   search.set_context_rounds(16);
   search.set_swarm_evaluations(100000);
   search.set_swarm_seconds(86400);
-  EXPECT_TRUE(ValidateSpec(&spec).ok());
+  EXPECT_TRUE(ValidateSpec(TestEngine(), &spec).ok());
   const auto reason = [&] {
-    const std::string reason = ReasonOf(ValidateSpec(&spec));
+    const std::string reason = ReasonOf(ValidateSpec(TestEngine(), &spec));
     search.Clear();
     return reason;
   };
@@ -194,7 +194,7 @@ TEST(ValidateTest, AModelsLabelBecomesANameThatAJobMayHave) {
     v1::CompressionSpec spec;
     spec.set_bits_per_weight(4);
     spec.set_model_name(ModelNameOfLabel(label));
-    EXPECT_TRUE(ValidateSpec(&spec).ok()) << label;
+    EXPECT_TRUE(ValidateSpec(TestEngine(), &spec).ok()) << label;
     EXPECT_TRUE(v1::CompressionSpec().ParseFromString(spec.SerializeAsString())) << label;
     return spec.model_name();
   };
