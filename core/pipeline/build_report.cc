@@ -116,7 +116,7 @@ report::Report BuildReport(const ReportInputs& inputs) {
                              trial.perplexity_change, trial.passed});
   }
   report.search = SearchOf(plan, inputs.in.prepared);
-  report.price_path = plan.path;
+  for (const PlanStep& step : plan.path) report.price_path.push_back({step.price, step.bytes, step.loss});
   report.tensors = Tensors(inputs);
   report.plan_in_words = report::PlanInWords(report.tensors);
   report.artifact = report::ArtifactFile{inputs.assembled.file_name, inputs.assembled.file.bytes, ToHex(inputs.assembled.file.sha256)};

@@ -77,9 +77,9 @@ std::vector<PlannedTensor> PlanTensors(const Players& players, const game::Plan&
   return tensors;
 }
 
-std::vector<report::PriceStep> PlanPath(const game::Plan& plan, uint64_t header_bytes) {
-  std::vector<report::PriceStep> path;
-  for (const game::PriceStep& step : plan.path) path.push_back({step.price, step.bytes + header_bytes, step.loss});
+std::vector<PlanStep> PlanPath(const game::Plan& plan, uint64_t header_bytes) {
+  std::vector<PlanStep> path;
+  for (const game::PriceStep& step : plan.path) path.push_back({step.bytes + header_bytes, step.loss, step.price});
   return path;
 }
 

@@ -35,7 +35,7 @@ absl::StatusOr<Players> ReadPlayers(const StageInputs& in, const std::string& in
 // What each tensor plays, its bytes and distortion as predicted, its loss weight.
 std::vector<PlannedTensor> PlanTensors(const Players& players, const game::Plan& plan);
 // The game's path of prices, with bytes of the file, which has `header_bytes` beside the players'.
-std::vector<report::PriceStep> PlanPath(const game::Plan& plan, uint64_t header_bytes);
+std::vector<PlanStep> PlanPath(const game::Plan& plan, uint64_t header_bytes);
 
 }  // namespace nashswarm::pipeline
 

@@ -52,6 +52,12 @@ struct SearchTrace {
   std::vector<Ablation> ablation;
 };
 
+// On the way of the price to the equilibrium.
+struct PlanStep {
+  uint64_t bytes = 0;  // of the file
+  double loss = 0, price = 0;
+};
+
 // Without what there is one of a tensor, a size or a trial.
 struct PlanSummary {
   double duality_gap = 0;
@@ -59,7 +65,7 @@ struct PlanSummary {
   uint64_t file_bytes = 0;
   double loss = 0;
   double lower_bound = 0;
-  std::vector<report::PriceStep> path;   // of the price to the equilibrium; bytes of the file
+  std::vector<PlanStep> path;
   double price = 0;
   bool proved_best = false;
   std::string summary;                   // a line for people

@@ -57,6 +57,13 @@ void Fields(V& v, T& search) {
   v("ablation", search.ablation);
 }
 
+template <typename V, MaybeConst<PlanStep> T>
+void Fields(V& v, T& step) {
+  v("bytes", step.bytes);
+  v("loss", step.loss);
+  v("price", step.price);
+}
+
 template <typename V, typename T>
 void SummaryFields(V& v, T& plan) {
   v("duality_gap", plan.duality_gap);

@@ -169,8 +169,8 @@ TEST(FeedbackEncodeTest, ZerosStayZerosAndConstantsSurvive) {
       ASSERT_EQ(x, 0.0f) << info.name;
     }
     for (float x : Decode(info.format, EncodeFed(info.format, constants, *moment), 3 * 256)) {
-      // Errors that make up for each other are on both sides, one step of the levels apart.
-      ASSERT_NEAR(x, 0.7f, std::max(0.05f, 1.4f * quant::LeastStep(info.format))) << info.name;
+      // Errors that make up for each other are on both sides, a step or two of the levels apart: MXFP4 has 0.375, 0.5, 0.75, 1.
+      ASSERT_NEAR(x, 0.7f, std::max(0.05f, 1.7f * quant::LeastStep(info.format))) << info.name;
     }
   }
 }

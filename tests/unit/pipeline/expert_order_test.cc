@@ -12,6 +12,7 @@
 #include "core/expert_cache/expert_order.h"
 #include "core/forward/transformer.h"
 #include "core/pipeline/expert_layout.h"
+#include "core/pipeline/open_model.h"
 #include "core/pipeline/files/prepared.h"
 #include "tests/support/files.h"
 #include "tests/support/run_pipeline.h"

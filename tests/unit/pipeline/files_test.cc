@@ -48,7 +48,7 @@ Plan SomePlan() {
   Plan plan;
   plan.target_bytes = 5000, plan.file_bytes = 4999, plan.price = 0.5, plan.loss = 2, plan.lower_bound = 1.5, plan.duality_gap = 0.5;
   plan.proved_best = true, plan.summary = "a summary", plan.expert_order = {{1, 0}, {0, 1}};
-  plan.path = {{0.25, 4000, 3}};
+  plan.path = {{4000, 3, 0.25}};
   plan.frontier = {{4000, 3}};
   plan.trials = {{4999, 2, 0.01, 20.5, 0.02, true}};
   plan.tensors = {{{Format::kQ4_K, 0}, 1152, 0.25, 8}, {{Format::kF32, 0.5}, 900, 0.125, 4}, {{Format::kF32, 0}, 256, 0, 0}};

@@ -17,7 +17,7 @@ TEST(GgufHeadTest, TheFileTypeIsTheNumberThatLlamaCppHasForIt) {
   const std::pair<Format, uint64_t> kTypes[] = {{Format::kF32, 0},   {Format::kF16, 1},   {Format::kQ4_0, 2},    {Format::kQ4_1, 3},
                                                 {Format::kQ8_0, 7},  {Format::kQ5_0, 8},  {Format::kQ5_1, 9},    {Format::kQ2_K, 10},
                                                 {Format::kQ3_K, 12}, {Format::kQ4_K, 15}, {Format::kQ5_K, 17},   {Format::kQ6_K, 18},
-                                                {Format::kBF16, 32}, {Format::kIQ4_NL, 25}, {Format::kIQ4_XS, 30}};
+                                                {Format::kBF16, 32}, {Format::kIQ4_NL, 25}, {Format::kIQ4_XS, 30}, {Format::kMXFP4, 38}};
   ASSERT_EQ(std::size(kTypes), quant::AllFormats().size());
   for (const auto& [format, type] : kTypes) {
     const Format other = format == Format::kQ8_0 ? Format::kQ6_K : Format::kQ8_0;

@@ -1,5 +1,6 @@
 // What is asked of an artifact kind, and that nothing of it takes a time that grows with the square of the tensors.
 #include "core/pipeline/kinds/artifact_kind.h"
+#include "core/pipeline/stage_table.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -10,6 +10,7 @@
 #include "core/base/status.h"
 #include "core/model/architecture.h"
 #include "core/pipeline/files/prepared.h"
+#include "core/pipeline/open_model.h"
 #include "tests/support/files.h"
 #include "tests/support/run_pipeline.h"
 #include "tests/support/tiny_checkpoint.h"
@@ -160,7 +161,7 @@ TEST(PipelineTest, AFormatThatIsNotOfferedIsThereByRule) {
   Spec spec = BitsPerWeight(6.0);
   spec.rules = {{"wte\\.weight", "mxfp4"}};
   NS_ASSERT_OK(RunPipeline(kModel, dir.path(), spec, 0, &observer).status());
-  const auto prepared = ReadPrepared(dir.path());
+  const auto prepared = Prepared::Read(dir.path());
   NS_ASSERT_OK(prepared.status());
   uint64_t offered = 0;
   for (const PreparedTensor& tensor : prepared->tensors) {

@@ -11,7 +11,6 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/base/tensor_pattern.h"
-#include "core/quant/format.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
@@ -21,6 +20,7 @@
 #include "server/rpc/status.h"
 #include "server/services/paging.h"
 #include "server/services/validate.h"
+#include "tests/unit/server/test_engine.h"
 
 namespace nashswarm::server {
 namespace {
@@ -166,7 +166,7 @@ void ExpectUsable(const v1::CompressionSpec& spec) {
   ASSERT_LE(spec.rules_size(), 256);
   for (const auto& rule : spec.rules()) {
     ASSERT_TRUE(TensorPattern::Compile(rule.pattern()).ok());
-    ASSERT_TRUE(rule.format() == "keep" || quant::FormatByName(rule.format()).has_value());
+    ASSERT_TRUE(rule.format() == "keep" || TestEngine().FindNumberFormat(rule.format()) != nullptr);
   }
   ASSERT_TRUE(spec.threads() >= 0 && spec.threads() <= 1024);
   ASSERT_TRUE(spec.calibration().tokens() >= 0 && spec.evaluation().tokens() >= 0 && spec.evaluation().context() >= 0);

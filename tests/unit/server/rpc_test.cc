@@ -14,6 +14,7 @@
 #include "server/services/paging.h"
 #include "server/services/validate.h"
 #include "server/store/error_proto.h"
+#include "tests/unit/server/test_engine.h"
 
 namespace nashswarm::server {
 namespace {

@@ -367,19 +367,6 @@ TEST(StagesTest, ResultsThatBreakTheProtocolAreRefused) {
   EXPECT_EQ(read(J::PUBLISH, {}, {}), "ENGINE_PROTOCOL");
 }
 
-TEST(StagesTest, EveryStageOfTheApiHasARow) {
-  const auto* stages = v1::Job::Stage_descriptor();
-  ASSERT_EQ(static_cast<int>(Stages().size()), stages->value_count() - 1) << "all but STAGE_UNSPECIFIED";
-  for (const StageRow& row : Stages()) {
-    EXPECT_EQ(&RowOf(row.stage), &row);
-    EXPECT_EQ(absl::AsciiStrToUpper(row.name), v1::Job::Stage_Name(row.stage));
-  }
-  const Stage unknown = static_cast<Stage>(1);
-  EXPECT_THAT(Next(unknown, 2), IsEmpty()) << "of a newer server";
-  EXPECT_THAT(Next(J::STAGE_UNSPECIFIED, 2), IsEmpty());
-  EXPECT_THAT(InputStages(unknown, {}), IsEmpty());
-}
-
 TEST(StagesTest, RoundsOfASearchAreCounted) {
   const auto rounds = [](Stage stage, int shard, const Json& result) {
     TaskFinish finish;
