@@ -31,15 +31,16 @@ int WaitForSignal(const sigset_t& signals) {
 int RunServer(const ServerConfig& config) {
   ConfigureLog(config.log_format, config.log_level);
   TakeOverGrpcLog();
-  // Never undone: when the last user of gRPC goes, gRPC waits for its own threads, one of which may look at a socket for ten
-  // seconds more (its backup poller, after a large download). The end of the process ends them as well.
-  grpc_init();
   signal(SIGPIPE, SIG_IGN);
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // every thread inherits it: signals come to sigwait alone
+  // Every thread inherits it, and gRPC's begin below: signals come to sigwait alone, and one that comes early waits for it.
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  // Never undone: when the last user of gRPC goes, gRPC waits for its own threads, one of which may look at a socket for ten
+  // seconds more (its backup poller, after a large download). The end of the process ends them as well.
+  grpc_init();
 
   absl::StatusOr<std::unique_ptr<Daemon>> daemon = Daemon::Start(config);
   if (!daemon.ok()) {
