@@ -8,6 +8,17 @@
 #include "core/base/status.h"
 #include "core/pipeline/spec.h"
 
+namespace nashswarm::pipeline {
+
+// A spec asks for nothing but whether there is such a kind: the kinds themselves, and all that they stand on, are not built here.
+class ArtifactKind;
+absl::StatusOr<const ArtifactKind*> FindKind(std::string_view name) {
+  if (name == "gguf" || name == "nsq") return nullptr;
+  return absl::InvalidArgumentError("no such kind");
+}
+
+}  // namespace nashswarm::pipeline
+
 namespace {
 
 using nashswarm::Json;
