@@ -103,11 +103,11 @@ def broken_arrows():
 def circles():
     """Folders that may include themselves by way of others."""
     for start in ALLOWED:
-        reached, todo = set(), [start]
-        while todo:
-            new = set(ALLOWED.get(todo.pop(), ())) - reached
+        reached, waiting = set(), [start]
+        while waiting:
+            new = set(ALLOWED.get(waiting.pop(), ())) - reached
             reached |= new
-            todo += new
+            waiting += new
         if start in reached:
             yield f"{start}: the arrows lead back to it"
 

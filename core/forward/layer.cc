@@ -26,6 +26,18 @@ std::unique_ptr<Block> MakeBlock(const ModelConfig& config, const BranchConfig& 
   return nullptr;
 }
 
+// What every branch of a layer is told.
+template <typename Call>
+BlockCall AllBranches(const Call& call, Residual* residual) {
+  BlockCall block;
+  block.layer = call.layer;
+  block.windows = call.windows;
+  block.length = call.length;
+  block.residual = residual;
+  block.portion = std::min(block.rows(), kPortionRows);
+  return block;
+}
+
 }  // namespace
 
 Layer::Layer(const ModelConfig& config, ThreadPool& pool)
@@ -87,13 +99,9 @@ bool Layer::Finite(const float* x, uint64_t rows) const {
 
 bool Layer::Forward(const LayerCall& call) {
   const uint64_t rows = call.windows * call.length, values = rows * config_.width;
-  BlockCall block;
-  block.layer = call.layer;
-  block.windows = call.windows;
-  block.length = call.length;
-  block.residual = &residual_;
+  BlockCall block = AllBranches(call, &residual_);
   // A tap hears an input whole, and a router sees all tokens, so nothing is done in portions then.
-  block.portion = call.tap != nullptr || call.router != nullptr ? rows : std::min(rows, kPortionRows);
+  if (call.tap != nullptr || call.router != nullptr) block.portion = rows;
   block.tap = call.tap;
   block.router = call.router;
   for (size_t b = 0; b < blocks_.size(); ++b) {
@@ -117,12 +125,7 @@ size_t Layer::ReadsWith(size_t branch) const {
 
 void Layer::RunAgain(const LayerGradientCall& call) {
   const uint64_t rows = call.windows * call.length, values = rows * config_.width;
-  BlockCall block;
-  block.layer = call.layer;
-  block.windows = call.windows;
-  block.length = call.length;
-  block.residual = &residual_;
-  block.portion = std::min(rows, kPortionRows);
+  BlockCall block = AllBranches(call, &residual_);
   block.keep = true;
   const float* from = call.input;
   for (size_t b = 0; b < blocks_.size(); ++b) {
