@@ -43,6 +43,15 @@ class CalibrationTest : public ::testing::Test {
                 checkpoint_->weight_bytes()};
   }
   std::string path(const std::string& name) const { return JoinPath(directory_.path(), name); }
+  // On one text, part of which is held out; without loss weights.
+  absl::StatusOr<Calibration> RunOnText(const std::string& text) {
+    WriteTestFile(path("text"), text);
+    Request request;
+    request.source = Request::Source::kText;
+    request.calibration_path = path("text");
+    request.measure_loss_weights = false;
+    return Run(request);
+  }
   absl::StatusOr<Calibration> Run(const Request& request) { return Calibrate(subject_, request, path("moments"), kSilent); }
 
   TemporaryDirectory directory_ = MakeTemporaryDirectory();
@@ -168,12 +177,7 @@ TEST_F(CalibrationTest, PairsOfExpertsAreThoseThatTokensUseTogether) {
 
 TEST_F(CalibrationTest, EvaluationTextIsHeldOut) {
   Open(TinyGpt2());
-  WriteTestFile(path("text"), Text(400));
-  Request request;
-  request.source = Request::Source::kText;
-  request.calibration_path = path("text");
-  request.measure_loss_weights = false;
-  const auto calibration = Run(request);
+  const auto calibration = RunOnText(Text(400));
   NS_ASSERT_OK(calibration.status());
   ASSERT_THAT(calibration->texts, SizeIs(2));
   EXPECT_EQ(calibration->texts[0].bytes + calibration->texts[1].bytes, Text(400).size());
@@ -195,12 +199,7 @@ TEST_F(CalibrationTest, AWeightBeyondTheRangeOfHalvesLeavesNumbersInTheFile) {
   auto tiny = TinyLlama("llama", true);
   tiny.tensors["model.layers.0.mlp.down_proj.weight"].values[5] = -1e5f;
   Open(tiny);
-  WriteTestFile(path("text"), Text(400));
-  Request request;
-  request.source = Request::Source::kText;
-  request.calibration_path = path("text");
-  request.measure_loss_weights = false;
-  const auto calibration = Run(request);
+  const auto calibration = RunOnText(Text(400));
   NS_ASSERT_OK(calibration.status());
   WriteTestFile(path("calibration.json"), ToJson(*calibration).dump());
   const auto read = ReadCalibration(path("calibration.json"));
